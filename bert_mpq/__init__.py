@@ -1,0 +1,35 @@
+"""Mixed-precision quantization workbench for BERT classifiers.
+
+>>> from bert_mpq import RunConfig, run
+>>> result = run(RunConfig(model="embedded", calibration_size=1000, eval_size=1000))  # doctest: +SKIP
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bert_mpq.config import RunConfig
+    from bert_mpq.errors import MpqError
+    from bert_mpq.pipeline import analyse, quantize_and_evaluate, run
+
+__version__ = "0.1.0"
+__all__ = ["MpqError", "RunConfig", "analyse", "quantize_and_evaluate", "run"]
+
+_HOMES = {
+    "MpqError": "bert_mpq.errors",
+    "RunConfig": "bert_mpq.config",
+    "analyse": "bert_mpq.pipeline",
+    "quantize_and_evaluate": "bert_mpq.pipeline",
+    "run": "bert_mpq.pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use, so that ``bert-mpq`` shows its menu before torch is loaded."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,8 @@
+"""``python -m bert_mpq`` is ``bert-mpq``."""
+
+import sys
+
+from bert_mpq.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

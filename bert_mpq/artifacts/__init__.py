@@ -1,0 +1,1 @@
+"""The files in ``Sensitivities/`` and ``Evaluation/``: names, formats, atomic writes."""

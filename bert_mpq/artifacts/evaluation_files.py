@@ -1,0 +1,131 @@
+"""Evaluation reports: the original tool's TXT, section by section; more keys follow its own in each."""
+
+from pathlib import Path
+
+from bert_mpq.artifacts.files import slug
+from bert_mpq.results import Accuracy, EvaluationResult
+
+MEBIBYTE_BITS = 8 * 1024**2
+
+
+def evaluation_stem(result: EvaluationResult, timestamp: str) -> str:
+    """Return the file name without suffix; the defaults give the original tool's names."""
+    words = f"{slug(result.setting.model_word)}_{slug(result.setting.data_word)}"
+    groups = len(result.allocation.group_bits)
+    return f"eval_{words}_{result.allocation.method}_{groups}groups_{timestamp}"
+
+
+def evaluation_text(result: EvaluationResult, timestamp: str) -> str:
+    """Return the TXT report."""
+    sections = [
+        _heading(result, timestamp),
+        _inputs(result),
+        _allocation(result),
+        ["# FP32 Baseline (Before Quantization)", *_accuracy(result.before)],
+        ["# After Mixed-Precision Quantization", *_accuracy(result.after)],
+        _drops(result),
+        _compression(result),
+    ]
+    return "\n\n".join("\n".join(section) for section in sections) + "\n"
+
+
+def relative_drop(result: EvaluationResult) -> float:
+    """Return the accuracy drop as a share of the baseline accuracy (0 where that is 0)."""
+    before = result.before.accuracy
+    return (before - result.after.accuracy) / before if before else 0.0
+
+
+def megabytes(bits: int) -> float:
+    """Return bits as the original tool's MB: bits / 8 / 1024^2."""
+    return bits / MEBIBYTE_BITS
+
+
+def _heading(result: EvaluationResult, timestamp: str) -> list[str]:
+    setting = result.setting
+    return [
+        f"# Mixed-Precision PTQ Results | {setting.data_word} | {setting.model_title}",
+        f"timestamp: {timestamp}",
+        f"model_name: {setting.model_name}",
+        f"device: {setting.device}",
+        f"num_gpus: {setting.num_gpus}",
+        f"max_length: {setting.max_length}",
+        f"seed: {result.config.seed}",
+    ]
+
+
+def _inputs(result: EvaluationResult) -> list[str]:
+    sample, sensitivities = result.sample, result.sensitivities
+    return [
+        "# Sensitivity Computation",
+        f"sensitivity_file: {sensitivities.file_name}",
+        f"num_layers: {len(sensitivities.values)}",
+        f"sensitivity_metric: {sensitivities.metric or 'unknown'}",
+        "",
+        "# Evaluation Set",
+        f"eval_set_size: {sample.size}",
+        f"batch_size: {sample.largest_batch}",
+        f"eval_split: {sample.split}",
+        f"sampling: {sample.sampling}",
+        "",
+        "# Clustering",
+        f"clustering_method: {result.allocation.method}",
+        f"num_clusters: {len(result.allocation.group_bits)}",
+    ]
+
+
+def _allocation(result: EvaluationResult) -> list[str]:
+    config = result.config
+    group_size = "" if config.quantizer == "per-tensor" else f", group size {config.group_size or 'channel'}"
+    rows = zip(result.allocation.bits, result.sensitivities.values, strict=True)
+    return [
+        "# Bit Allocation",
+        *(f"layer_{i}: {bits}-bit (sensitivity: {score:.6f})" for i, (bits, score) in enumerate(rows)),
+        f"quantizer: {config.quantizer}{group_size}",
+    ]
+
+
+def _accuracy(accuracy: Accuracy) -> list[str]:
+    return [
+        f"accuracy: {accuracy.accuracy:.6f}",
+        f"precision: {accuracy.precision:.6f}",
+        f"recall: {accuracy.recall:.6f}",
+        f"f1_score: {accuracy.f1:.6f}",
+        f"loss: {accuracy.loss:.6f}",
+        f"evaluation_time_s: {accuracy.seconds:.3f}",
+    ]
+
+
+def _drops(result: EvaluationResult) -> list[str]:
+    before, after = result.before, result.after
+    return [
+        "# Accuracy Drops",
+        f"accuracy_drop: {before.accuracy - after.accuracy:.6f} ({relative_drop(result):.2%})",
+        f"precision_drop: {before.precision - after.precision:.6f}",
+        f"recall_drop: {before.recall - after.recall:.6f}",
+        f"f1_drop: {before.f1 - after.f1:.6f}",
+        f"prediction_agreement: {result.agreement:.6f}",
+    ]
+
+
+def _compression(result: EvaluationResult) -> list[str]:
+    sizes = result.sizes
+    return [
+        "# Compression Metrics",
+        f"orig_bits: {sizes.original_bits}",
+        f"quant_bits: {sizes.quantized_bits}",
+        f"orig_size_mb: {megabytes(sizes.original_bits):.2f}",
+        f"quant_size_mb: {megabytes(sizes.quantized_bits):.2f}",
+        f"compression_ratio: {sizes.ratio:.3f}x",
+        f"size_reduction_pct: {1 - 1 / sizes.ratio:.2%}",
+        f"quantization_time_s: {result.quantization_seconds:.3f}",
+        f"nominal_compression_ratio: {sizes.original_bits / sizes.nominal_bits:.3f}x",
+        f"bits_per_weight: {sizes.bits_per_weight:.3f}",
+        f"whole_model_orig_size_mb: {megabytes(sizes.whole_original_bits):.2f}",
+        f"whole_model_quant_size_mb: {megabytes(sizes.whole_bits):.2f}",
+        f"whole_model_compression_ratio: {sizes.whole_ratio:.3f}x",
+    ]
+
+
+def report_path(record: Path) -> Path:
+    """Return the TXT path beside a run record."""
+    return record.with_suffix(".txt")

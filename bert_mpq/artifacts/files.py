@@ -1,0 +1,106 @@
+"""Atomic writes: a killed run leaves the old file or the new one, nothing between."""
+
+import contextlib
+import errno
+import itertools
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from bert_mpq.errors import MpqError
+
+SENSITIVITIES = "Sensitivities"
+EVALUATION = "Evaluation"
+
+
+def slug(name: str) -> str:
+    """Return ``name`` as a word for file names: letters, digits, dot and dash."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.") or "unnamed"
+
+
+def prepare_folder(output: Path | str, name: str) -> Path:
+    """Return ``output/name``, made if needed and shown to be writable.
+
+    Raises:
+        MpqError: E-READONLY or E-DISK.
+    """
+    folder = Path(output).expanduser() / name
+    with _disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    return folder
+
+
+def write_atomic(path: Path, text: str) -> Path:
+    """Write ``path`` whole or not at all, replacing an older file.
+
+    Raises:
+        MpqError: E-READONLY or E-DISK; the older file is kept and nothing half-written is left.
+    """
+    with _disk_errors(path.parent), _temporary(path.parent, text) as temporary:
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    return path
+
+
+def write_new(folder: Path, stem: str, suffix: str, text: str) -> Path:
+    """Write ``stem + suffix``, or ``stem_2 + suffix`` and so on: never over a file that is there.
+
+    Raises:
+        MpqError: E-READONLY or E-DISK.
+    """
+    with _disk_errors(folder), _temporary(folder, text) as temporary:
+        for count in itertools.count(1):
+            path = folder / (f"{stem}{suffix}" if count == 1 else f"{stem}_{count}{suffix}")
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, path)  # unlike rename, it fails when the name is taken
+                break
+        _sync_folder(folder)
+    return path
+
+
+@contextlib.contextmanager
+def _temporary(folder: Path, text: str) -> Iterator[str]:
+    """Yield a synced temporary file in ``folder``; it is gone afterwards unless it was renamed."""
+    handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o666 & ~_umask())
+        yield name
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _sync_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # Windows cannot open a folder
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise MpqError("E-DISK", f"The disk with {folder}/ is full.", "Free some space.") from error
+        reason = (error.strerror or str(error)).lower()
+        raise MpqError(
+            "E-READONLY", f"Cannot write to {folder}/ ({reason}).", "Run in another folder, or --output PATH."
+        ) from error

@@ -1,0 +1,75 @@
+"""Run records: everything about a run in one JSON beside its artifacts."""
+
+import dataclasses
+import importlib.metadata
+import json
+import math
+import platform
+from typing import Any
+
+from bert_mpq import flags
+from bert_mpq.config import to_json
+from bert_mpq.results import EvaluationResult, SensitivityResult
+
+SCHEMA = "bert-mpq/run-record"
+VERSION = 1
+PACKAGES = ("bert-mpq", "torch", "transformers", "datasets", "numpy", "scipy", "scikit-learn")
+
+
+def record_text(result: SensitivityResult | EvaluationResult, timestamp: str, revision: str) -> str:
+    """Return the JSON of a run record: no NaN in it, null where there is no value.
+
+    Args:
+        result: what a phase measured.
+        timestamp: local time, YYYYmmdd_HHMMSS.
+        revision: commit of the model where it is known, else "".
+    """
+    phase = "sensitivity" if isinstance(result, SensitivityResult) else "quantize"
+    content = {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "phase": phase,
+        "timestamp": timestamp,
+        "command": flags.command_line(phase, result.config),
+        "config": to_json(result.config),
+        "environment": _environment(revision),
+        **{key: value for key, value in dataclasses.asdict(result).items() if key != "config"},
+        "seconds": result.seconds,
+    }
+    if isinstance(result, EvaluationResult):
+        sizes = result.sizes
+        content["sizes"] |= {
+            "original_bits": sizes.original_bits,
+            "ratio": sizes.ratio,
+            "bits_per_weight": sizes.bits_per_weight,
+            "whole_original_bits": sizes.whole_original_bits,
+            "whole_bits": sizes.whole_bits,
+            "whole_ratio": sizes.whole_ratio,
+        }
+    return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
+
+
+def _environment(revision: str) -> dict[str, Any]:
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+        "packages": versions,
+        "model_revision": revision or None,
+    }
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,182 @@
+"""The one description of a run: every front end (wizard, flags, JSON file, Python) builds a ``RunConfig``."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bert_mpq.errors import MpqError, UsageError
+
+Metric = Literal["pwcca", "svcca", "cka", "kl"]
+Sampling = Literal["stratified", "random"]
+Scope = Literal["propagated", "isolated", "cumulative"]
+Pooling = Literal["mean", "cls"]
+Clustering = Literal["kmeans", "percentile", "hierarchical"]
+QuantizerName = Literal["rtn", "per-tensor"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+SUPPORTED_BITS = (2, 3, 4, 6, 8, 16, 32)
+GROUP_SIZES = (32, 64, 128)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What to run. Every field is one command-line flag of the same name.
+
+    Args:
+        model: ``default`` (textattack/bert-base-uncased-imdb, or the embedded classifier without a hub),
+            ``embedded``, a hub id or a folder.
+        data: ``imdb``, or a local CSV / JSON / Parquet file or Arrow folder with ``text`` and ``label``.
+        device: where the model runs; ``auto`` takes CUDA, then MPS, then the CPU.
+        output: the folder that holds ``Sensitivities/`` and ``Evaluation/``.
+        calibration_size: calibration reviews for Phase 1; None = the whole split.
+        sampling: how both samples are drawn.
+        metrics: scores to compute; the first one decides the allocation of a full run.
+        probe_bits: bits of the fake-quantized layer in Phase 1.
+        scope: where the effect of quantizing a layer is measured (see ``bert_mpq.probing``).
+        pooling: how a review's token vectors become one row.
+        sensitivities: sensitivity file for Phase 2; None = the one Phase 1 has just written.
+        eval_size: evaluation reviews for Phase 2; None = the whole split.
+        clustering: how layers are grouped by score.
+        bits: bits per group, most sensitive group first; its length is the number of groups.
+        quantizer: the algorithm below 16 bits.
+        group_size: input weights that share a scale; None = a whole output channel.
+        protect_last: keep this many last encoder layers at 16 bits or more.
+        max_length: tokens per review; None = the model's own maximum, at most 512 (embedded: 256).
+        batch_tokens: tokens per forward pass, padding included; None = chosen for the device.
+        seed: seed of every random choice.
+
+    Raises:
+        UsageError: a field has a value that no run can have.
+    """
+
+    model: str = "default"
+    data: str = "imdb"
+    device: Device = "auto"
+    output: str = "."
+    calibration_size: int | None = None
+    sampling: Sampling = "stratified"
+    metrics: tuple[Metric, ...] = ("pwcca", "cka")
+    probe_bits: int = 4
+    scope: Scope = "propagated"
+    pooling: Pooling = "mean"
+    sensitivities: str | None = None
+    eval_size: int | None = None
+    clustering: Clustering = "kmeans"
+    bits: tuple[int, ...] = (16, 8, 4)
+    quantizer: QuantizerName = "rtn"
+    group_size: int | None = 64
+    protect_last: int = 0
+    max_length: int | None = None
+    batch_tokens: int | None = None
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        for field, hint in typing.get_type_hints(type(self)).items():
+            _check_type(field, getattr(self, field), hint)
+        check_bits(self.bits)
+        if self.probe_bits not in SUPPORTED_BITS or self.probe_bits == 32:
+            raise _invalid("probe-bits", self.probe_bits, "use 2, 3, 4, 6, 8 or 16")
+        if not self.metrics or len(set(self.metrics)) != len(self.metrics):
+            raise _invalid("metrics", ",".join(self.metrics), "name each metric once, at least one")
+        if self.group_size is not None and self.group_size not in GROUP_SIZES:
+            raise _invalid("group-size", self.group_size, "use channel, 32, 64 or 128")
+        for name, low in (("calibration_size", 1), ("eval_size", 1), ("max_length", 8), ("batch_tokens", 8)):
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise _invalid(name.replace("_", "-"), value, f"use a whole number from {low}")
+        if self.protect_last < 0:
+            raise _invalid("protect-last", self.protect_last, "use 0 or more")
+        if "kl" in self.metrics and self.scope == "isolated":
+            raise _invalid("metrics", "kl", "an isolated layer has no logits; use --scope propagated")
+        if not self.model.strip() or not self.data.strip():
+            raise _invalid("model" if not self.model.strip() else "data", "", "give a name or a path")
+
+    def replace(self, **changes: Any) -> "RunConfig":
+        """Return a copy with ``changes``; raises UsageError as the constructor does."""
+        return dataclasses.replace(self, **changes)
+
+
+def check_bits(bits: Sequence[int], groups: int | None = None) -> None:
+    """Check bits per group, most sensitive group first.
+
+    Raises:
+        UsageError: E-BITS-COUNT, E-BITS-VALUE or E-BITS-ORDER.
+    """
+    wanted = len(bits) if groups is None else groups
+    if len(bits) != wanted or not bits:
+        raise UsageError("E-BITS-COUNT", f"{wanted} groups need {wanted} numbers, you gave {len(bits)}.")
+    for value in bits:
+        if value not in SUPPORTED_BITS:
+            raise UsageError("E-BITS-VALUE", f"{value} bits is not supported; use 2, 3, 4, 6, 8, 16 or 32.")
+    if list(bits) != sorted(bits, reverse=True):
+        given, right = (",".join(map(str, order)) for order in (bits, sorted(bits, reverse=True)))
+        raise UsageError(
+            "E-BITS-ORDER", f"{given} rises; the most sensitive group comes first, so {right}."
+        )
+
+
+def parse_bits(text: str, groups: int | None = None) -> tuple[int, ...]:
+    """Read ``16,8,4`` (brackets, spaces and slashes are forgiven).
+
+    Raises:
+        UsageError: E-BITS-INT, or what ``check_bits`` raises.
+    """
+    parts = [part.strip() for part in text.strip().strip("[]()").replace("/", ",").split(",")]
+    while parts and not parts[-1]:
+        parts.pop()
+    for part in parts:
+        if not (part.isascii() and part.isdigit() and len(part) < 10):
+            raise UsageError("E-BITS-INT", f'"{part}" is not a whole number.', "Write them as 16,8,4.")
+    bits = tuple(int(part) for part in parts)
+    check_bits(bits, groups)
+    return bits
+
+
+def to_json(config: RunConfig) -> dict[str, Any]:
+    """Return ``config`` as JSON values, one key per field."""
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in dataclasses.asdict(config).items()
+    }
+
+
+def from_json(values: object) -> RunConfig:
+    """Read what ``to_json`` returned; absent keys keep their defaults.
+
+    Raises:
+        MpqError: E-CONFIG, for a key or a type that no RunConfig has.
+    """
+    if not isinstance(values, Mapping):
+        raise MpqError("E-CONFIG", "The configuration is not a JSON object.")
+    known = {field.name for field in dataclasses.fields(RunConfig)}
+    unknown = sorted(str(key) for key in values if key not in known)
+    if unknown:
+        raise MpqError("E-CONFIG", f'"{unknown[0]}" is no setting of a run.', "See bert-mpq run --help.")
+    return RunConfig(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    )
+
+
+def _check_type(field: str, value: object, hint: Any) -> None:
+    if not _matches(value, hint):
+        choices = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
+        raise _invalid(field.replace("_", "-"), value, f"use {', '.join(choices)}" if choices else "")
+
+
+def _matches(value: object, hint: Any) -> bool:
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        return isinstance(value, str) and value in typing.get_args(hint)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_matches(item, typing.get_args(hint)[0]) for item in value)
+    if origin in (types.UnionType, typing.Union):
+        return any(_matches(value, option) for option in typing.get_args(hint))
+    return type(value) is hint  # not isinstance: True is an int
+
+
+def _invalid(flag: str, value: object, hint: str) -> UsageError:
+    sentence = f"--{flag} cannot be {value!r}"
+    return UsageError("E-CONFIG", f"{sentence}: {hint}." if hint else f"{sentence}.")

@@ -1,0 +1,60 @@
+"""Errors a user can act on.
+
+Every one carries a code, one sentence that says what is wrong, and a hint that says what to do::
+
+    MpqError               exit code 1: the run cannot be done, or failed
+    └── UsageError         exit code 2: the command itself is wrong, or there is no terminal
+
+Only ``cli.main`` and the wizard print them; the engine raises them.
+"""
+
+from typing import Literal, get_args
+
+ErrorCode = Literal[
+    "E-BITS-COUNT",
+    "E-BITS-INT",
+    "E-BITS-ORDER",
+    "E-BITS-VALUE",
+    "E-CONFIG",
+    "E-DATA-FORMAT",
+    "E-DATA-SIZE",
+    "E-DEVICE",
+    "E-DISK",
+    "E-GROUPS",
+    "E-JSON",
+    "E-LAYERS",
+    "E-MEMORY",
+    "E-MODEL",
+    "E-NETWORK",
+    "E-NOFILE",
+    "E-OFFLINE",
+    "E-ONE-CLASS",
+    "E-READONLY",
+    "E-SCORE",
+    "E-TERMINAL",
+]
+ERROR_CODES: tuple[str, ...] = get_args(ErrorCode)
+
+
+class MpqError(Exception):
+    """A problem that the user can mend.
+
+    Args:
+        code: stable identifier, one of ``ERROR_CODES``.
+        title: one sentence that says what is wrong.
+        hint: one sentence that says what to do; empty when the title says it all.
+    """
+
+    exit_code = 1
+
+    def __init__(self, code: ErrorCode, title: str, hint: str = "") -> None:
+        super().__init__(title)
+        self.code: ErrorCode = code
+        self.title = title
+        self.hint = hint
+
+
+class UsageError(MpqError):
+    """The command is wrong by itself, whatever the machine and the data."""
+
+    exit_code = 2

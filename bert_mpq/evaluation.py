@@ -1,0 +1,104 @@
+"""Phase 2's measurement: a classifier on labelled reviews."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from bert_mpq.reporting import Reporter
+from bert_mpq.results import Accuracy
+from bert_mpq.sources.batches import Batch, TokenizedReviews
+from bert_mpq.sources.devices import Machine
+from bert_mpq.sources.forward import run_batches
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Figures, and the prediction for each review of the sample in its order."""
+
+    accuracy: Accuracy
+    predictions: npt.NDArray[np.int64]
+
+
+class Logits(nn.Module):
+    """A classifier that returns the bare logits, so that ``DataParallel`` can gather them."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return (B, labels) logits for (B, T) ids and mask."""
+        logits: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        return logits
+
+
+def evaluate(
+    model: nn.Module,
+    tokens: TokenizedReviews,
+    machine: Machine,
+    batch_tokens: int,
+    reporter: Reporter,
+    title: str,
+) -> Evaluation:
+    """Classify every review once.
+
+    Args:
+        model: a classifier with two labels.
+        tokens: the labelled reviews.
+        machine: where to run.
+        batch_tokens: tokens per forward pass, padding included.
+        reporter: shows the progress.
+        title: name of the stage.
+
+    Raises:
+        MpqError: E-MEMORY.
+    """
+    started = time.perf_counter()
+    module = machine.place(Logits(model).eval())
+
+    @torch.inference_mode()
+    def forward(batch: Batch) -> Tensor:
+        ids, mask = batch.input_ids.to(machine.device), batch.attention_mask.to(machine.device)
+        logits: Tensor = module(ids, mask)
+        return logits
+
+    logits = np.empty((len(tokens), 2))
+    for batch, result in run_batches(tokens, batch_tokens, forward, reporter, title):
+        logits[batch.indices] = result.cpu().numpy()
+    predictions = logits.argmax(1)
+    accuracy = figures(logits, predictions, tokens.labels, time.perf_counter() - started)
+    return Evaluation(accuracy=accuracy, predictions=predictions)
+
+
+def figures(
+    logits: npt.NDArray[np.float64],
+    predictions: npt.NDArray[np.int64],
+    labels: npt.NDArray[np.int64],
+    seconds: float,
+) -> Accuracy:
+    """Return accuracy, precision, recall, F1 (positive class 1) and mean cross-entropy in nats.
+
+    Precision, recall and F1 are 0 where their denominator is 0.
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        labels, predictions, average="binary", zero_division=0
+    )
+    shifted = logits - logits.max(1, keepdims=True)
+    log_likelihood = shifted[np.arange(len(labels)), labels] - np.log(np.exp(shifted).sum(1))
+    correct = int((predictions == labels).sum())
+    return Accuracy(
+        accuracy=correct / len(labels),
+        precision=float(precision),
+        recall=float(recall),
+        f1=float(f1),
+        loss=float(-log_likelihood.mean()),
+        correct=correct,
+        size=len(labels),
+        seconds=seconds,
+    )

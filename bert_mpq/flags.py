@@ -1,0 +1,155 @@
+"""``RunConfig`` as command-line flags, and back.
+
+``parse(command(config)) == config`` holds for every config: the repeat line really repeats the run.
+"""
+
+import argparse
+import dataclasses
+import shlex
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bert_mpq.config import Clustering, Device, Metric, Pooling, QuantizerName, RunConfig, Sampling, Scope
+from bert_mpq.config import parse_bits as read_bits
+from bert_mpq.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flag:
+    """How one field of ``RunConfig`` is written on the command line."""
+
+    read: Callable[[str], Any]
+    shown: str
+    help: str
+    none: str = ""  # the word for None
+
+
+def _choice(kind: Any, text: str) -> Flag:
+    choices = typing.get_args(kind)
+
+    def read(value: str) -> str:
+        if value not in choices:
+            raise UsageError("E-CONFIG", f'"{value}" is not one of {", ".join(choices)}.')
+        return value
+
+    return Flag(read=read, shown="|".join(choices), help=text)
+
+
+def _number(shown: str, text: str, none: str = "") -> Flag:
+    def read(value: str) -> int | None:
+        if none and value == none:
+            return None
+        digits = value.replace(",", "").replace("_", "")
+        if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
+            raise UsageError("E-CONFIG", f'"{value}" is not a whole number.')
+        return int(digits)
+
+    return Flag(read=read, shown=shown, help=text, none=none)
+
+
+def _words(value: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in value.lower().split(",") if word.strip())
+
+
+FLAGS: dict[str, Flag] = {
+    "model": Flag(read=str, shown="ID|PATH|embedded", help="classifier: hub id, folder, or the embedded one"),
+    "data": Flag(read=str, shown="imdb|PATH", help="reviews: IMDB, or a local file with text and label"),
+    "device": _choice(Device, "where the model runs"),
+    "output": Flag(read=str, shown="DIR", help="folder of Sensitivities/ and Evaluation/"),
+    "calibration_size": _number("N|all", "Phase 1: calibration reviews", "all"),
+    "sampling": _choice(Sampling, "how reviews are drawn"),
+    "metrics": Flag(
+        read=_words,
+        shown=",".join(typing.get_args(Metric)),
+        help="Phase 1: scores, comma-separated; the first decides the allocation of a full run",
+    ),
+    "probe_bits": _number("N", "Phase 1: bits of the fake-quantized layer"),
+    "scope": _choice(Scope, "Phase 1: compare after the last layer, after the layer itself, or all quantized"),
+    "pooling": _choice(Pooling, "Phase 1: mean over tokens, or the first token"),
+    "sensitivities": Flag(read=str, shown="FILE", help="Phase 2: sensitivity file of Phase 1"),
+    "eval_size": _number("N|all", "Phase 2: evaluation reviews", "all"),
+    "clustering": _choice(Clustering, "Phase 2: how layers are grouped by score"),
+    "bits": Flag(read=read_bits, shown="16,8,4", help="Phase 2: bits per group, most sensitive group first"),
+    "quantizer": _choice(QuantizerName, "weight quantizer"),
+    "group_size": _number("channel|32|64|128", "weights that share one scale", "channel"),
+    "protect_last": _number("N", "Phase 2: keep the last N layers at 16 bits or more"),
+    "max_length": _number("N", "tokens per review", "auto"),
+    "batch_tokens": _number("N", "tokens per forward pass", "auto"),
+    "seed": _number("N", "random seed"),
+}
+PHASE_1 = ("calibration_size", "metrics", "probe_bits", "scope", "pooling")
+PHASE_2 = ("sensitivities", "eval_size", "clustering", "bits", "protect_last")
+
+
+def fields_of(subcommand: str) -> tuple[str, ...]:
+    """Return the fields that ``subcommand`` (sensitivity, quantize or run) takes as flags."""
+    other = {"sensitivity": PHASE_2, "quantize": PHASE_1, "run": ("sensitivities",)}[subcommand]
+    return tuple(name for name in FLAGS if name not in other)
+
+
+def add_flags(parser: argparse.ArgumentParser, subcommand: str) -> None:
+    """Add the flags of ``subcommand`` to ``parser``; absent flags stay absent from the namespace."""
+    defaults = RunConfig()
+    for name in fields_of(subcommand):
+        default = _text(name, getattr(defaults, name))
+        parser.add_argument(
+            _dashed(name),
+            metavar=FLAGS[name].shown,
+            default=argparse.SUPPRESS,
+            help=f"{FLAGS[name].help} (default: {default})" if default else FLAGS[name].help,
+        )
+
+
+def config_from(namespace: argparse.Namespace, base: RunConfig) -> RunConfig:
+    """Return ``base`` with the flags that were given.
+
+    Raises:
+        UsageError: a value that no run can have.
+    """
+    given = {name: FLAGS[name].read(getattr(namespace, name)) for name in FLAGS if hasattr(namespace, name)}
+    return base.replace(**given)
+
+
+def command(subcommand: str, config: RunConfig) -> list[str]:
+    """Return the arguments after ``bert-mpq`` that repeat this run."""
+    defaults = RunConfig()
+    words = [subcommand]
+    for name in fields_of(subcommand):
+        value = getattr(config, name)
+        if value != getattr(defaults, name):
+            # One word, so that a value that begins with a dash is not taken for a flag.
+            words.append(f"{_dashed(name)}={_text(name, value)}")
+    return words
+
+
+def command_line(subcommand: str, config: RunConfig) -> str:
+    """Return the shell command that repeats this run."""
+    return shlex.join(["bert-mpq", *_spaced(command(subcommand, config)), "--yes"])
+
+
+def relevant(subcommand: str, config: RunConfig) -> RunConfig:
+    """Return ``config`` with every field that ``subcommand`` does not take at its default."""
+    kept = {name: getattr(config, name) for name in fields_of(subcommand)}
+    return dataclasses.replace(RunConfig(), **kept)
+
+
+def _spaced(words: Sequence[str]) -> list[str]:
+    spaced = []
+    for word in words:
+        flag, equals, value = word.partition("=")
+        spaced += [flag, value] if equals and value and not value.startswith("-") else [word]
+    return spaced
+
+
+def _dashed(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _text(name: str, value: object) -> str:
+    if value is None:
+        return FLAGS[name].none
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value)

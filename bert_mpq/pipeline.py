@@ -1,0 +1,186 @@
+"""All a script needs: ``analyse`` (Phase 1), ``quantize_and_evaluate`` (Phase 2) and ``run`` (both)."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bert_mpq import flags
+from bert_mpq.allocation.clustering import allocate
+from bert_mpq.artifacts.evaluation_files import evaluation_stem, evaluation_text, report_path
+from bert_mpq.artifacts.files import EVALUATION, SENSITIVITIES, prepare_folder, write_atomic, write_new
+from bert_mpq.artifacts.records import record_text
+from bert_mpq.artifacts.sensitivity_files import check_scores, sensitivity_path, write_sensitivities
+from bert_mpq.config import RunConfig
+from bert_mpq.evaluation import evaluate
+from bert_mpq.planning import Plan, make_plan
+from bert_mpq.probing import Probe
+from bert_mpq.quantization.modules import quantized_copy
+from bert_mpq.reporting import Reporter, Silent
+from bert_mpq.results import EvaluationResult, SensitivityResult, Stage
+from bert_mpq.sensitivity import agreement, measure, score
+from bert_mpq.session import Clock, Session
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """Phase 1's result and the files it wrote; the first sensitivity JSON is the one a full run goes on with."""
+
+    result: SensitivityResult
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantization:
+    """Phase 2's result and the files it wrote."""
+
+    result: EvaluationResult
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullRun:
+    """Both phases."""
+
+    analysis: Analysis
+    quantization: Quantization
+
+
+def analyse(
+    config: RunConfig, reporter: Reporter | None = None, session: Session | None = None, plan: Plan | None = None
+) -> Analysis:
+    """Phase 1: score every encoder layer and write JSON, TXT and the run record.
+
+    Args:
+        config: what to run.
+        reporter: shows progress; default none.
+        session: remembers what several runs share.
+        plan: what ``make_plan(config, ...)`` returned, if it has been called already.
+
+    Raises:
+        MpqError: any of its codes. On E-SCORE the metrics that are valid and the run record are written.
+    """
+    reporter, session = reporter or Silent(), session or Session()
+    config = flags.relevant("sensitivity", config)
+    plan = plan or make_plan(config, "sensitivity")
+    clock = Clock()
+    machine = session.machine(config)
+    classifier = session.classifier(plan.sources.model, reporter)
+    clock.lap("Load the model")
+    tokens, fingerprint = session.tokens(plan, "calibration", reporter)
+    clock.lap("Read and tokenize")
+    batch_tokens = config.batch_tokens or machine.batch_tokens
+    probe = Probe(
+        scope=config.scope,
+        pooling=config.pooling,
+        bits=config.probe_bits,
+        quantizer=config.quantizer,
+        group_size=config.group_size,
+    )
+    measurement = measure(classifier, tokens, probe, machine, batch_tokens, reporter)
+    clock.skip()
+    scores = score(measurement, config.metrics, reporter)
+    clock.lap("Score layers")
+    result = SensitivityResult(
+        config=config,
+        setting=session.setting(plan, machine, batch_tokens),
+        sample=session.sample(plan, "calibration", tokens, fingerprint, batch_tokens // measurement.streams),
+        scores=scores,
+        kl=measurement.kl,
+        agreement=agreement(scores, measurement.kl),
+        stages=(*clock.stages[:2], *measurement.stages, *clock.stages[2:]),
+    )
+    return Analysis(result=result, files=_write_analysis(result, classifier.revision))
+
+
+def quantize_and_evaluate(
+    config: RunConfig, reporter: Reporter | None = None, session: Session | None = None, plan: Plan | None = None
+) -> Quantization:
+    """Phase 2: allocate bits, quantize, evaluate before and after, write TXT and the run record.
+
+    Args:
+        config: what to run; ``sensitivities`` names the file to start from.
+        reporter: shows progress; default none.
+        session: remembers what several runs share, the FP32 evaluation among it.
+        plan: what ``make_plan(config, ...)`` returned, if it has been called already.
+
+    Raises:
+        MpqError: any of its codes; nothing is written then.
+    """
+    reporter, session = reporter or Silent(), session or Session()
+    config = flags.relevant("quantize", config)
+    plan = plan or make_plan(config, "quantize")
+    assert plan.sensitivities is not None
+    allocation = allocate(plan.sensitivities.values, config.bits, config.clustering, config.protect_last)
+    clock = Clock()
+    machine = session.machine(config)
+    classifier = session.classifier(plan.sources.model, reporter)
+    clock.lap("Load the model")
+    tokens, fingerprint = session.tokens(plan, "evaluation", reporter)
+    clock.lap("Read and tokenize")
+    quantized = quantized_copy(classifier.model, allocation.bits, config.quantizer, config.group_size)
+    clock.lap("Quantize")
+    batch_tokens = config.batch_tokens or machine.batch_tokens
+    before = session.baseline(plan, classifier, tokens, machine, batch_tokens, reporter)
+    clock.lap("Evaluate FP32")
+    after = evaluate(quantized.model, tokens, machine, batch_tokens, reporter, "Evaluate quantized")
+    clock.lap("Evaluate quantized")
+    result = EvaluationResult(
+        config=config,
+        setting=session.setting(plan, machine, batch_tokens),
+        sample=session.sample(plan, "evaluation", tokens, fingerprint, batch_tokens),
+        sensitivities=plan.sensitivities,
+        allocation=allocation,
+        before=before.accuracy,
+        after=after.accuracy,
+        agreement=float((before.predictions == after.predictions).mean()),
+        sizes=quantized.sizes,
+        quantization_seconds=clock.seconds("Quantize"),
+        stages=clock.stages,
+    )
+    return Quantization(result=result, files=_write_evaluation(result, classifier.revision))
+
+
+def run(
+    config: RunConfig, reporter: Reporter | None = None, session: Session | None = None, plan: Plan | None = None
+) -> FullRun:
+    """Both phases; the first metric of ``config.metrics`` decides the allocation.
+
+    Args:
+        config: what to run.
+        reporter: shows progress; default none.
+        session: remembers what several runs share.
+        plan: what ``make_plan(config, "run")`` returned, if it has been called already.
+
+    Raises:
+        MpqError: any of its codes.
+    """
+    reporter, session = reporter or Silent(), session or Session()
+    plan = plan or make_plan(config, "run")
+    analysis = analyse(config, reporter, session, plan)
+    result = analysis.result
+    path = sensitivity_path(Path(config.output).expanduser() / SENSITIVITIES, result, config.metrics[0])
+    second = config.replace(sensitivities=str(path))
+    quantization = quantize_and_evaluate(
+        second, reporter, session, make_plan(second, "quantize", plan.sources)
+    )
+    return FullRun(analysis=analysis, quantization=quantization)
+
+
+def _write_analysis(result: SensitivityResult, revision: str) -> tuple[Path, ...]:
+    folder = prepare_folder(result.config.output, SENSITIVITIES)
+    timestamp = time.strftime("%Y%m%d_%H%M%S")
+    record = write_new(folder, f"run_{timestamp}", ".json", record_text(result, timestamp, revision))
+    files = [
+        path for scores in result.scores if scores.usable for path in write_sensitivities(folder, result, scores)
+    ]
+    for scores in result.scores:
+        check_scores(scores)
+    return (*files, record)
+
+
+def _write_evaluation(result: EvaluationResult, revision: str) -> tuple[Path, ...]:
+    folder = prepare_folder(result.config.output, EVALUATION)
+    timestamp = time.strftime("%Y%m%d_%H%M%S")
+    stem = evaluation_stem(result, timestamp)
+    record = write_new(folder, stem, ".json", record_text(result, timestamp, revision))
+    return write_atomic(report_path(record), evaluation_text(result, timestamp)), record

@@ -1,0 +1,163 @@
+"""A run decided and checked before anything heavy is loaded or anything is written."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bert_mpq.artifacts.files import EVALUATION, SENSITIVITIES, prepare_folder
+from bert_mpq.artifacts.sensitivity_files import read_sensitivities
+from bert_mpq.config import RunConfig
+from bert_mpq.errors import MpqError
+from bert_mpq.results import Sensitivities
+from bert_mpq.sources.classifiers import ModelSource, find_classifier
+from bert_mpq.sources.reviews import DataSource, Split, find_reviews, known_size, load_reviews
+
+Phase = Literal["sensitivity", "quantize", "run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Model and data that a configuration means here and now."""
+
+    model: ModelSource
+    data: DataSource
+    calibration_size: int
+    evaluation_size: int
+
+    @property
+    def data_word(self) -> str:
+        """The data in file names."""
+        return "IMDB" if self.data.kind != "file" or self.data.path is None else self.data.path.stem
+
+    def size(self, split: Split) -> int:
+        """Return how many reviews a split has."""
+        return self.calibration_size if split == "calibration" else self.evaluation_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A checked run.
+
+    Args:
+        config: the run.
+        phase: what is run.
+        sources: model and data.
+        calibration: calibration reviews (0 when Phase 1 is not run).
+        evaluation: evaluation reviews (0 when Phase 2 is not run).
+        sensitivities: the file Phase 2 starts from; None when Phase 1 will write it.
+    """
+
+    config: RunConfig
+    phase: Phase
+    sources: Sources
+    calibration: int
+    evaluation: int
+    sensitivities: Sensitivities | None
+
+
+def find_sources(config: RunConfig) -> Sources:
+    """Decide where model and data come from, and count the reviews.
+
+    Raises:
+        MpqError: E-NETWORK, E-OFFLINE, E-NOFILE, E-MODEL, E-DATA-FORMAT.
+    """
+    model = find_classifier(config.model)
+    data = find_reviews(config.data)
+    return Sources(
+        model=model,
+        data=data,
+        calibration_size=_size(data, "calibration"),
+        evaluation_size=_size(data, "evaluation"),
+    )
+
+
+def make_plan(config: RunConfig, phase: Phase, sources: Sources | None = None) -> Plan:
+    """Check everything that can be checked before a run starts.
+
+    Args:
+        config: the run.
+        phase: what to run.
+        sources: what ``find_sources`` returned, if it has been asked already.
+
+    Raises:
+        MpqError: what ``find_sources`` raises; E-DATA-SIZE, E-LAYERS, E-NOFILE, E-JSON, E-GROUPS, E-READONLY.
+    """
+    from bert_mpq.sources.sampling import check_size
+
+    sensitivities = None
+    if phase == "quantize":
+        if config.sensitivities is None:
+            raise MpqError("E-NOFILE", "Phase 2 needs a sensitivity file.", "Give --sensitivities FILE.")
+        sensitivities = read_sensitivities(config.sensitivities)
+    sources = sources or find_sources(config)
+    calibration = evaluation = 0
+    if phase != "quantize":
+        calibration = check_size(config.calibration_size, sources.calibration_size)
+        check_required(config.metrics, sources.model.hidden, calibration)
+        prepare_folder(config.output, SENSITIVITIES)
+    if phase != "sensitivity":
+        evaluation = check_size(config.eval_size, sources.evaluation_size)
+        prepare_folder(config.output, EVALUATION)
+        check_groups(len(config.bits), sources.model.layers)
+    if sensitivities is not None:
+        check_layers(sensitivities, sources.model)
+    return Plan(
+        config=config,
+        phase=phase,
+        sources=sources,
+        calibration=calibration,
+        evaluation=evaluation,
+        sensitivities=sensitivities,
+    )
+
+
+def check_layers(sensitivities: Sensitivities, model: ModelSource) -> None:
+    """Refuse scores of another model.
+
+    Raises:
+        MpqError: E-LAYERS.
+    """
+    hint = "Pick another file, or run Phase 1 for this model."
+    if len(sensitivities.values) != model.layers:
+        raise MpqError(
+            "E-LAYERS",
+            f"The file has {len(sensitivities.values)} layers, the model has {model.layers}.",
+            hint,
+        )
+
+
+def check_groups(groups: int, layers: int) -> None:
+    """Refuse more groups than layers.
+
+    Raises:
+        MpqError: E-GROUPS.
+    """
+    if groups > layers:
+        raise MpqError("E-GROUPS", f"{groups} groups, but the model has only {layers} layers.", "Give fewer bits.")
+
+
+def required_reviews(metrics: tuple[str, ...], hidden: int) -> int:
+    """Return the fewest reviews that give every metric a meaning: PWCCA saturates at two full ranks."""
+    return 2 * hidden + 1 if "pwcca" in metrics else 4
+
+
+def check_required(metrics: tuple[str, ...], hidden: int, size: int) -> None:
+    """Refuse a sample on which a metric means nothing.
+
+    Raises:
+        MpqError: E-DATA-SIZE.
+    """
+    needed = required_reviews(metrics, hidden)
+    if size >= needed:
+        return
+    if "pwcca" in metrics:
+        raise MpqError(
+            "E-DATA-SIZE",
+            f"PWCCA needs at least {needed:,} reviews for this model (2 x {hidden} + 1), {size:,} asked.",
+            "Take more reviews, or CKA.",
+        )
+    raise MpqError("E-DATA-SIZE", f"{size} reviews are too few.", f"Take at least {needed}.")
+
+
+def _size(data: DataSource, split: Split) -> int:
+    known = known_size(data, split)
+    return len(load_reviews(data, split)) if known is None else known

@@ -1,0 +1,147 @@
+"""All layers probed in one forward pass, by stacked streams.
+
+Each encoder layer is replaced by a ``ProbedLayer`` that holds the FP32 layer and its quantized twin. What
+flows through the encoder is a stack of streams of B reviews each, stream 0 being the FP32 model:
+
+* ``propagated``: at layer i there are 1 + i streams, the FP32 one and one per earlier layer whose weights
+  were quantized. The FP32 layer runs on all of them, the twin on stream 0, and its output is appended: the
+  model with only layer i quantized. After the last layer pooler and classifier run on every stream, so one
+  pass yields every layer's perturbed last hidden state and logits, for 1 + (L + 1) / 2 forward passes.
+* ``isolated``: the FP32 layer and the twin run on stream 0; older outputs ride along untouched.
+* ``cumulative``: as isolated, but the twin runs on the newest twin's output: the whole model quantized.
+
+Nothing is kept between calls, so ``torch.nn.DataParallel`` may replicate the module; forward hooks that close
+over a twin would not survive that.
+"""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bert_mpq.config import Pooling, QuantizerName, Scope
+from bert_mpq.quantization.modules import quantize_layer
+from bert_mpq.sources.encoder import layer_path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """How layers are perturbed and compared; fields as in ``RunConfig``."""
+
+    scope: Scope
+    pooling: Pooling
+    bits: int
+    quantizer: QuantizerName
+    group_size: int | None
+
+
+class ProbedLayer(nn.Module):
+    """Encoder layer ``index`` with its quantized twin, on a stack of streams."""
+
+    def __init__(self, layer: nn.Module, twin: nn.Module, index: int, scope: Scope) -> None:
+        super().__init__()
+        self.layer = layer
+        self.twin = twin
+        self.scope = scope
+        self.streams = 1 + index if scope == "propagated" else 1 + 2 * index
+        self.output: Tensor | None = None
+
+    def forward(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """Return the stack with this layer's streams appended, in the shape the encoder expects.
+
+        Args:
+            hidden: (streams * B, T, hidden).
+            args: arguments of the layer; tensors whose first dimension is B are repeated to match.
+            kwargs: likewise.
+        """
+        rows = hidden.shape[0] // self.streams
+
+        def run(layer: nn.Module, stack: Tensor) -> Any:
+            copies = stack.shape[0] // rows
+            return layer(
+                stack,
+                *(_repeated(value, rows, copies) for value in args),
+                **{name: _repeated(value, rows, copies) for name, value in kwargs.items()},
+            )
+
+        propagated = self.scope == "propagated"
+        answer = run(self.layer, hidden if propagated else hidden[:rows])
+        source = hidden[-rows:] if self.scope == "cumulative" else hidden[:rows]
+        parts = [_tensor(answer), _tensor(run(self.twin, source))]
+        if not propagated:
+            parts.insert(1, hidden)
+        self.output = torch.cat(parts)
+        return self.output if isinstance(answer, Tensor) else (self.output, *answer[1:])
+
+
+class ProbedClassifier(nn.Module):
+    """A copy of a classifier whose encoder layers are all probed."""
+
+    def __init__(self, model: nn.Module, probe: Probe) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model).eval()
+        self.probe = probe
+        path = layer_path(self.model)
+        probed = []
+        for index, layer in enumerate(self.model.get_submodule(path)):  # type: ignore[arg-type]
+            twin = copy.deepcopy(layer)
+            quantize_layer(twin, probe.bits, probe.quantizer, probe.group_size)
+            probed.append(ProbedLayer(layer, twin, index, probe.scope))
+        # A plain list would be registered nowhere; the encoder iterates over its ModuleList.
+        self.model.set_submodule(path, nn.ModuleList(probed))
+        self.last = probed[-1]
+        self.layers = len(probed)
+        self.requires_grad_(False)
+
+    @property
+    def streams(self) -> int:
+        """Streams after the last layer: how much larger a batch is there than at the input."""
+        return 1 + self.layers if self.probe.scope == "propagated" else 1 + 2 * self.layers
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the rows to compare, and the logits.
+
+        Args:
+            input_ids: (B, T).
+            attention_mask: (B, T).
+
+        Returns:
+            reference (B, R, hidden): pooled FP32 outputs, R = 1 for scope propagated (the last layer's), else
+            one per layer; perturbed (B, layers, hidden); logits (B, 1 + K, labels): the FP32 model's, then
+            K = layers for propagated, 1 (the whole model quantized) for cumulative, 0 for isolated.
+        """
+        logits = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        stack = self.last.output
+        self.last.output = None
+        assert stack is not None
+        rows, count = input_ids.shape[0], self.layers
+        pooled = _pool(stack.reshape(self.streams, rows, *stack.shape[1:]), attention_mask, self.probe.pooling)
+        logits = logits.reshape(self.streams, rows, -1).transpose(0, 1)
+        if self.probe.scope == "propagated":
+            return pooled[:, :1], pooled[:, 1:], logits
+        kept = logits[:, :1] if self.probe.scope == "isolated" else logits[:, [0, -1]]
+        # Streams: last layer's FP32 output, ..., first layer's, the embeddings, then the twins in order.
+        return pooled[:, :count].flip(1), pooled[:, count + 1 :], kept
+
+
+def _pool(streams: Tensor, attention_mask: Tensor, pooling: Pooling) -> Tensor:
+    """Return (B, streams, hidden) from (streams, B, T, hidden): mean over real tokens, or the first token."""
+    if pooling == "cls":
+        return streams[:, :, 0].transpose(0, 1)
+    weights = attention_mask.to(streams.dtype)
+    weights = weights / weights.sum(1, keepdim=True)
+    return torch.einsum("sbth,bt->bsh", streams, weights)
+
+
+def _repeated(value: Any, rows: int, copies: int) -> Any:
+    """Repeat a tensor with one entry per review (the attention mask) for every stream."""
+    if copies == 1 or not isinstance(value, Tensor) or value.dim() == 0 or value.shape[0] != rows:
+        return value
+    return value.repeat(copies, *(1 for _ in value.shape[1:]))
+
+
+def _tensor(answer: Any) -> Tensor:
+    """An encoder layer returns a tensor in newer transformers and a tuple in older ones."""
+    return answer if isinstance(answer, Tensor) else answer[0]

@@ -1,0 +1,1 @@
+"""Weight quantization: the algorithms, and their application to a model."""

@@ -1,0 +1,80 @@
+"""How the engine tells its progress, whatever shows it."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, TextIO, TypeVar
+
+T = TypeVar("T")
+
+
+def _one(_: object) -> int:
+    return 1
+
+
+class Reporter(Protocol):
+    """Shows progress. The engine only ever writes ``for x in reporter.track(xs, "Evaluate", total)``."""
+
+    def track(
+        self, items: Iterable[T], title: str, total: int, weight: Callable[[T], int] = _one
+    ) -> Iterator[T]:
+        """Yield ``items``; each one done adds ``weight(item)`` of ``total`` (tokens, reviews, layers)."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Show one sentence that the user should see."""
+        ...
+
+
+class Silent:
+    """Shows nothing: for library use and tests."""
+
+    def track(
+        self, items: Iterable[T], title: str, total: int, weight: Callable[[T], int] = _one
+    ) -> Iterator[T]:
+        """Yield ``items``."""
+        yield from items
+
+    def note(self, text: str) -> None:
+        """Drop ``text``."""
+
+
+class Lines:
+    """Plain lines for pipes and logs: one when a stage starts, one every ``every`` seconds, one at its end."""
+
+    def __init__(self, stream: TextIO | None = None, every: float = 30.0) -> None:
+        self._stream = stream or sys.stderr
+        self._every = every
+
+    def track(
+        self, items: Iterable[T], title: str, total: int, weight: Callable[[T], int] = _one
+    ) -> Iterator[T]:
+        """Yield ``items`` and print percent, elapsed and remaining time."""
+        start = shown = time.monotonic()
+        done = 0
+        self.note(f"{title} ...")
+        for item in items:
+            yield item
+            done += weight(item)
+            now = time.monotonic()
+            if now - shown >= self._every and 0 < done < total:
+                shown = now
+                remaining = (now - start) * (total - done) / done
+                self.note(f"{title}: {done / total:.0%}, {duration(remaining)} left")
+        self.note(f"{title}: done in {duration(time.monotonic() - start)}")
+
+    def note(self, text: str) -> None:
+        """Print ``text`` on its own line."""
+        print(text, file=self._stream, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them: ``0.4 s``, ``12 s``, ``2 min 12 s``, ``1 h 03 min``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

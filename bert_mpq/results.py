@@ -1,0 +1,256 @@
+"""What the phases hand to each other and to the files: plain frozen data, no logic beyond sums."""
+
+from dataclasses import dataclass
+
+from bert_mpq.config import RunConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Model, data and machine of a run, as the artifacts name them.
+
+    Args:
+        model_name: hub id, path or ``embedded``.
+        model_title: the model in headings.
+        model_word: the model in file names.
+        data_name: hub id or file.
+        data_word: the data in file names.
+        device: ``cpu``, ``cuda`` or ``mps``.
+        num_gpus: GPUs the forward pass is spread over; 0 on a CPU.
+        max_length: tokens per review at most.
+        batch_tokens: tokens per forward pass at most, padding included.
+        layers: encoder layers.
+    """
+
+    model_name: str
+    model_title: str
+    model_word: str
+    data_name: str
+    data_word: str
+    device: str
+    num_gpus: int
+    max_length: int
+    batch_tokens: int
+    layers: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Reviews that a phase used.
+
+    Args:
+        split: the split in words.
+        size: reviews.
+        positive: reviews with label 1.
+        sampling: stratified or random.
+        fingerprint: SHA-256 of texts and labels.
+        largest_batch: most reviews in one forward pass.
+    """
+
+    split: str
+    size: int
+    positive: int
+    sampling: str
+    fingerprint: str
+    largest_batch: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One part of a run and the seconds it took."""
+
+    name: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerScore:
+    """Sensitivity of one layer: 1 - similarity (or the KL of the logits, in nats); higher = more fragile."""
+
+    value: float
+    status: str = "ok"
+    explanation: str = ""
+    ranks: tuple[int, int] = (0, 0)
+    usable: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """One metric over all layers, first layer first."""
+
+    metric: str
+    layers: tuple[LayerScore, ...]
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The bare scores."""
+        return tuple(layer.value for layer in self.layers)
+
+    @property
+    def usable(self) -> bool:
+        """Whether every layer has a score that an allocation may rest on."""
+        return all(layer.usable for layer in self.layers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricAgreement:
+    """Spearman rank correlation of two scores over the layers; None where a score does not vary."""
+
+    first: str
+    second: str
+    spearman: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SensitivityResult:
+    """What Phase 1 measured.
+
+    Args:
+        config: the run.
+        setting: model, data and machine.
+        sample: the calibration reviews.
+        scores: one entry per metric, in the order asked.
+        kl: KL(FP32 || quantized) of the logits in nats, mean over reviews, per layer; empty where the scope
+            has no logits per layer.
+        agreement: rank correlations between the scores, and with the KL.
+        stages: seconds.
+    """
+
+    config: RunConfig
+    setting: Setting
+    sample: Sample
+    scores: tuple[Scores, ...]
+    kl: tuple[float, ...]
+    agreement: tuple[MetricAgreement, ...]
+    stages: tuple[Stage, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all stages."""
+        return sum(stage.seconds for stage in self.stages)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensitivities:
+    """A sensitivity file: the scores, and what the text file beside it says of them ("" when unknown)."""
+
+    file_name: str
+    values: tuple[float, ...]
+    metric: str = ""
+    model_name: str = ""
+    samples: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BitAllocation:
+    """Bits per encoder layer.
+
+    Args:
+        method: the clustering.
+        group_bits: bits per group, most sensitive group first.
+        groups: group of each layer; 0 is the most sensitive.
+        bits: bits of each layer, protected layers included.
+        protected: layers that got more than their group's bits.
+    """
+
+    method: str
+    group_bits: tuple[int, ...]
+    groups: tuple[int, ...]
+    bits: tuple[int, ...]
+    protected: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """Binary classification figures; positive class = 1.
+
+    Args:
+        accuracy: share of correct predictions.
+        precision: true positives / predicted positives.
+        recall: true positives / positives.
+        f1: harmonic mean of the two.
+        loss: mean cross-entropy in nats.
+        correct: number of correct predictions.
+        size: number of reviews.
+        seconds: time of the forward passes.
+    """
+
+    accuracy: float
+    precision: float
+    recall: float
+    f1: float
+    loss: float
+    correct: int
+    size: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeReport:
+    """Bits of the model before and after.
+
+    Args:
+        linear_weights: weights in the Linear modules of the encoder layers.
+        nominal_bits: those weights at their bit widths, without scales: the original tool's figure.
+        quantized_bits: with scales and zero points.
+        embedding_bits: embedding tables, FP32.
+        other_bits: LayerNorms, biases, pooler and classification head, FP32.
+    """
+
+    linear_weights: int
+    nominal_bits: int
+    quantized_bits: int
+    embedding_bits: int
+    other_bits: int
+
+    @property
+    def original_bits(self) -> int:
+        """Encoder Linear weights at FP32."""
+        return 32 * self.linear_weights
+
+    @property
+    def ratio(self) -> float:
+        """Encoder Linear weights: FP32 over quantized, scales included."""
+        return self.original_bits / self.quantized_bits
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits per encoder Linear weight, scales included."""
+        return self.quantized_bits / self.linear_weights
+
+    @property
+    def whole_original_bits(self) -> int:
+        """The whole model at FP32."""
+        return self.original_bits + self.embedding_bits + self.other_bits
+
+    @property
+    def whole_bits(self) -> int:
+        """The whole model after quantization."""
+        return self.quantized_bits + self.embedding_bits + self.other_bits
+
+    @property
+    def whole_ratio(self) -> float:
+        """Whole model: FP32 over quantized."""
+        return self.whole_original_bits / self.whole_bits
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationResult:
+    """What Phase 2 measured: the same reviews through the FP32 and through the quantized model."""
+
+    config: RunConfig
+    setting: Setting
+    sample: Sample
+    sensitivities: Sensitivities
+    allocation: BitAllocation
+    before: Accuracy
+    after: Accuracy
+    agreement: float  # share of reviews on which both models predict the same
+    sizes: SizeReport
+    quantization_seconds: float
+    stages: tuple[Stage, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all stages."""
+        return sum(stage.seconds for stage in self.stages)

@@ -1,0 +1,119 @@
+"""What the runs of one session share: the loaded model, tokenized samples, the FP32 evaluation."""
+
+import time
+
+from bert_mpq.config import RunConfig
+from bert_mpq.evaluation import Evaluation, evaluate
+from bert_mpq.planning import Plan
+from bert_mpq.reporting import Reporter
+from bert_mpq.results import Sample, Setting, Stage
+from bert_mpq.sources.batches import TokenizedReviews, tokenize
+from bert_mpq.sources.classifiers import Classifier, ModelSource, load_classifier
+from bert_mpq.sources.devices import Machine, pick_machine
+from bert_mpq.sources.reviews import Split, load_reviews
+from bert_mpq.sources.sampling import sample
+
+
+class Clock:
+    """Seconds per stage of a run."""
+
+    def __init__(self) -> None:
+        self.stages: tuple[Stage, ...] = ()
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """End a stage."""
+        now = time.perf_counter()
+        self.stages += (Stage(name=name, seconds=now - self._last),)
+        self._last = now
+
+    def skip(self) -> None:
+        """Leave out the time since the last stage: it was measured elsewhere."""
+        self._last = time.perf_counter()
+
+    def seconds(self, name: str) -> float:
+        """Return the seconds of a stage."""
+        return sum(stage.seconds for stage in self.stages if stage.name == name)
+
+
+class Session:
+    """Keeps the last of everything that is slow to make and that the next run may need again."""
+
+    def __init__(self) -> None:
+        self._classifier: Classifier | None = None
+        self._tokens: dict[Split, tuple[object, TokenizedReviews, str]] = {}
+        self._baseline: tuple[object, Evaluation] | None = None
+
+    def machine(self, config: RunConfig) -> Machine:
+        """Return the device of a run; raises MpqError E-DEVICE."""
+        return pick_machine(config.device)
+
+    def classifier(self, source: ModelSource, reporter: Reporter) -> Classifier:
+        """Return the loaded classifier; raises what ``load_classifier`` raises."""
+        if self._classifier is None or self._classifier.source.name != source.name:
+            for _ in reporter.track([source], f"Load {source.title}", 1):
+                self._classifier = load_classifier(source)
+        assert self._classifier is not None
+        return self._classifier
+
+    def tokens(self, plan: Plan, split: Split, reporter: Reporter) -> tuple[TokenizedReviews, str]:
+        """Return the tokenized sample of a split and its fingerprint.
+
+        Raises:
+            MpqError: E-DATA-SIZE, E-ONE-CLASS, or what ``load_reviews`` raises.
+        """
+        config, source = plan.config, plan.sources
+        size = plan.calibration if split == "calibration" else plan.evaluation
+        key = (source.model, source.data, size, config.sampling, config.seed, config.max_length)
+        if split not in self._tokens or self._tokens[split][0] != key:
+            assert self._classifier is not None
+            reviews = sample(load_reviews(source.data, split), size, config.sampling, config.seed)
+            length = config.max_length or source.model.max_length
+            tokens = tokenize(reviews, self._classifier.tokenizer, length, reporter)
+            self._tokens[split] = (key, tokens, reviews.fingerprint)
+        return self._tokens[split][1:]
+
+    def baseline(
+        self,
+        plan: Plan,
+        classifier: Classifier,
+        tokens: TokenizedReviews,
+        machine: Machine,
+        batch_tokens: int,
+        reporter: Reporter,
+    ) -> Evaluation:
+        """Return the FP32 evaluation; measured once per model, sample, device and batch size."""
+        key = (self._tokens["evaluation"][0], machine, batch_tokens)
+        if self._baseline is None or self._baseline[0] != key:
+            result = evaluate(classifier.model, tokens, machine, batch_tokens, reporter, "Evaluate FP32")
+            self._baseline = (key, result)
+        return self._baseline[1]
+
+    def setting(self, plan: Plan, machine: Machine, batch_tokens: int) -> Setting:
+        """Return model, data and machine as the artifacts name them."""
+        source = plan.sources
+        return Setting(
+            model_name=source.model.name,
+            model_title=source.model.title,
+            model_word=source.model.word,
+            data_name=source.data.name,
+            data_word=source.data_word,
+            device=machine.device.type,
+            num_gpus=machine.num_gpus,
+            max_length=plan.config.max_length or source.model.max_length,
+            batch_tokens=batch_tokens,
+            layers=source.model.layers,
+        )
+
+    def sample(
+        self, plan: Plan, split: Split, tokens: TokenizedReviews, fingerprint: str, budget: int
+    ) -> Sample:
+        """Return what the artifacts say of a sample."""
+        return Sample(
+            split=plan.sources.data.split_name(split),
+            size=len(tokens),
+            positive=int(tokens.labels.sum()),
+            sampling=plan.config.sampling,
+            fingerprint=fingerprint,
+            largest_batch=max(len(indices) for indices in tokens.plan(max(1, budget))),
+        )

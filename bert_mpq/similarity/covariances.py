@@ -1,0 +1,94 @@
+"""Centred moments, ready for the metrics."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Covariances:
+    """Sums over n centred rows: X reference, Y perturbed, E = Y - X.
+
+    Args:
+        samples: n, rows without NaN or infinity.
+        bad_rows: rows left out because Y held NaN or infinity.
+        xx: (d, d) X^T X.
+        xe: (d, d) X^T E.
+        ee: (d, d) E^T E.
+        aa: sum of a^2, with a = |x|^2 per row.
+        ad: sum of a D, with D = |y|^2 - |x|^2 per row.
+        dd: sum of D^2.
+    """
+
+    samples: int
+    bad_rows: int
+    xx: Array
+    xe: Array
+    ee: Array
+    aa: float
+    ad: float
+    dd: float
+
+    @property
+    def ye(self) -> Array:
+        """(d, d) Y^T E."""
+        return self.xe + self.ee
+
+    @property
+    def xy(self) -> Array:
+        """(d, d) X^T Y."""
+        return self.xx + self.xe
+
+    @property
+    def yy(self) -> Array:
+        """(d, d) Y^T Y."""
+        return self.xx + self.xe + self.xe.T + self.ee
+
+    @property
+    def reference_constant(self) -> bool:
+        """Whether every row of X is the same, up to rounding."""
+        scale = np.abs(self.xx).max(initial=0.0)
+        return self.samples < 2 or not np.trace(self.xx) > 1e-300 or not scale > 0.0
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether every row of Y is the same, up to rounding, though X varies."""
+        return bool(np.trace(self.yy) <= 1e-12 * np.trace(self.xx))
+
+    @property
+    def identical(self) -> bool:
+        """Whether Y equals X in every row."""
+        return not self.ee.any() and not self.bad_rows
+
+    @classmethod
+    def from_sums(cls, scalars: Array, vectors: Array, matrices: Array) -> "Covariances":
+        """Centre the raw sums of ``Moments``: scalars (8,), vectors (6, d), matrices (3, d, d).
+
+        The fourth-order sums follow by expanding |x - m|^2 with the mean m, which is known only now.
+        """
+        n, p_sum, t_sum, pp, pt, tt, _, bad_y = scalars.tolist()
+        sx, se, px, pe, tx, te = vectors
+        sxx, sxe, see = matrices
+        m, u = (sx / n, se / n) if n else (sx, se)
+        w = m + u
+        mm, k0 = m @ m, 2.0 * m @ u + u @ u
+        aa = pp - 4 * m @ px + 2 * mm * p_sum + 4 * m @ sxx @ m - 4 * mm * (m @ sx) + n * mm**2
+        ad = pt - 2 * w @ pe - 2 * u @ px + k0 * p_sum - 2 * m @ tx + 4 * m @ sxe @ w + 4 * m @ sxx @ u
+        ad += -2 * k0 * (m @ sx) + mm * (t_sum - 2 * w @ se - 2 * u @ sx + n * k0)
+        dd = tt - 4 * w @ te - 4 * u @ tx + 2 * k0 * t_sum + 4 * w @ see @ w + 8 * u @ sxe @ w
+        dd += 4 * u @ sxx @ u - 4 * k0 * (w @ se) - 4 * k0 * (u @ sx) + n * k0**2
+        xx = sxx - n * np.outer(m, m)
+        ee = see - n * np.outer(u, u)
+        return cls(
+            samples=int(n),
+            bad_rows=int(bad_y),
+            xx=(xx + xx.T) / 2,
+            xe=sxe - n * np.outer(m, u),
+            ee=(ee + ee.T) / 2,
+            aa=float(aa),
+            ad=float(ad),
+            dd=float(dd),
+        )

@@ -1,0 +1,135 @@
+"""The one-pass accumulator behind every metric: additive, O(dim^2), whatever the number of rows."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bert_mpq.similarity.covariances import Covariances
+
+Rows = Tensor | npt.NDArray[np.floating]
+
+
+class Moments:
+    """Float64 sums over paired rows ``x`` (FP32 reference) and ``y`` (perturbed).
+
+    It accumulates ``e = y - x`` instead of ``y``: the covariances of ``y`` follow from it, the reverse loses
+    the digits that 1 - similarity needs when ``y`` is close to ``x``. Rows are shifted by a constant near the
+    mean of ``x``, fixed at the first update, so that a large mean costs no digits either. Three d x d sums,
+    six d-vectors and six scalars are enough for CKA, debiased CKA, SVCCA and PWCCA.
+
+    Args:
+        dim: features per row.
+        shift: (dim,) constant to subtract; default the mean of the first batch of ``x``. Moments that will be
+            merged must share it: see ``sibling``.
+    """
+
+    def __init__(self, dim: int, shift: Rows | None = None) -> None:
+        self.dim = dim
+        self._shift = None if shift is None else _float64(shift).reshape(dim)
+        device = torch.device("cpu") if self._shift is None else self._shift.device
+        self._allocate(device)
+
+    def _allocate(self, device: torch.device) -> None:
+        zeros = {"dtype": torch.float64, "device": device}
+        self._scalars = torch.zeros(8, **zeros)  # n, P, T, PP, PT, TT, bad rows of x, bad rows of y
+        self._vectors = torch.zeros(6, self.dim, **zeros)  # sx, se, px, pe, tx, te
+        self._matrices = torch.zeros(3, self.dim, self.dim, **zeros)  # Sxx, Sxe, See
+
+    @property
+    def shift(self) -> Tensor | None:
+        """(dim,) float64 constant subtracted from every row; None before the first update."""
+        return self._shift
+
+    @property
+    def samples(self) -> int:
+        """Rows accumulated; rows that held NaN or infinity are not counted."""
+        return int(self._scalars[0])
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the state in bytes; it does not depend on the number of rows."""
+        return sum(t.numel() * t.element_size() for t in (self._scalars, self._vectors, self._matrices))
+
+    def sibling(self) -> "Moments":
+        """Return an empty accumulator with the same shift, to be merged later."""
+        return Moments(self.dim, self._shift)
+
+    def update(self, x: Rows, y: Rows) -> None:
+        """Add rows.
+
+        A row with NaN or infinity is counted and left out: one such row would poison every sum.
+
+        Args:
+            x: (rows, dim) FP32 reference, numpy or torch, on any device.
+            y: (rows, dim) perturbed, paired with ``x``.
+
+        Raises:
+            ValueError: the shapes differ from each other or from ``dim``.
+        """
+        if x.shape != y.shape or len(x.shape) != 2 or x.shape[1] != self.dim:
+            raise ValueError(f"expected two (rows, {self.dim}) arrays, got {x.shape=} and {y.shape=}")
+        x, y = _float64(x), _float64(y)
+        good_x, good_y = torch.isfinite(x).all(1), torch.isfinite(y).all(1)
+        good = (good_x & good_y)[:, None]
+        if self._shift is None:
+            total = torch.where(good, x, 0.0).sum(0)
+            self._shift = total / good.sum().clamp(min=1)
+            self._allocate(x.device)
+        shift = self._shift.to(x.device)
+        e = torch.where(good, y - x, 0.0)
+        x = torch.where(good, x - shift, 0.0)
+        p = x.square().sum(1)  # |x|^2
+        t = 2.0 * (x * e).sum(1) + e.square().sum(1)  # |y|^2 - |x|^2 without cancellation
+        scalars = [good.sum(), p.sum(), t.sum(), p @ p, p @ t, t @ t, (~good_x).sum(), (~good_y).sum()]
+        self._scalars += torch.stack([s.double() for s in scalars]).to(self._scalars.device)
+        vectors = [x.sum(0), e.sum(0), p @ x, p @ e, t @ x, t @ e]
+        self._vectors += torch.stack(vectors).to(self._vectors.device)
+        for matrix, product in zip(self._matrices, (x.T @ x, x.T @ e, e.T @ e), strict=True):
+            matrix += product.to(matrix.device)
+
+    def merge(self, other: "Moments") -> None:
+        """Add the rows that ``other`` has seen.
+
+        Raises:
+            ValueError: dim or shift differ.
+        """
+        if other.dim != self.dim:
+            raise ValueError(f"cannot merge moments of {other.dim} features into {self.dim}")
+        if other._shift is None:
+            return
+        if self._shift is None:
+            self._shift = other._shift.clone()
+            self._allocate(other._scalars.device)
+        if not torch.equal(self._shift.cpu(), other._shift.cpu()):
+            raise ValueError("cannot merge moments with different shifts: make them with sibling()")
+        for mine, theirs in zip(self._state(), other._state(), strict=True):
+            mine += theirs.to(mine.device)
+
+    def all_reduce(self, group: "torch.distributed.ProcessGroup | None" = None) -> None:
+        """Sum the state over the processes of ``group``; all must have been made with the same shift."""
+        for tensor in self._state():
+            torch.distributed.all_reduce(tensor, group=group)
+
+    def covariances(self) -> Covariances:
+        """Return the centred second and fourth-order sums, on the CPU.
+
+        Raises:
+            ValueError: no rows yet, or the FP32 reference held NaN or infinity.
+        """
+        scalars, vectors, matrices = (tensor.cpu().numpy() for tensor in self._state())
+        if scalars[6]:
+            raise ValueError(f"{int(scalars[6])} rows of the FP32 reference hold NaN or infinite values")
+        if not scalars[0] and not scalars[7]:
+            raise ValueError("no rows have been accumulated")
+        return Covariances.from_sums(scalars, vectors, matrices)
+
+    def _state(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self._scalars, self._vectors, self._matrices
+
+
+def _float64(rows: Rows) -> Tensor:
+    tensor = torch.as_tensor(rows).detach()
+    if tensor.device.type == "mps":  # MPS has no float64
+        tensor = tensor.cpu()
+    return tensor.to(torch.float64)

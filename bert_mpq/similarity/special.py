@@ -1,0 +1,23 @@
+"""The cases that every metric answers alike, before any arithmetic."""
+
+import math
+
+from bert_mpq.similarity.covariances import Covariances
+from bert_mpq.similarity.score import Similarity
+
+
+def special_case(covariances: Covariances) -> Similarity | None:
+    """Return the answer where the data leaves no choice, else None.
+
+    Non-finite Y: distance 1. Constant X: no value. Y equal to X: exactly 0. Constant Y: distance 1.
+    """
+    n = covariances.samples
+    if covariances.bad_rows:
+        return Similarity(distance=1.0, status="nonfinite", samples=n)
+    if covariances.reference_constant:
+        return Similarity(distance=math.nan, status="reference_constant", samples=n)
+    if covariances.identical:
+        return Similarity(distance=0.0, status="ok", samples=n)
+    if covariances.collapsed:
+        return Similarity(distance=1.0, status="collapsed", samples=n)
+    return None

@@ -1,0 +1,1 @@
+"""Where reviews and classifiers come from: the hub and its cache, local folders, the offline wheels."""

@@ -1,0 +1,105 @@
+"""Tokenize once, then batches of similar length under a token budget."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bert_mpq.reporting import Reporter
+from bert_mpq.sources.reviews import Reviews
+
+CHUNK = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Reviews of similar length, padded to the longest of them.
+
+    Args:
+        indices: (B,) positions in the sample.
+        input_ids: (B, T) token ids.
+        attention_mask: (B, T) 1 for tokens, 0 for padding.
+    """
+
+    indices: npt.NDArray[np.int64]
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+
+    @property
+    def tokens(self) -> int:
+        """Tokens the model works through, padding included."""
+        return self.input_ids.numel()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizedReviews:
+    """Token ids of a sample, kept flat: 4 bytes a token.
+
+    Args:
+        ids: (total tokens,) all reviews one after another.
+        offsets: (n + 1,) where each begins.
+        labels: (n,) 0 or 1.
+        pad_id: id that fills up a batch.
+    """
+
+    ids: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+    pad_id: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """(n,) tokens per review."""
+        return np.diff(self.offsets)
+
+    def plan(
+        self, budget: int, indices: npt.NDArray[np.int64] | None = None
+    ) -> list[npt.NDArray[np.int64]]:
+        """Return the indices of each batch: longest first, padded size at most ``budget`` tokens.
+
+        Longest first, so that a budget too large for the memory shows at once. One review always fits.
+
+        Args:
+            budget: tokens per batch, padding included.
+            indices: the reviews to plan for; default all.
+        """
+        chosen = np.arange(len(self)) if indices is None else indices
+        order = chosen[np.argsort(-self.lengths[chosen], kind="stable")]
+        batches, start = [], 0
+        while start < len(order):
+            size = max(1, budget // int(self.lengths[order[start]]))
+            batches.append(order[start : start + size])
+            start += size
+        return batches
+
+    def batch(self, indices: npt.NDArray[np.int64]) -> Batch:
+        """Return the reviews at ``indices`` as padded tensors."""
+        lengths = self.lengths[indices]
+        ids = np.full((len(indices), int(lengths.max())), self.pad_id, dtype=np.int64)
+        mask = np.arange(ids.shape[1]) < lengths[:, None]
+        ids[mask] = np.concatenate([self.ids[self.offsets[i] : self.offsets[i + 1]] for i in indices])
+        return Batch(
+            indices=indices, input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask.astype(np.int64))
+        )
+
+
+def tokenize(reviews: Reviews, tokenizer: Any, max_length: int, reporter: Reporter) -> TokenizedReviews:
+    """Tokenize every review once, cut to ``max_length`` tokens."""
+    chunks = [reviews.texts[start : start + CHUNK] for start in range(0, len(reviews), CHUNK)]
+    ids: list[npt.NDArray[np.int32]] = []
+    for chunk in reporter.track(chunks, "Tokenize", len(reviews), len):
+        encoded = tokenizer(
+            list(chunk), truncation=True, max_length=max_length, padding=False, return_token_type_ids=False
+        )
+        ids += [np.asarray(row, dtype=np.int32) for row in encoded["input_ids"]]
+    return TokenizedReviews(
+        ids=np.concatenate(ids),
+        offsets=np.concatenate([[0], np.cumsum([len(row) for row in ids])]).astype(np.int64),
+        labels=np.asarray(reviews.labels, dtype=np.int64),
+        pad_id=int(tokenizer.pad_token_id or 0),
+    )

