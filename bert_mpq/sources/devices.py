@@ -27,7 +27,7 @@ class Machine:
 
         On a CPU larger batches fall out of the cache; a GPU needs them to be busy.
         """
-        return 32_768 * self.num_gpus if self.device.type == "cuda" else 8_192
+        return 65_536 * self.num_gpus if self.device.type == "cuda" else 2_048
 
     def place(self, module: nn.Module) -> nn.Module:
         """Move ``module`` to the device; on several GPUs behind ``DataParallel``."""
