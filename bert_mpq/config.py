@@ -113,9 +113,7 @@ def check_bits(bits: Sequence[int], groups: int | None = None) -> None:
             raise UsageError("E-BITS-VALUE", f"{value} bits is not supported; use 2, 3, 4, 6, 8, 16 or 32.")
     if list(bits) != sorted(bits, reverse=True):
         given, right = (",".join(map(str, order)) for order in (bits, sorted(bits, reverse=True)))
-        raise UsageError(
-            "E-BITS-ORDER", f"{given} rises; the most sensitive group comes first, so {right}."
-        )
+        raise UsageError("E-BITS-ORDER", f"{given} rises; the most sensitive group comes first, so {right}.")
 
 
 def parse_bits(text: str, groups: int | None = None) -> tuple[int, ...]:
@@ -155,9 +153,8 @@ def from_json(values: object) -> RunConfig:
     unknown = sorted(str(key) for key in values if key not in known)
     if unknown:
         raise MpqError("E-CONFIG", f'"{unknown[0]}" is no setting of a run.', "See bert-mpq run --help.")
-    return RunConfig(
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    )
+    given: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+    return RunConfig(**given)
 
 
 def _check_type(field: str, value: object, hint: Any) -> None:

@@ -66,7 +66,9 @@ FLAGS: dict[str, Flag] = {
         help="Phase 1: scores, comma-separated; the first decides the allocation of a full run",
     ),
     "probe_bits": _number("N", "Phase 1: bits of the fake-quantized layer"),
-    "scope": _choice(Scope, "Phase 1: compare after the last layer, after the layer itself, or all quantized"),
+    "scope": _choice(
+        Scope, "Phase 1: compare after the last layer, after the layer itself, or all quantized"
+    ),
     "pooling": _choice(Pooling, "Phase 1: mean over tokens, or the first token"),
     "sensitivities": Flag(read=str, shown="FILE", help="Phase 2: sensitivity file of Phase 1"),
     "eval_size": _number("N|all", "Phase 2: evaluation reviews", "all"),

@@ -16,14 +16,14 @@ from bert_mpq.planning import Plan, make_plan
 from bert_mpq.probing import Probe
 from bert_mpq.quantization.modules import quantized_copy
 from bert_mpq.reporting import Reporter, Silent
-from bert_mpq.results import EvaluationResult, SensitivityResult, Stage
+from bert_mpq.results import EvaluationResult, SensitivityResult
 from bert_mpq.sensitivity import agreement, measure, score
 from bert_mpq.session import Clock, Session
 
 
 @dataclass(frozen=True, kw_only=True)
 class Analysis:
-    """Phase 1's result and the files it wrote; the first sensitivity JSON is the one a full run goes on with."""
+    """Phase 1's result and the files it wrote; a full run goes on with the first one."""
 
     result: SensitivityResult
     files: tuple[Path, ...]
@@ -46,7 +46,10 @@ class FullRun:
 
 
 def analyse(
-    config: RunConfig, reporter: Reporter | None = None, session: Session | None = None, plan: Plan | None = None
+    config: RunConfig,
+    reporter: Reporter | None = None,
+    session: Session | None = None,
+    plan: Plan | None = None,
 ) -> Analysis:
     """Phase 1: score every encoder layer and write JSON, TXT and the run record.
 
@@ -93,7 +96,10 @@ def analyse(
 
 
 def quantize_and_evaluate(
-    config: RunConfig, reporter: Reporter | None = None, session: Session | None = None, plan: Plan | None = None
+    config: RunConfig,
+    reporter: Reporter | None = None,
+    session: Session | None = None,
+    plan: Plan | None = None,
 ) -> Quantization:
     """Phase 2: allocate bits, quantize, evaluate before and after, write TXT and the run record.
 
@@ -141,7 +147,10 @@ def quantize_and_evaluate(
 
 
 def run(
-    config: RunConfig, reporter: Reporter | None = None, session: Session | None = None, plan: Plan | None = None
+    config: RunConfig,
+    reporter: Reporter | None = None,
+    session: Session | None = None,
+    plan: Plan | None = None,
 ) -> FullRun:
     """Both phases; the first metric of ``config.metrics`` decides the allocation.
 
@@ -171,7 +180,10 @@ def _write_analysis(result: SensitivityResult, revision: str) -> tuple[Path, ...
     timestamp = time.strftime("%Y%m%d_%H%M%S")
     record = write_new(folder, f"run_{timestamp}", ".json", record_text(result, timestamp, revision))
     files = [
-        path for scores in result.scores if scores.usable for path in write_sensitivities(folder, result, scores)
+        path
+        for scores in result.scores
+        if scores.usable
+        for path in write_sensitivities(folder, result, scores)
     ]
     for scores in result.scores:
         check_scores(scores)

@@ -132,7 +132,9 @@ def check_groups(groups: int, layers: int) -> None:
         MpqError: E-GROUPS.
     """
     if groups > layers:
-        raise MpqError("E-GROUPS", f"{groups} groups, but the model has only {layers} layers.", "Give fewer bits.")
+        raise MpqError(
+            "E-GROUPS", f"{groups} groups, but the model has only {layers} layers.", "Give fewer bits."
+        )
 
 
 def required_reviews(metrics: tuple[str, ...], hidden: int) -> int:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from bert_mpq.config import Pooling, QuantizerName, Scope
 from bert_mpq.quantization.modules import quantize_layer
-from bert_mpq.sources.encoder import layer_path
+from bert_mpq.sources.encoder import encoder_layers, layer_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ class ProbedClassifier(nn.Module):
         self.probe = probe
         path = layer_path(self.model)
         probed = []
-        for index, layer in enumerate(self.model.get_submodule(path)):  # type: ignore[arg-type]
+        for index, layer in enumerate(encoder_layers(self.model)):
             twin = copy.deepcopy(layer)
             quantize_layer(twin, probe.bits, probe.quantizer, probe.group_size)
             probed.append(ProbedLayer(layer, twin, index, probe.scope))
@@ -117,7 +117,9 @@ class ProbedClassifier(nn.Module):
         self.last.output = None
         assert stack is not None
         rows, count = input_ids.shape[0], self.layers
-        pooled = _pool(stack.reshape(self.streams, rows, *stack.shape[1:]), attention_mask, self.probe.pooling)
+        pooled = _pool(
+            stack.reshape(self.streams, rows, *stack.shape[1:]), attention_mask, self.probe.pooling
+        )
         logits = logits.reshape(self.streams, rows, -1).transpose(0, 1)
         if self.probe.scope == "propagated":
             return pooled[:, :1], pooled[:, 1:], logits

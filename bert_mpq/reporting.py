@@ -40,7 +40,7 @@ class Silent:
 
 
 class Lines:
-    """Plain lines for pipes and logs: one when a stage starts, one every ``every`` seconds, one at its end."""
+    """Plain lines for pipes and logs: when a stage starts and ends, and every ``every`` seconds."""
 
     def __init__(self, stream: TextIO | None = None, every: float = 30.0) -> None:
         self._stream = stream or sys.stderr

@@ -1,4 +1,4 @@
-"""Phase 1: how much each encoder layer suffers from quantization, in one pass over the calibration reviews."""
+"""Phase 1: how much each encoder layer suffers from quantization, in one pass over the reviews."""
 
 import time
 from dataclasses import dataclass

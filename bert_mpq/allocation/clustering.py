@@ -6,7 +6,7 @@ run and machine, and instant, so that the wizard can show sizes before it asks.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from bert_mpq.config import Clustering, check_bits
 from bert_mpq.errors import MpqError
@@ -78,11 +78,15 @@ def _runs(ordered: Sequence[float]) -> Groups:
     return runs
 
 
+def _joined(runs: Groups) -> list[float]:
+    return list(chain.from_iterable(runs))
+
+
 def _kmeans(ordered: Sequence[float], count: int) -> Groups:
     """Minimise the sum of squared distances to the group means, over all cuts into intervals."""
     runs = _runs(ordered)
     n = len(runs)
-    cost = [[_inertia(sum(runs[i:j], [])) if i < j else 0.0 for j in range(n + 1)] for i in range(n)]
+    cost = [[_inertia(_joined(runs[i:j])) if i < j else 0.0 for j in range(n + 1)] for i in range(n)]
     best: list[tuple[float, list[int]]] = [(cost[0][j], [0]) for j in range(1, n + 1)]
     for groups in range(2, count + 1):
         # best[j - groups + 1]: cheapest cut of the first j runs into `groups`, with where each group starts.
@@ -94,7 +98,7 @@ def _kmeans(ordered: Sequence[float], count: int) -> Groups:
             for j in range(groups, n + 1)
         ]
     starts = [*best[-1][1], n]
-    return [sum(runs[start:stop], []) for start, stop in pairwise(starts)]
+    return [_joined(runs[start:stop]) for start, stop in pairwise(starts)]
 
 
 def _percentile(ordered: Sequence[float], count: int) -> Groups:

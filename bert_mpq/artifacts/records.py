@@ -50,7 +50,7 @@ def record_text(result: SensitivityResult | EvaluationResult, timestamp: str, re
 
 
 def _environment(revision: str) -> dict[str, Any]:
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)

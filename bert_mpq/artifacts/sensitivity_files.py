@@ -115,7 +115,7 @@ def read_sensitivities(path: Path | str) -> Sensitivities:
 
 
 def list_sensitivities(output: Path | str) -> list[SensitivityFile]:
-    """Return every sensitivity JSON in ``output/Sensitivities``, newest first, broken ones with the reason."""
+    """Return every sensitivity JSON in ``output/Sensitivities``, newest first; broken ones say why."""
     files = []
     for path in Path(output).expanduser().joinpath(SENSITIVITIES).glob("*.json"):
         if path.name.startswith("run_"):
@@ -145,7 +145,9 @@ def _parsed(path: Path) -> object:
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}: {error.msg}"
         raise MpqError(
-            "E-JSON", f"{path.name} is not valid JSON ({where}).", "The file may be cut off. Run Phase 1 again."
+            "E-JSON",
+            f"{path.name} is not valid JSON ({where}).",
+            "The file may be cut off. Run Phase 1 again.",
         ) from error
     except UnicodeDecodeError as error:
         raise _broken(path.name, "it is not UTF-8 text") from error
@@ -159,7 +161,7 @@ def _parsed(path: Path) -> object:
 
 def _checked(name: str, content: object) -> tuple[float, ...]:
     if not isinstance(content, dict) or not content:
-        raise _broken(name, "it must be an object like {\"layer_0\": 0.12}")
+        raise _broken(name, 'it must be an object like {"layer_0": 0.12}')
     for key in content:
         if not re.fullmatch(r"layer_(0|[1-9]\d{0,4})", key):
             raise _broken(name, f'"{key[:40]}" is no layer')

@@ -58,7 +58,9 @@ def quantize_layer(layer: nn.Module, bits: int, quantizer: QuantizerName, group_
         try:
             quantized = QUANTIZERS[quantizer](weight, bits, group_size)
         except ValueError as error:
-            raise MpqError("E-MODEL", f"The weight of {name}: {error}.", "The checkpoint is broken.") from error
+            raise MpqError(
+                "E-MODEL", f"The weight of {name}: {error}.", "The checkpoint is broken."
+            ) from error
         weight.copy_(quantized.dequantize())
         total += quantized.storage_bits
     return total

@@ -10,8 +10,8 @@ def quantize(weight: Tensor, bits: int, group_size: int | None) -> QuantizedWeig
     """Quantize with codes -2^(bits-1) .. 2^(bits-1) - 1 and scale absmax / (2^(bits-1) - 1/2).
 
     The scale maps the largest weight half a step beyond the last code, so that both ends of the full signed
-    range are used and no weight moves by more than half a step. Scales are rounded to float16 before the codes
-    are chosen: a file with float16 scales holds exactly this weight.
+    range are used and no weight moves by more than half a step. Scales are rounded to float16 before the
+    codes are chosen: a file with float16 scales holds exactly this weight.
 
     Args:
         weight: (out, in).

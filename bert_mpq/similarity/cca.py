@@ -26,7 +26,7 @@ class Basis:
     @property
     def rank(self) -> int:
         """Directions kept."""
-        return self.kept.shape[1]
+        return int(self.kept.shape[1])
 
     @property
     def condition(self) -> float:
@@ -67,9 +67,7 @@ def pwcca(data: Moments | Covariances) -> Similarity:
     return _answer(covariances.samples, float(alpha @ canonical.distances / alpha.sum()), reference, other)
 
 
-def svcca(
-    data: Moments | Covariances, variance: float = 0.99, top_k: int | None = None
-) -> Similarity:
+def svcca(data: Moments | Covariances, variance: float = 0.99, top_k: int | None = None) -> Similarity:
     """Singular vector CCA: mean canonical correlation of the leading principal directions of each side.
 
     Args:

@@ -49,7 +49,7 @@ def debiased_cka(data: Moments | Covariances) -> Similarity:
 
 
 def _gram_products(c: Covariances) -> tuple[float, float, float]:
-    """Return <K, K>, <K, D> and <D, D> for the Grams K of X and D = L - K, without forming an n x n matrix."""
+    """Return <K, K>, <K, D> and <D, D> for the Grams K of X and D = L - K; no n x n matrix is formed."""
     kk = _inner(c.xx, c.xx)
     kd = 2.0 * _inner(c.xx, c.xe) + _inner(c.xe, c.xe)
     dd = 2.0 * _inner(c.xx, c.ee) + 2.0 * _inner(c.xe, c.xe.T) + 4.0 * _inner(c.xe, c.ee)

@@ -31,10 +31,12 @@ class Moments:
         self._allocate(device)
 
     def _allocate(self, device: torch.device) -> None:
-        zeros = {"dtype": torch.float64, "device": device}
-        self._scalars = torch.zeros(8, **zeros)  # n, P, T, PP, PT, TT, bad rows of x, bad rows of y
-        self._vectors = torch.zeros(6, self.dim, **zeros)  # sx, se, px, pe, tx, te
-        self._matrices = torch.zeros(3, self.dim, self.dim, **zeros)  # Sxx, Sxe, See
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(*shape, dtype=torch.float64, device=device)
+
+        self._scalars = zeros(8)  # n, P, T, PP, PT, TT, bad rows of x, bad rows of y
+        self._vectors = zeros(6, self.dim)  # sx, se, px, pe, tx, te
+        self._matrices = zeros(3, self.dim, self.dim)  # Sxx, Sxe, See
 
     @property
     def shift(self) -> Tensor | None:

@@ -57,9 +57,7 @@ class TokenizedReviews:
         """(n,) tokens per review."""
         return np.diff(self.offsets)
 
-    def plan(
-        self, budget: int, indices: npt.NDArray[np.int64] | None = None
-    ) -> list[npt.NDArray[np.int64]]:
+    def plan(self, budget: int, indices: npt.NDArray[np.int64] | None = None) -> list[npt.NDArray[np.int64]]:
         """Return the indices of each batch: longest first, padded size at most ``budget`` tokens.
 
         Longest first, so that a budget too large for the memory shows at once. One review always fits.
@@ -84,7 +82,9 @@ class TokenizedReviews:
         mask = np.arange(ids.shape[1]) < lengths[:, None]
         ids[mask] = np.concatenate([self.ids[self.offsets[i] : self.offsets[i + 1]] for i in indices])
         return Batch(
-            indices=indices, input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask.astype(np.int64))
+            indices=indices,
+            input_ids=torch.from_numpy(ids),
+            attention_mask=torch.from_numpy(mask.astype(np.int64)),
         )
 
 

@@ -44,7 +44,7 @@ class ModelSource:
 
     @property
     def word(self) -> str:
-        """The name in file names: BERT for the two classifiers of the tool, else the last part of the name."""
+        """The name in file names: BERT for the tool's own two classifiers, else the last part."""
         return "BERT" if self.name in (DEFAULT_MODEL, "embedded") else Path(self.name).name
 
 
@@ -161,7 +161,9 @@ def _source(name: str, kind: Literal["hub", "folder"], config_file: Path) -> Mod
         inner = _integer(config, "intermediate_size", "hidden_dim")
     except (OSError, ValueError, TypeError) as error:
         raise MpqError(
-            "E-MODEL", f"{name} has no config.json of an encoder model.", "Use a fine-tuned BERT-like classifier."
+            "E-MODEL",
+            f"{name} has no config.json of an encoder model.",
+            "Use a fine-tuned BERT-like classifier.",
         ) from error
     usable = config.get("max_position_embeddings", LONGEST)
     if config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet"):

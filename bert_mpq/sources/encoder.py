@@ -25,7 +25,7 @@ def layer_path(model: nn.Module) -> str:
         raise MpqError(
             "E-MODEL", f"{kind} has no single list of encoder layers.", "Use a BERT-like encoder classifier."
         )
-    return found[0]
+    return str(found[0])
 
 
 def encoder_layers(model: nn.Module) -> nn.ModuleList:

@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from bert_mpq.errors import MpqError
+from bert_mpq.errors import ErrorCode, MpqError
 
 
 @functools.cache
@@ -60,7 +60,7 @@ def hub_file(repository: str, filename: str, *, kind: str = "model", revision: s
     except (HfHubHTTPError, ValueError, OSError) as error:
         if cached is not None:
             return cached
-        code = "E-MODEL" if kind == "model" else "E-DATA-FORMAT"
+        code: ErrorCode = "E-MODEL" if kind == "model" else "E-DATA-FORMAT"
         raise MpqError(
             code, f"The hub has no readable {filename} in {repository}.", "Check the name and your access."
         ) from error

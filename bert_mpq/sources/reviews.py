@@ -121,7 +121,7 @@ def is_held_out(text: str) -> bool:
 
 def half(reviews: Reviews, split: Split) -> Reviews:
     """Cut one set of reviews in two: distinct texts only, by ``is_held_out``."""
-    first = {}
+    first: dict[str, int] = {}
     for index, text in enumerate(reviews.texts):
         first.setdefault(text, index)
     wanted = split == "evaluation"
@@ -165,7 +165,9 @@ def _read_table(path: Path) -> Reviews:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise MpqError(
-            "E-DATA-FORMAT", f"{path.name} is no CSV, JSON or Parquet file.", "Name it .csv, .json or .parquet."
+            "E-DATA-FORMAT",
+            f"{path.name} is no CSV, JSON or Parquet file.",
+            "Name it .csv, .json or .parquet.",
         )
     try:
         return _columns(path, load_dataset(reader, data_files=str(path), split="train"))
@@ -191,7 +193,5 @@ def _columns(path: Path, table: Any) -> Reviews:
         if not isinstance(text, str) or not text.strip():
             raise MpqError("E-DATA-FORMAT", f"{path.name}, row {row}: the text is empty or no text.")
         if isinstance(label, bool) or label not in (0, 1):
-            raise MpqError(
-                "E-DATA-FORMAT", f"{path.name}, row {row}: label {label!r} is neither 0 nor 1."
-            )
+            raise MpqError("E-DATA-FORMAT", f"{path.name}, row {row}: label {label!r} is neither 0 nor 1.")
     return Reviews(texts=tuple(texts), labels=tuple(int(label) for label in labels))

@@ -48,6 +48,8 @@ def sample(reviews: Reviews, size: int | None, sampling: Sampling, seed: int) ->
     if len(set(drawn.labels)) < 2:
         only = "positive" if drawn.labels[0] else "negative"
         raise MpqError(
-            "E-ONE-CLASS", f"The sample holds only {only} reviews.", "Choose stratified sampling, or more reviews."
+            "E-ONE-CLASS",
+            f"The sample holds only {only} reviews.",
+            "Choose stratified sampling, or more reviews.",
         )
     return drawn

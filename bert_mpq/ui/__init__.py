@@ -1,0 +1,1 @@
+"""The terminal: the only rooms with questionary and rich."""

@@ -1,0 +1,64 @@
+"""Consoles, and whether there is a terminal that can show a menu."""
+
+import asyncio
+import os
+import sys
+
+from rich.console import Console
+
+from bert_mpq.errors import UsageError
+
+
+def prepare_environment() -> None:
+    """Keep the libraries' own bars and warnings off our screens; call before they are imported."""
+    for name, value in {
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+        "TOKENIZERS_PARALLELISM": "true",
+        "PROMPT_TOOLKIT_NO_CPR": "1",
+    }.items():
+        os.environ.setdefault(name, value)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a cp1252 or ASCII console must not end a run
+
+
+def output_console() -> Console:
+    """Return the console for results (stdout)."""
+    return Console(highlight=False, emoji=False)
+
+
+def error_console() -> Console:
+    """Return the console for progress and errors (stderr)."""
+    return Console(stderr=True, highlight=False, emoji=False)
+
+
+def is_utf8(console: Console) -> bool:
+    """Return whether the console can show block characters."""
+    return console.encoding.lower().startswith("utf")
+
+
+def is_live(console: Console) -> bool:
+    """Return whether the console can redraw lines."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+def require_terminal() -> None:
+    """Refuse to open a menu where it cannot be used.
+
+    Raises:
+        UsageError: E-TERMINAL without a terminal on stdin and stdout, on a dumb one, or inside an event loop.
+    """
+    hint = "Use bert-mpq run --help."
+    if any(stream is None or not stream.isatty() for stream in (sys.stdin, sys.stdout)):
+        raise UsageError("E-TERMINAL", "The menu needs a terminal.", hint)
+    if os.environ.get("TERM", "").lower() in ("dumb", "unknown"):
+        raise UsageError("E-TERMINAL", "The menu needs a terminal that can move the cursor.", hint)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise UsageError("E-TERMINAL", "The menu cannot run inside an event loop (a notebook).", hint)

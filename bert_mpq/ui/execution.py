@@ -1,0 +1,65 @@
+"""Runs a plan with progress on stderr and results on stdout, the same for the wizard and for scripts."""
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from bert_mpq.planning import Plan, make_plan
+from bert_mpq.ui import views
+from bert_mpq.ui.progress import make_reporter
+
+if TYPE_CHECKING:
+    from bert_mpq.session import Session
+
+
+class Execution:
+    """Keeps the session between runs, so that the FP32 evaluation is made once."""
+
+    def __init__(self, output: Console, errors: Console, quiet: bool = False) -> None:
+        self._output = output
+        self._errors = errors
+        self._quiet = quiet
+        self._session: Session | None = None
+        self.written = False  # whether files of this process are on disk
+
+    def run(self, plan: Plan) -> None:
+        """Run the phases of ``plan`` and print each one's results as soon as it has them.
+
+        Raises:
+            MpqError: what the pipeline raises.
+        """
+        if plan.phase == "quantize":
+            self._quantize(plan)
+            return
+        first = self._analyse(plan)
+        if plan.phase == "run":
+            second = plan.config.replace(sensitivities=first)
+            self._quantize(make_plan(second, "quantize", plan.sources))
+
+    def _analyse(self, plan: Plan) -> str:
+        with make_reporter(self._errors, self._quiet) as reporter:
+            from bert_mpq.pipeline import analyse  # torch and its friends are imported only now
+
+            analysis = analyse(plan.config, reporter, self._shared(), plan)
+        self.written = True
+        for view in views.sensitivity_views(analysis.result, self._output):
+            self._output.print(view)
+        self._output.print(views.files_panel(analysis.files, analysis.result.seconds, self._output))
+        return str(analysis.files[0])
+
+    def _quantize(self, plan: Plan) -> None:
+        with make_reporter(self._errors, self._quiet) as reporter:
+            from bert_mpq.pipeline import quantize_and_evaluate
+
+            quantization = quantize_and_evaluate(plan.config, reporter, self._shared(), plan)
+        self.written = True
+        for view in views.evaluation_views(quantization.result):
+            self._output.print(view)
+        self._output.print(views.files_panel(quantization.files, quantization.result.seconds, self._output))
+
+    def _shared(self) -> "Session":
+        if self._session is None:
+            from bert_mpq.session import Session
+
+            self._session = Session()
+        return self._session

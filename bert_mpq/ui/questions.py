@@ -1,0 +1,295 @@
+"""The wizard's questions, in the words of the original tool's guide."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import questionary
+
+from bert_mpq.allocation.clustering import group_layers
+from bert_mpq.artifacts.sensitivity_files import list_sensitivities, read_sensitivities
+from bert_mpq.config import RunConfig, parse_bits
+from bert_mpq.errors import MpqError
+from bert_mpq.planning import Sources, check_layers, required_reviews
+from bert_mpq.sources.hardware import accelerator
+from bert_mpq.sources.reviews import Split
+from bert_mpq.ui.steps import BACK, INSTRUCTION, Back, Step, ask
+
+CUSTOM = "custom"
+PRESETS: dict[int, list[tuple[tuple[int, ...], str]]] = {
+    3: [((16, 8, 4), "conservative (recommended)"), ((8, 4, 2), "aggressive")],
+    4: [
+        ((32, 16, 8, 4), "conservative (recommended)"),
+        ((16, 8, 4, 2), "moderate"),
+        ((8, 4, 2, 2), "aggressive"),
+    ],
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """A row of a menu; with ``disabled`` it is shown with the reason and cannot be chosen."""
+
+    title: str
+    value: Any
+    description: str = ""
+    disabled: str = ""
+
+
+def choose(message: str, options: Sequence[Option], default: Any, instruction: str = INSTRUCTION) -> Any:
+    """Ask for one of ``options``; a default that cannot be chosen gives way to the first that can."""
+    choices = [
+        questionary.Choice(
+            option.title,
+            value=option.value,
+            description=option.description or None,
+            disabled=option.disabled or None,
+        )
+        for option in options
+    ]
+    enabled = [choice for choice in choices if not choice.disabled]
+    chosen = next((choice for choice in enabled if choice.value == default), enabled[0])
+    many = len(options) > 15
+    return ask(
+        questionary.select(
+            message,
+            choices=choices,
+            default=chosen,
+            instruction=instruction,
+            pointer="»",
+            use_search_filter=many,
+            use_jk_keys=not many,
+        )
+    )
+
+
+def ask_text(message: str, check: Callable[[str], str], default: str = "") -> Any:
+    """Ask for a line; ``check`` returns what is wrong with it, or ""."""
+    question = questionary.text(
+        message, default=default, validate=lambda text: check(text) or True, instruction="(Esc goes back) "
+    )
+    return ask(question)
+
+
+def size_options(split: Split, available: int) -> list[Option]:
+    """Return the sizes of the guide; those larger than the split are disabled with the number there is."""
+    notes = {
+        "calibration": ("fast, noisy", "medium", "full IMDB train, recommended"),
+        "evaluation": ("fast", "medium", "full test, recommended"),
+    }[split]
+    full = f"25k ({notes[2]})"
+    if available != 25_000:
+        half = "calibration" if split == "calibration" else "held-out"
+        full = f"{available:,} (full {half} split, recommended)"
+    sizes = [("1k (smoke test, CPU)", 1_000)] if accelerator() == "cpu" else []
+    sizes += [(f"5k ({notes[0]})", 5_000), (f"10k ({notes[1]})", 10_000)]
+    rows = [
+        Option(title=title, value=size, disabled=f"the split has {available:,}" if size > available else "")
+        for title, size in sizes
+    ]
+    return [*rows, Option(title=full, value=available), Option(title="Custom size", value=CUSTOM)]
+
+
+def _size_step(name: str, field: str, split: Split, sources: Sources) -> Step:
+    available = sources.size(split)
+    least = 4 if split == "calibration" else 2
+
+    def check(text: str) -> str:
+        digits = text.strip().replace(",", "").replace(".", "")
+        if not (digits.isascii() and digits.isdigit()):
+            return f'"{text.strip()}" is not a whole number'
+        if int(digits) > available:
+            return f"The split has {available:,} reviews: choose {available:,} or fewer"
+        return "" if int(digits) >= least else f"Choose {least} or more"
+
+    def answer(config: RunConfig, title: str) -> RunConfig | Back:
+        while True:
+            options = size_options(split, available)
+            default = min(1_000, available) if accelerator() == "cpu" else available
+            size = choose(title, options, getattr(config, field) or default)
+            if size == CUSTOM:
+                text = ask_text(f"{name} (up to {available:,})", check)
+                if isinstance(text, Back):
+                    continue
+                size = int(text.strip().replace(",", "").replace(".", ""))
+            return size if isinstance(size, Back) else config.replace(**{field: size})
+
+    return Step(name=name, ask=answer, field=field)
+
+
+def sampling_step() -> Step:
+    """How reviews are drawn."""
+    options = [
+        Option(
+            title="Stratified sampling (recommended)",
+            value="stratified",
+            description="As many positive as negative",
+        ),
+        Option(title="Random sampling", value="random", description="Drawn from all reviews alike"),
+    ]
+    return _choice_step("Sampling strategy", "sampling", options)
+
+
+def metrics_step(sources: Sources) -> Step:
+    """Which similarity metrics; PWCCA only where there are enough reviews."""
+    rows = [
+        ("PWCCA + CKA (recommended)", ("pwcca", "cka"), "Weighted canonical correlations, and a check"),
+        ("PWCCA only", ("pwcca",), "Canonical correlations, weighted by what they explain"),
+        ("SVCCA only", ("svcca",), "Canonical correlations of the main directions"),
+        ("CKA only", ("cka",), "Kernel alignment: robust, few reviews suffice"),
+        ("All three (PWCCA + SVCCA + CKA)", ("pwcca", "svcca", "cka"), "To compare them"),
+    ]
+
+    def answer(config: RunConfig, title: str) -> RunConfig | Back:
+        size = config.calibration_size or sources.calibration_size
+        options = []
+        for name, metrics, description in rows:
+            needed = required_reviews(metrics, sources.model.hidden)
+            reason = f"needs {needed:,} reviews" if size < needed else ""
+            options.append(Option(title=name, value=metrics, description=description, disabled=reason))
+        value = choose(title, options, config.metrics)
+        return value if isinstance(value, Back) else config.replace(metrics=value)
+
+    return Step(name="Similarity metrics", ask=answer, field="metrics")
+
+
+def file_step(sources: Sources) -> Step:
+    """Which sensitivity file; those that do not fit are shown with the reason."""
+
+    def answer(config: RunConfig, title: str) -> RunConfig | Back:
+        value = choose(title, file_options(config, sources), config.sensitivities)
+        return value if isinstance(value, Back) else config.replace(sensitivities=value)
+
+    return Step(name="Load sensitivity file", ask=answer, field="sensitivities")
+
+
+def file_options(config: RunConfig, sources: Sources | None) -> list[Option]:
+    """Return the files in ``Sensitivities/``, newest first."""
+    options = []
+    for file in list_sensitivities(config.output):
+        facts, problem = file.sensitivities, file.problem
+        if facts is not None and sources is not None:
+            try:
+                check_layers(facts, sources.model)
+            except MpqError as error:
+                problem = error.title.rstrip(".")
+            if facts.model_name and facts.model_name != sources.model.name:
+                problem = f"measured on {facts.model_name}"
+        title, room = file.path.name, 72 - len(file.path.name)
+        description = f"{len(facts.values)} layers" if facts else ""
+        if facts and facts.metric:
+            description += f", {facts.metric}, {facts.samples} reviews"
+        problem = problem.removeprefix(f"{title}: ")
+        if len(problem) > room:
+            problem = problem[: room - 1] + "."
+        options.append(Option(title=title, value=str(file.path), description=description, disabled=problem))
+    return options
+
+
+def clustering_step() -> Step:
+    """How layers are grouped."""
+    options = [
+        Option(title="K-means (recommended)", value="kmeans", description="Groups of similar scores"),
+        Option(
+            title="Percentile", value="percentile", description="Groups of equal size: top, middle, bottom"
+        ),
+        Option(title="Hierarchical", value="hierarchical", description="Merges the closest scores (Ward)"),
+    ]
+    return _choice_step("Clustering strategy", "clustering", options)
+
+
+def groups_step(layers: int) -> Step:
+    """How many groups."""
+
+    def answer(config: RunConfig, title: str) -> RunConfig | Back:
+        rows: list[tuple[int, str, str]] = [(3, "3 groups (simple)", "A good balance for most models")]
+        rows += [(4, "4 groups (fine control)", "When 3 groups lose more than 2 % accuracy")]
+        options = []
+        for count, name, description in rows:
+            problem = _groups_problem(config, count, layers)
+            options.append(Option(title=name, value=count, description=description, disabled=problem))
+        count = choose(title, options, len(config.bits))
+        if isinstance(count, Back):
+            return count
+        return config if count == len(config.bits) else config.replace(bits=PRESETS[count][0][0])
+
+    return Step(name="Number of precision groups", ask=answer, field="bits")
+
+
+def bits_step() -> Step:
+    """How many bits per group; each preset shows what it comes to where the scores are known."""
+
+    def answer(config: RunConfig, title: str) -> RunConfig | Back:
+        count = len(config.bits)
+        while True:
+            options = [
+                Option(
+                    title=f"[{', '.join(map(str, bits))}] {name}",
+                    value=bits,
+                    description=_size_of(config, bits),
+                )
+                for bits, name in PRESETS[count]
+            ]
+            options.append(Option(title="Custom (specify manually)", value=CUSTOM))
+            value = choose(title, options, config.bits)
+            if value == CUSTOM:
+                example = "16,8,4,2" if count == 4 else "32,16,8"
+                message = f"Bits for {count} groups, most sensitive first (e.g. {example})"
+                text = ask_text(message, lambda typed: _bits_problem(typed, count))
+                if isinstance(text, Back):
+                    continue
+                value = parse_bits(text, count)
+            return value if isinstance(value, Back) else config.replace(bits=value)
+
+    return Step(name="Bit precision assignment", ask=answer, field="bits")
+
+
+def phase_1_steps(sources: Sources) -> list[Step]:
+    """Return the steps of Phase 1."""
+    size = _size_step("Calibration set size", "calibration_size", "calibration", sources)
+    return [size, sampling_step(), metrics_step(sources)]
+
+
+def phase_2_steps(sources: Sources, with_file: bool) -> list[Step]:
+    """Return the steps of Phase 2; without the file when Phase 1 is about to write it."""
+    size = _size_step("Evaluation set size", "eval_size", "evaluation", sources)
+    file = [file_step(sources)] if with_file else []
+    return [size, *file, clustering_step(), groups_step(sources.model.layers), bits_step()]
+
+
+def _choice_step(name: str, field: str, options: list[Option]) -> Step:
+    def answer(config: RunConfig, title: str) -> RunConfig | Back:
+        value = choose(title, options, getattr(config, field))
+        return BACK if isinstance(value, Back) else config.replace(**{field: value})
+
+    return Step(name=name, ask=answer, field=field)
+
+
+def _bits_problem(text: str, count: int) -> str:
+    try:
+        parse_bits(text, count)
+    except MpqError as error:
+        return error.title.rstrip(".")
+    return ""
+
+
+def _groups_problem(config: RunConfig, count: int, layers: int) -> str:
+    if count > layers:
+        return f"the model has {layers} layers"
+    try:
+        if config.sensitivities:
+            group_layers(read_sensitivities(config.sensitivities).values, count, config.clustering)
+    except MpqError as error:
+        return error.title.rstrip(".")
+    return ""
+
+
+def _size_of(config: RunConfig, bits: tuple[int, ...]) -> str:
+    if not config.sensitivities:
+        return ""
+    try:
+        groups = group_layers(read_sensitivities(config.sensitivities).values, len(bits), config.clustering)
+    except MpqError:
+        return ""
+    mean = sum(bits[group] for group in groups) / len(groups)
+    return f"{mean:.2f} bits on average, encoder weights {32 / mean:.2f}x smaller"
