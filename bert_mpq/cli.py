@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 the run failed, 2 wrong usage or no terminal, 130 Ctrl-C o
 import argparse
 import json
 import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -64,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(namespace: argparse.Namespace, execution: "Execution") -> None:
-    from bert_mpq.ui.console import error_console, is_live, output_console
+    from bert_mpq.ui.console import error_console, output_console
 
     base = _read_config(namespace.config) if getattr(namespace, "config", None) else RunConfig()
     config = flags.config_from(namespace, base)
@@ -82,12 +81,8 @@ def _dispatch(namespace: argparse.Namespace, execution: "Execution") -> None:
     plan = make_plan(config, namespace.phase)
     if plan.sources.model.note:
         error_console().print(plan.sources.model.note, soft_wrap=True, markup=False)
-    if not namespace.yes and is_live(output) and sys.stdin is not None and sys.stdin.isatty():
-        import questionary
-
-        output.print(views.plan_panel(plan, output))
-        if not questionary.confirm("Start now?", default=True).unsafe_ask():
-            raise KeyboardInterrupt
+    if not namespace.yes:
+        execution.confirm(plan)
     execution.run(plan)
     views.print_repeat(flags.command_line(namespace.phase, config), output)
 

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from bert_mpq.config import Pooling, QuantizerName, Scope
+from bert_mpq.encoder import encoder_layers, layer_path
 from bert_mpq.quantization.modules import quantize_layer
-from bert_mpq.sources.encoder import encoder_layers, layer_path
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ from typing import Protocol, TextIO, TypeVar
 T = TypeVar("T")
 
 
-def _one(_: object) -> int:
+def one(_: object) -> int:
+    """Weigh every item alike."""
     return 1
 
 
@@ -16,7 +17,7 @@ class Reporter(Protocol):
     """Shows progress. The engine only ever writes ``for x in reporter.track(xs, "Evaluate", total)``."""
 
     def track(
-        self, items: Iterable[T], title: str, total: int, weight: Callable[[T], int] = _one
+        self, items: Iterable[T], title: str, total: int, weight: Callable[[T], int] = one
     ) -> Iterator[T]:
         """Yield ``items``; each one done adds ``weight(item)`` of ``total`` (tokens, reviews, layers)."""
         ...
@@ -30,7 +31,7 @@ class Silent:
     """Shows nothing: for library use and tests."""
 
     def track(
-        self, items: Iterable[T], title: str, total: int, weight: Callable[[T], int] = _one
+        self, items: Iterable[T], title: str, total: int, weight: Callable[[T], int] = one
     ) -> Iterator[T]:
         """Yield ``items``."""
         yield from items
@@ -47,7 +48,7 @@ class Lines:
         self._every = every
 
     def track(
-        self, items: Iterable[T], title: str, total: int, weight: Callable[[T], int] = _one
+        self, items: Iterable[T], title: str, total: int, weight: Callable[[T], int] = one
     ) -> Iterator[T]:
         """Yield ``items`` and print percent, elapsed and remaining time."""
         start = shown = time.monotonic()

@@ -51,7 +51,7 @@ class Session:
     def classifier(self, source: ModelSource, reporter: Reporter) -> Classifier:
         """Return the loaded classifier; raises what ``load_classifier`` raises."""
         if self._classifier is None or self._classifier.source.name != source.name:
-            for _ in reporter.track([source], f"Load {source.title}", 1):
+            for _ in reporter.track([source], "Load the model", 1):
                 self._classifier = load_classifier(source)
         assert self._classifier is not None
         return self._classifier

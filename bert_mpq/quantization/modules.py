@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from bert_mpq.config import QuantizerName
+from bert_mpq.encoder import encoder_layers, linears
 from bert_mpq.errors import MpqError
 from bert_mpq.quantization import per_tensor, rtn
 from bert_mpq.quantization.weight import QuantizedWeight
 from bert_mpq.results import SizeReport
-from bert_mpq.sources.encoder import encoder_layers, linears
 
 Quantize = Callable[[Tensor, int, int | None], QuantizedWeight]
 QUANTIZERS: dict[str, Quantize] = {"rtn": rtn.quantize, "per-tensor": per_tensor.quantize}

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from bert_mpq.errors import MpqError
 from bert_mpq.sources import embedded, hub
-from bert_mpq.sources.encoder import layer_path
 
 DEFAULT_MODEL = "textattack/bert-base-uncased-imdb"
 EMBEDDED_MAX_LENGTH = 256
@@ -96,6 +95,8 @@ def load_classifier(source: ModelSource) -> Classifier:
     Raises:
         MpqError: E-MODEL when it is not a trained classifier with two labels, E-NETWORK, E-OFFLINE.
     """
+    from bert_mpq.encoder import layer_path
+
     if source.kind == "embedded":
         model, tokenizer = embedded.load_embedded()
         return Classifier(source=source, model=model, tokenizer=tokenizer)

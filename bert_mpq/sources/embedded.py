@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from bert_mpq.errors import MpqError
 from bert_mpq.sources import hub, wheels
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BASE = "sentence-transformers/all-MiniLM-L6-v2"
 REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
@@ -61,9 +62,7 @@ def load_embedded() -> tuple[Any, Any]:
     return model.eval(), AutoTokenizer.from_pretrained(folder)
 
 
-def merge_lora(
-    state: dict[str, torch.Tensor], adapter: dict[str, torch.Tensor], scale: float
-) -> dict[str, torch.Tensor]:
+def merge_lora(state: "dict[str, Tensor]", adapter: "dict[str, Tensor]", scale: float) -> "dict[str, Tensor]":
     """Return ``state`` with W + scale * B A for every adapted weight, and whole tensors replaced.
 
     Args:

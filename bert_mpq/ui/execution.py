@@ -1,12 +1,17 @@
 """Runs a plan with progress on stderr and results on stdout, the same for the wizard and for scripts."""
 
+import sys
 from typing import TYPE_CHECKING
 
+import questionary
 from rich.console import Console
 
 from bert_mpq.planning import Plan, make_plan
 from bert_mpq.ui import views
+from bert_mpq.ui.console import is_live
+from bert_mpq.ui.evaluation_view import evaluation_views
 from bert_mpq.ui.progress import make_reporter
+from bert_mpq.ui.sensitivity_view import sensitivity_views
 
 if TYPE_CHECKING:
     from bert_mpq.session import Session
@@ -21,6 +26,18 @@ class Execution:
         self._quiet = quiet
         self._session: Session | None = None
         self.written = False  # whether files of this process are on disk
+
+    def confirm(self, plan: Plan) -> None:
+        """Show the plan and ask before a scripted command starts; without a terminal just start.
+
+        Raises:
+            KeyboardInterrupt: the user said no, or Ctrl-C.
+        """
+        if not is_live(self._output) or sys.stdin is None or not sys.stdin.isatty():
+            return
+        self._output.print(views.plan_panel(plan, self._output))
+        if not questionary.confirm("Start now?", default=True).unsafe_ask():
+            raise KeyboardInterrupt
 
     def run(self, plan: Plan) -> None:
         """Run the phases of ``plan`` and print each one's results as soon as it has them.
@@ -42,7 +59,7 @@ class Execution:
 
             analysis = analyse(plan.config, reporter, self._shared(), plan)
         self.written = True
-        for view in views.sensitivity_views(analysis.result, self._output):
+        for view in sensitivity_views(analysis.result, self._output):
             self._output.print(view)
         self._output.print(views.files_panel(analysis.files, analysis.result.seconds, self._output))
         return str(analysis.files[0])
@@ -53,7 +70,7 @@ class Execution:
 
             quantization = quantize_and_evaluate(plan.config, reporter, self._shared(), plan)
         self.written = True
-        for view in views.evaluation_views(quantization.result):
+        for view in evaluation_views(quantization.result):
             self._output.print(view)
         self._output.print(views.files_panel(quantization.files, quantization.result.seconds, self._output))
 

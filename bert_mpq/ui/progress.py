@@ -5,19 +5,23 @@ from types import TracebackType
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn
+from rich.text import Text
 
-from bert_mpq.reporting import Lines, Reporter, Silent, _one
+from bert_mpq.reporting import Lines, Reporter, Silent, duration, one
 from bert_mpq.ui.console import is_live
 
 T = TypeVar("T")
+
+
+class TimeColumn(ProgressColumn):
+    """Time left while a stage runs, time taken once it is done."""
+
+    def render(self, task: Task) -> Text:
+        """Return ``1 min 42 s left`` or ``8.0 s``."""
+        if task.finished:
+            return Text(duration(task.finished_time or 0.0))
+        return Text("" if task.time_remaining is None else f"{duration(task.time_remaining)} left")
 
 
 class Bars:
@@ -26,11 +30,9 @@ class Bars:
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=max(10, min(40, console.width - 52))),
+            BarColumn(bar_width=max(10, min(40, console.width - 48))),
             TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(compact=True),
+            TimeColumn(),
             console=console,
         )
 
@@ -44,7 +46,7 @@ class Bars:
         self._progress.stop()
 
     def track(
-        self, items: Iterable[T], title: str, total: int, weight: Callable[[T], int] = _one
+        self, items: Iterable[T], title: str, total: int, weight: Callable[[T], int] = one
     ) -> Iterator[T]:
         """Yield ``items`` under a bar."""
         task = self._progress.add_task(title, total=total)

@@ -147,7 +147,8 @@ def metrics_step(sources: Sources) -> Step:
             needed = required_reviews(metrics, sources.model.hidden)
             reason = f"needs {needed:,} reviews" if size < needed else ""
             options.append(Option(title=name, value=metrics, description=description, disabled=reason))
-        value = choose(title, options, config.metrics)
+        enough = next(option for option in options if option.value == config.metrics).disabled == ""
+        value = choose(title, options, config.metrics if enough else ("cka",))
         return value if isinstance(value, Back) else config.replace(metrics=value)
 
     return Step(name="Similarity metrics", ask=answer, field="metrics")
@@ -234,7 +235,7 @@ def bits_step() -> Step:
             value = choose(title, options, config.bits)
             if value == CUSTOM:
                 example = "16,8,4,2" if count == 4 else "32,16,8"
-                message = f"Bits for {count} groups, most sensitive first (e.g. {example})"
+                message = f"Bits per group, most sensitive first (e.g. {example})"
                 text = ask_text(message, lambda typed: _bits_problem(typed, count))
                 if isinstance(text, Back):
                     continue

@@ -77,6 +77,7 @@ def ask(question: questionary.Question) -> Any:
 
     @keys.add("escape", eager=True)
     def _(event: KeyPressEvent) -> None:
+        event.app.erase_when_done = True  # the question that was left is asked again later
         event.app.exit(result=BACK)
 
     application = question.application
