@@ -41,6 +41,15 @@ def is_utf8(console: Console) -> bool:
     return console.encoding.lower().startswith("utf")
 
 
+def symbol(character: str, plain: str) -> str:
+    """Return ``character`` where stdout can show it, else ``plain``."""
+    try:
+        character.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return plain
+    return character
+
+
 def is_live(console: Console) -> bool:
     """Return whether the console can redraw lines."""
     return console.is_terminal and not console.is_dumb_terminal

@@ -1,5 +1,6 @@
 """The wizard's questions, in the words of the original tool's guide."""
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,11 @@ from bert_mpq.allocation.clustering import group_layers
 from bert_mpq.artifacts.sensitivity_files import list_sensitivities, read_sensitivities
 from bert_mpq.config import RunConfig, parse_bits
 from bert_mpq.errors import MpqError
-from bert_mpq.planning import Sources, check_layers, required_reviews
+from bert_mpq.planning import Sources, required_reviews
+from bert_mpq.results import Sensitivities
 from bert_mpq.sources.hardware import accelerator
 from bert_mpq.sources.reviews import Split
+from bert_mpq.ui.console import symbol
 from bert_mpq.ui.steps import BACK, INSTRUCTION, Back, Step, ask
 
 CUSTOM = "custom"
@@ -56,7 +59,7 @@ def choose(message: str, options: Sequence[Option], default: Any, instruction: s
             choices=choices,
             default=chosen,
             instruction=instruction,
-            pointer="»",
+            pointer=symbol("»", ">"),
             use_search_filter=many,
             use_jk_keys=not many,
         )
@@ -165,26 +168,28 @@ def file_step(sources: Sources) -> Step:
 
 
 def file_options(config: RunConfig, sources: Sources | None) -> list[Option]:
-    """Return the files in ``Sensitivities/``, newest first."""
+    """Return the files in ``Sensitivities/``, newest first; without ``sources`` any readable one fits."""
     options = []
     for file in list_sensitivities(config.output):
-        facts, problem = file.sensitivities, file.problem
+        facts, title = file.sensitivities, file.path.name
+        problem = file.problem.removeprefix(title).lstrip(": ")
         if facts is not None and sources is not None:
-            try:
-                check_layers(facts, sources.model)
-            except MpqError as error:
-                problem = error.title.rstrip(".")
-            if facts.model_name and facts.model_name != sources.model.name:
-                problem = f"measured on {facts.model_name}"
-        title, room = file.path.name, 72 - len(file.path.name)
+            problem = _misfit(facts, sources)
         description = f"{len(facts.values)} layers" if facts else ""
         if facts and facts.metric:
             description += f", {facts.metric}, {facts.samples} reviews"
-        problem = problem.removeprefix(f"{title}: ")
-        if len(problem) > room:
-            problem = problem[: room - 1] + "."
+        problem = textwrap.shorten(problem, 71 - len(title), placeholder="...") if problem else ""
         options.append(Option(title=title, value=str(file.path), description=description, disabled=problem))
     return options
+
+
+def _misfit(facts: Sensitivities, sources: Sources) -> str:
+    """Say in few words why a file is not this model's; "" when it is."""
+    if len(facts.values) != sources.model.layers:
+        return f"{len(facts.values)} layers, the model has {sources.model.layers}"
+    if facts.model_name and facts.model_name != sources.model.name:
+        return f"measured on {facts.model_name}"
+    return ""
 
 
 def clustering_step() -> Step:

@@ -80,6 +80,10 @@ def ask(question: questionary.Question) -> Any:
         event.app.erase_when_done = True  # the question that was left is asked again later
         event.app.exit(result=BACK)
 
+    @keys.add("c-d", eager=True)
+    def _(event: KeyPressEvent) -> None:
+        event.app.exit(exception=EOFError())
+
     application = question.application
     present = application.key_bindings
     application.key_bindings = merge_key_bindings([present, keys]) if present else keys

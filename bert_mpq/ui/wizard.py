@@ -14,7 +14,7 @@ from bert_mpq.planning import Phase, Plan, Sources, find_sources, make_plan
 from bert_mpq.sources.classifiers import DEFAULT_MODEL
 from bert_mpq.sources.hardware import accelerator
 from bert_mpq.ui import views
-from bert_mpq.ui.console import require_terminal
+from bert_mpq.ui.console import require_terminal, symbol
 from bert_mpq.ui.execution import Execution
 from bert_mpq.ui.questions import Option, choose, file_options, phase_1_steps, phase_2_steps
 from bert_mpq.ui.steps import Back, Step, ask, walk
@@ -62,7 +62,8 @@ class Wizard:
         device = accelerator() if self.config.device == "auto" else self.config.device
         self.output.print(Rule(f"bert-mpq {__version__}", align="left", style="none"))
         self.output.print("Mixed-precision quantization of BERT classifiers")
-        self.output.print(f"model {model} · data {self.config.data} · device {device}", markup=False)
+        facts = (f"model {model}", f"data {self.config.data}", f"device {device}")
+        self.output.print(f" {symbol('·', '|')} ".join(facts), markup=False)
         self.output.print()
 
     def _menu(self) -> Phase | None:

@@ -1,0 +1,201 @@
+"""The one-pass probe against the naive way: quantize one layer in a copy of the model, run it, compare."""
+
+import copy
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    DistilBertConfig,
+    ElectraConfig,
+    MPNetConfig,
+    RobertaConfig,
+)
+
+from bert_mpq.encoder import encoder_layers
+from bert_mpq.probing import Probe, ProbedClassifier
+from bert_mpq.quantization.modules import quantize_layer
+from bert_mpq.reporting import Silent
+from bert_mpq.sources.batches import tokenize
+
+TINY = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
+CONFIGS = {
+    "bert": BertConfig(vocab_size=500, num_labels=2, **TINY),
+    "roberta": RobertaConfig(vocab_size=500, num_labels=2, max_position_embeddings=130, **TINY),
+    "electra": ElectraConfig(vocab_size=500, num_labels=2, embedding_size=16, **TINY),
+    "mpnet": MPNetConfig(vocab_size=500, num_labels=2, max_position_embeddings=130, **TINY),
+    "distilbert": DistilBertConfig(
+        vocab_size=500, num_labels=2, dim=32, n_layers=3, n_heads=4, hidden_dim=64
+    ),
+}
+
+
+def probe(scope="propagated", pooling="mean", bits=4):
+    return Probe(scope=scope, pooling=pooling, bits=bits, quantizer="rtn", group_size=32)
+
+
+def layer_outputs(model, ids, mask, pooling="mean"):
+    """Pooled output (B, hidden) of every layer and the logits, by hooks on an unprobed model."""
+    outputs = []
+    handles = [
+        layer.register_forward_hook(
+            lambda _m, _a, out: outputs.append(out if torch.is_tensor(out) else out[0])
+        )
+        for layer in encoder_layers(model)
+    ]
+    logits = model(input_ids=ids, attention_mask=mask).logits
+    for handle in handles:
+        handle.remove()
+    if pooling == "cls":
+        return [out[:, 0] for out in outputs], logits
+    weights = mask[:, :, None].float()
+    return [(out * weights).sum(1) / weights.sum(1) for out in outputs], logits
+
+
+def quantized(model, layers, bits=4):
+    changed = copy.deepcopy(model)
+    for index in layers:
+        quantize_layer(encoder_layers(changed)[index], bits, "rtn", 32)
+    return changed
+
+
+@pytest.fixture(scope="module")
+def batch(classifier, reviews):
+    tokens = tokenize(reviews.take(list(range(6))), classifier.tokenizer, 48, Silent())
+    made = tokens.batch(tokens.plan(10**6)[0])
+    made.attention_mask[0, 5:] = 0  # uneven lengths, whatever the reviews
+    return made.input_ids, made.attention_mask
+
+
+def random_batch(vocabulary=500):
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(5, vocabulary, (5, 12), generator=generator)
+    mask = torch.ones_like(ids)
+    mask[1, 7:] = 0
+    mask[4, 3:] = 0
+    return ids, mask
+
+
+def assert_close(got, wanted):
+    torch.testing.assert_close(got, wanted, rtol=0, atol=1e-6 * max(1.0, float(wanted.abs().max())))
+
+
+def check_propagated(model, ids, mask, pooling="mean"):
+    with torch.inference_mode():
+        reference, perturbed, logits = ProbedClassifier(model, probe(pooling=pooling))(ids, mask)
+        plain, plain_logits = layer_outputs(model, ids, mask, pooling)
+        assert_close(reference[:, 0], plain[-1])
+        assert_close(logits[:, 0], plain_logits)
+        for index in range(len(plain)):
+            outputs, naive_logits = layer_outputs(quantized(model, [index]), ids, mask, pooling)
+            assert_close(perturbed[:, index], outputs[-1])
+            assert_close(logits[:, index + 1], naive_logits)
+            assert not torch.allclose(outputs[-1], plain[-1], atol=1e-5), "the probe changes nothing"
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_propagated_probe_equals_quantizing_one_layer_at_a_time(classifier, batch, pooling):
+    check_propagated(classifier.model, *batch, pooling)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_every_encoder_family_can_be_probed(kind):
+    torch.manual_seed(1)
+    model = AutoModelForSequenceClassification.from_config(CONFIGS[kind]).eval()
+    check_propagated(model, *random_batch())
+
+
+class TupleLayer(nn.Module):
+    """An encoder layer of transformers before 5.0: it returns a tuple."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, hidden, mask):
+        return (self.layer(hidden, mask), "attentions")
+
+
+class TupleClassifier(nn.Module):
+    """A classifier whose encoder takes the first item of what its layers return."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(2)
+        self.bert = AutoModelForSequenceClassification.from_config(CONFIGS["bert"]).eval()
+        self.config = self.bert.config
+        self.layers = nn.ModuleList(TupleLayer(layer) for layer in self.bert.bert.encoder.layer)
+        self.bert.bert.encoder = nn.Identity()
+
+    def forward(self, input_ids, attention_mask):
+        hidden = self.bert.bert.embeddings(input_ids)
+        mask = attention_mask[:, None, None, :].bool().expand(-1, 1, hidden.shape[1], -1)
+        for layer in self.layers:
+            hidden, rest = layer(hidden, mask)
+            assert rest == "attentions"
+        return SimpleNamespace(logits=self.bert.classifier(self.bert.bert.pooler(hidden)))
+
+
+def test_an_encoder_whose_layers_return_tuples_can_be_probed():
+    check_propagated(TupleClassifier().eval(), *random_batch())
+
+
+def test_isolated_probe_quantizes_each_layer_on_the_fp32_input(classifier, batch):
+    ids, mask = batch
+    model = classifier.model
+    with torch.inference_mode():
+        reference, perturbed, logits = ProbedClassifier(model, probe("isolated"))(ids, mask)
+        plain, plain_logits = layer_outputs(model, ids, mask)
+        assert_close(logits[:, 0], plain_logits)
+        assert logits.shape[1] == 1
+        for index in range(len(plain)):
+            outputs, _ = layer_outputs(quantized(model, [index]), ids, mask)
+            assert_close(reference[:, index], plain[index])
+            assert_close(perturbed[:, index], outputs[index])
+
+
+def test_cumulative_probe_compares_every_layer_of_the_quantized_model(classifier, batch):
+    ids, mask = batch
+    model = classifier.model
+    with torch.inference_mode():
+        reference, perturbed, logits = ProbedClassifier(model, probe("cumulative"))(ids, mask)
+        plain, plain_logits = layer_outputs(model, ids, mask)
+        outputs, naive_logits = layer_outputs(quantized(model, range(6)), ids, mask)
+    for index in range(6):
+        assert_close(reference[:, index], plain[index])
+        assert_close(perturbed[:, index], outputs[index])
+    assert_close(logits, torch.stack([plain_logits, naive_logits], 1))
+
+
+def test_replicas_on_parts_of_a_batch_give_the_same_as_one_copy(classifier, batch):
+    """What DataParallel does: shallow replicas, scattered inputs, gathered outputs."""
+    ids, mask = batch
+    module = ProbedClassifier(classifier.model, probe())
+    replicas = [copy.copy(module), copy.deepcopy(module)]
+    with torch.inference_mode():
+        whole = module(ids, mask)
+        parts = [r(i, m) for r, i, m in zip(replicas, ids.chunk(2), mask.chunk(2), strict=True)]
+    for index, expected in enumerate(whole):
+        assert_close(torch.cat([part[index] for part in parts]), expected)
+
+
+def test_probing_leaves_the_model_as_it_was(classifier, batch):
+    before = {name: value.clone() for name, value in classifier.model.state_dict().items()}
+    with torch.inference_mode():
+        ProbedClassifier(classifier.model, probe())(*batch)
+    after = classifier.model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_data_parallel_equals_one_gpu(classifier, batch):
+    module = ProbedClassifier(classifier.model, probe()).cuda()
+    ids, mask = (tensor.cuda() for tensor in batch)
+    with torch.inference_mode():
+        for one, two in zip(module(ids, mask), nn.DataParallel(module)(ids, mask), strict=True):
+            torch.testing.assert_close(one, two, rtol=0, atol=1e-5)

@@ -1,0 +1,97 @@
+"""A real pseudo-terminal with a terminal emulator: what the user sees."""
+
+import os
+import sys
+import time
+
+import pexpect
+import pyte
+
+KEYS = {
+    "up": "\x1b[A",
+    "down": "\x1b[B",
+    "enter": "\r",
+    "esc": "\x1b",
+    "ctrl-c": "\x03",
+    "ctrl-d": "\x04",
+    "ctrl-u": "\x15",
+}
+
+
+class Terminal:
+    """``bert-mpq`` on an emulated screen."""
+
+    def __init__(self, arguments, folder, columns=80, rows=24, environment=None):
+        self.screen = pyte.HistoryScreen(columns, rows, history=2000)
+        self._stream = pyte.ByteStream(self.screen)
+        base = {"TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1", "LC_ALL": "C.UTF-8"}
+        self._child = pexpect.spawn(
+            sys.executable,
+            ["-m", "bert_mpq", *arguments],
+            cwd=folder,
+            dimensions=(rows, columns),
+            env={**os.environ, **base, **(environment or {})},
+            timeout=5,
+        )
+
+    @property
+    def text(self):
+        """What is on the screen and what has scrolled off it."""
+        history = [
+            "".join(line[x].data for x in range(self.screen.columns)) for line in self.screen.history.top
+        ]
+        return "\n".join(line.rstrip() for line in [*history, *self.screen.display])
+
+    def wait(self, wanted, seconds=60):
+        """Wait until ``wanted`` is on the screen or above it; a live bar never falls silent."""
+        deadline = time.monotonic() + seconds
+        while wanted not in self.text:
+            self._read(0.1)
+            if time.monotonic() > deadline:
+                raise AssertionError(f"never saw {wanted!r}; the screen:\n{self.text}")
+        return self
+
+    def press(self, *keys):
+        """Send keys by name, or text."""
+        for key in keys:
+            self._child.send(KEYS.get(key, key))
+            self._read(0.15)
+        return self
+
+    def choose(self, title):
+        """Move the pointer down to the row that begins with ``title``, and take it."""
+        self.wait(title)
+        for _ in range(20):
+            self._read(0.1)
+            if any(line.strip().startswith((f"» {title}", f"> {title}")) for line in self.screen.display):
+                return self.press("enter")
+            self.press("down")
+        raise AssertionError(f"cannot reach {title!r}; the screen:\n{self.text}")
+
+    def finish(self, seconds=30):
+        """Wait for the end; return the exit code."""
+        deadline = time.monotonic() + seconds
+        while self._child.isalive() and time.monotonic() < deadline:
+            self._read(0.1)
+        assert not self._child.isalive(), f"still running; the screen:\n{self.text}"
+        self._read(0.1)
+        self._child.close()
+        return self._child.exitstatus
+
+    def kill(self, number):
+        """Send a signal."""
+        self._child.kill(number)
+
+    def close(self):
+        """End the program whatever it does."""
+        self._child.close(force=True)
+
+    def _read(self, seconds):
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                self._stream.feed(self._child.read_nonblocking(65536, timeout=left))
+            except pexpect.TIMEOUT:
+                return
+            except pexpect.EOF:
+                return
