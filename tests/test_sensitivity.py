@@ -1,0 +1,119 @@
+"""Phase 1 on real reviews: moments against stored activations, and what the scores mean."""
+
+import numpy as np
+import pytest
+import torch
+
+from bert_mpq.errors import MpqError
+from bert_mpq.probing import Probe, ProbedClassifier
+from bert_mpq.reporting import Silent
+from bert_mpq.results import LayerScore, Scores
+from bert_mpq.sensitivity import agreement, logits_divergence, measure, score
+from bert_mpq.sources.batches import tokenize
+from bert_mpq.sources.devices import pick_machine
+
+PROBE = Probe(scope="propagated", pooling="mean", bits=4, quantizer="rtn", group_size=64)
+
+
+@pytest.fixture(scope="module")
+def tokens(classifier, reviews):
+    return tokenize(reviews, classifier.tokenizer, 24, Silent())
+
+
+@pytest.fixture(scope="module")
+def measurement(classifier, tokens):
+    return measure(classifier, tokens, PROBE, pick_machine("cpu"), 4096, Silent())
+
+
+@pytest.fixture(scope="module")
+def stored(classifier, tokens):
+    """Reference (n, 6, 384), perturbed (n, 6, 384) and logits of the same reviews, all kept."""
+    module = ProbedClassifier(classifier.model, PROBE)
+    order, parts = [], []
+    with torch.inference_mode():
+        for indices in tokens.plan(4096 // module.streams):
+            batch = tokens.batch(indices)
+            order.append(indices)
+            parts.append(module(batch.input_ids, batch.attention_mask))
+    assert sorted(np.concatenate(order)) == list(range(len(tokens)))
+    return tuple(torch.cat(tensors).double().numpy() for tensors in zip(*parts, strict=True))
+
+
+def centred(rows):
+    return rows - rows.mean(0)
+
+
+def naive_cka(x, y):
+    x, y = centred(x), centred(y)
+    return 1 - np.sum((y.T @ x) ** 2) / np.linalg.norm(x.T @ x) / np.linalg.norm(y.T @ y)
+
+
+def naive_svcca(x, y):
+    bases = []
+    for rows in (centred(x), centred(y)):
+        u, s, _ = np.linalg.svd(rows, full_matrices=False)
+        keep = int(np.searchsorted(np.cumsum(s**2) / np.sum(s**2), 0.99)) + 1
+        bases.append(u[:, :keep])
+    return 1 - np.linalg.svd(bases[0].T @ bases[1], compute_uv=False).mean()
+
+
+def test_scores_equal_formulas_on_stored_activations(measurement, stored):
+    reference, perturbed, _ = stored
+    for metric, naive in (("cka", naive_cka), ("svcca", naive_svcca)):
+        (scores,) = score(measurement, (metric,), Silent())
+        for layer in range(6):
+            expected = naive(reference[:, 0], perturbed[:, layer])
+            assert scores.values[layer] == pytest.approx(expected, rel=1e-9)
+
+
+def test_kl_equals_the_definition(measurement, stored):
+    logits = stored[2]
+    probabilities = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    p, q = probabilities[:, :1], probabilities[:, 1:]
+    expected = (p * np.log(p / q)).sum(-1).mean(0)
+    assert measurement.kl == pytest.approx(expected, rel=1e-9)
+
+
+def test_kl_of_equal_logits_is_exactly_zero():
+    logits = torch.randn(5, 1, 2).repeat(1, 3, 1)
+    assert logits_divergence(logits).abs().max() == 0.0
+
+
+def test_scores_do_not_depend_on_the_batch_size(classifier, tokens, measurement):
+    other = measure(classifier, tokens, PROBE, pick_machine("cpu"), 700, Silent())
+    (first,), (second,) = (score(m, ("cka",), Silent()) for m in (measurement, other))
+    assert first.values == pytest.approx(second.values, rel=1e-3)  # FP32 rounding
+
+
+def test_fewer_bits_hurt_more(classifier, tokens, measurement):
+    coarse = Probe(scope="propagated", pooling="mean", bits=2, quantizer="rtn", group_size=64)
+    worse = measure(classifier, tokens, coarse, pick_machine("cpu"), 4096, Silent())
+    (four,), (two,) = (score(m, ("cka",), Silent()) for m in (measurement, worse))
+    assert all(low > high for low, high in zip(two.values, four.values, strict=True))
+
+
+def test_a_model_that_gives_nan_is_an_error_that_says_so(classifier, tokens):
+    from copy import deepcopy
+    from dataclasses import replace
+
+    broken = deepcopy(classifier.model)
+    broken.bert.encoder.layer[0].attention.output.LayerNorm.bias.data[3] = torch.nan
+    few = replace(tokens, offsets=tokens.offsets[:9], labels=tokens.labels[:8])
+    result = measure(replace(classifier, model=broken), few, PROBE, pick_machine("cpu"), 4096, Silent())
+    with pytest.raises(MpqError, match="8 rows of the FP32 reference hold NaN") as caught:
+        score(result, ("cka",), Silent())
+    assert caught.value.code == "E-MODEL"
+
+
+def test_agreement_pairs_every_score_with_every_other_and_with_the_kl():
+    def scores(metric, *values):
+        return Scores(metric=metric, layers=tuple(LayerScore(value=value) for value in values))
+
+    pairs = agreement((scores("pwcca", 1, 2, 3), scores("cka", 3, 2, 1)), (1.0, 2.0, 4.0))
+    assert [(pair.first, pair.second, pair.spearman) for pair in pairs] == [
+        ("pwcca", "cka", -1.0),
+        ("pwcca", "kl", 1.0),
+        ("cka", "kl", -1.0),
+    ]
+    (constant,) = agreement((scores("cka", 1, 1, 1),), (1.0, 2.0, 4.0))
+    assert constant.spearman is None
