@@ -5,6 +5,7 @@ dynamic programming (Wang & Song 2011, Ckmeans.1d.dp) instead of by random resta
 run and machine, and instant, so that the wizard can show sizes before it asks.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import chain, pairwise
 
@@ -49,7 +50,10 @@ def group_layers(scores: Sequence[float], count: int, method: Clustering) -> tup
 
     Raises:
         MpqError: E-GROUPS.
+        ValueError: a score is NaN or infinite.
     """
+    if not all(map(math.isfinite, scores)):
+        raise ValueError("scores must be finite")
     distinct = sorted(set(scores))
     if len(distinct) < count:
         raise MpqError(

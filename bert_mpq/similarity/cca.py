@@ -10,8 +10,6 @@ from bert_mpq.similarity.moments import Moments
 from bert_mpq.similarity.score import Similarity, Status
 from bert_mpq.similarity.special import special_case
 
-EPSILON = float(np.finfo(np.float64).eps)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Basis:
@@ -27,11 +25,6 @@ class Basis:
     def rank(self) -> int:
         """Directions kept."""
         return int(self.kept.shape[1])
-
-    @property
-    def condition(self) -> float:
-        """Largest over smallest kept variance."""
-        return float(self.kept_variance[0] / self.kept_variance[-1])
 
     @property
     def whitening(self) -> Array:
@@ -59,10 +52,16 @@ def pwcca(data: Moments | Covariances) -> Similarity:
     special = special_case(covariances)
     if special is not None:
         return special
-    reference = _numerical_basis(covariances.xx, 1e-10)
-    other = _numerical_basis(covariances.yy, 1e-12)
+    dead = 1e-14 * np.diag(covariances.xx + covariances.ee)  # what cancellation leaves of a variance
+    reference = _numerical_basis(covariances.xx, 1e-10, dead)
+    other = _numerical_basis(covariances.yy, 1e-12, dead)
     canonical = _correlate(covariances, reference, other)
     variates = canonical.directions.T @ (reference.whitening.T @ covariances.xx)  # (r, d) <h_i, x_j>
+    if reference.rank > other.rank:
+        # All lost directions have rho = 0: any basis of them would do for CCA, but the L1 weights depend on
+        # it. Take their principal axes, which do not depend on rounding.
+        axes, _ = _svd(variates[other.rank :])
+        variates[other.rank :] = axes.T @ variates[other.rank :]
     alpha = np.abs(variates).sum(1)
     return _answer(covariances.samples, float(alpha @ canonical.distances / alpha.sum()), reference, other)
 
@@ -104,7 +103,6 @@ def _answer(n: int, distance: float, reference: Basis, other: Basis) -> Similari
         status=status,
         samples=n,
         ranks=(reference.rank, other.rank),
-        relative_error=EPSILON * max(reference.condition, other.condition),
     )
 
 
@@ -116,7 +114,7 @@ def _correlate(c: Covariances, reference: Basis, other: Basis) -> Canonical:
     advantage and the direct SVD is used.
     """
     whiten_x, whiten_y = reference.whitening, other.whitening
-    if np.trace(c.ee) > 0.5 * np.trace(c.xx):
+    if c.far:
         vectors, rho = _svd(whiten_x.T @ c.xy @ whiten_y)
         distances = np.ones(reference.rank)
         distances[: len(rho)] = 1.0 - np.clip(rho, 0.0, 1.0)
@@ -130,17 +128,20 @@ def _correlate(c: Covariances, reference: Basis, other: Basis) -> Canonical:
         unexplained += b.T @ (other.dropped_variance[:, None] * b) - q - q.T
     values, vectors = _eigh((unexplained + unexplained.T) / 2)
     values = np.clip(values, 0.0, 1.0)
+    values[other.rank :] = 1.0  # directions that Y has lost
     return Canonical(distances=values / (1.0 + np.sqrt(1.0 - values)), directions=vectors)
 
 
-def _numerical_basis(covariance: Array, tolerance: float) -> Basis:
+def _numerical_basis(covariance: Array, tolerance: float, dead: Array) -> Basis:
     """Keep every direction above ``tolerance`` of the largest, after scaling features to unit variance.
 
-    BERT's outlier features would dominate the condition number otherwise.
+    BERT's outlier features would dominate the condition number otherwise. A feature whose variance is at most
+    ``dead`` is constant: it becomes a dropped pair.
     """
-    scale = np.sqrt(np.clip(np.diag(covariance), 0.0, None))
-    scale = np.where(scale > 1e-12 * scale.max(), scale, 1.0)  # a constant feature becomes a dropped pair
-    values, vectors = _eigh(covariance / scale / scale[:, None])
+    variance = np.diag(covariance)
+    alive = variance > np.maximum(dead, 1e-24 * variance.max())
+    scale = np.where(alive, np.sqrt(np.where(alive, variance, 1.0)), 1.0)
+    values, vectors = _eigh(np.where(alive & alive[:, None], covariance / scale / scale[:, None], 0.0))
     rank = int((values[::-1] > tolerance * values[-1]).sum())
     return _split(scale, values, vectors, rank)
 

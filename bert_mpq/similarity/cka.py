@@ -9,8 +9,6 @@ from bert_mpq.similarity.moments import Moments
 from bert_mpq.similarity.score import Similarity
 from bert_mpq.similarity.special import special_case
 
-EPSILON = float(np.finfo(np.float64).eps)
-
 
 def cka(data: Moments | Covariances) -> Similarity:
     """Linear CKA, <K, L> / (|K| |L|) with the centred Gram matrices K of X and L of Y.
@@ -21,8 +19,9 @@ def cka(data: Moments | Covariances) -> Similarity:
     special = special_case(covariances)
     if special is not None:
         return special
-    kk, kd, dd = _gram_products(covariances)
-    return _alignment(covariances.samples, kk, kd, dd)
+    if covariances.far:
+        return _far(covariances, (0.0, 0.0, 0.0))
+    return _near(covariances.samples, *_gram_products(covariances))
 
 
 def debiased_cka(data: Moments | Covariances) -> Similarity:
@@ -38,14 +37,19 @@ def debiased_cka(data: Moments | Covariances) -> Similarity:
         return special
     if n < 4:
         return Similarity(distance=math.nan, status="saturated", samples=n)
-    kk, kd, dd = _gram_products(covariances)
     f, g = n / (n - 2), 1.0 / ((n - 1) * (n - 2))
     trace = float(np.trace(covariances.xx))
     change = float(2.0 * np.trace(covariances.xe) + np.trace(covariances.ee))
-    kk += -f * covariances.aa + g * trace**2
-    kd += -f * covariances.ad + g * trace * change
-    dd += -f * covariances.dd + g * change**2
-    return _alignment(n, kk, kd, dd)
+    aa, ad, dd = covariances.aa, covariances.ad, covariances.dd
+    # Inner products of U-centred Grams: those of the centred ones, less a term of the diagonals.
+    kk_less, kd_less, dd_less = (
+        f * diagonals - g * traces
+        for diagonals, traces in ((aa, trace * trace), (ad, trace * change), (dd, change * change))
+    )
+    if covariances.far:
+        return _far(covariances, (kk_less, kk_less + kd_less, kk_less + 2.0 * kd_less + dd_less))
+    kk, kd, dd = _gram_products(covariances)
+    return _near(n, kk - kk_less, kd - kd_less, dd - dd_less)
 
 
 def _gram_products(c: Covariances) -> tuple[float, float, float]:
@@ -56,7 +60,7 @@ def _gram_products(c: Covariances) -> tuple[float, float, float]:
     return kk, kd, dd + _inner(c.ee, c.ee)
 
 
-def _alignment(n: int, kk: float, kd: float, dd: float) -> Similarity:
+def _near(n: int, kk: float, kd: float, dd: float) -> Similarity:
     """Return 1 - cos of the angle between K and K + D, through its sine where the cosine is near 1."""
     ll = kk + 2.0 * kd + dd
     if not (kk > 0.0 and ll > 0.0):
@@ -64,8 +68,20 @@ def _alignment(n: int, kk: float, kd: float, dd: float) -> Similarity:
     cosine = (kk + kd) / math.sqrt(kk * ll)
     sine_squared = max(dd - kd * kd / kk, 0.0) / ll
     distance = sine_squared / (1.0 + cosine) if cosine > 0.0 else 1.0 - cosine
-    error = EPSILON * (1.0 + kd * kd / kk / max(dd, 1e-300))
-    return Similarity(distance=distance, status="ok", samples=n, relative_error=error)
+    return Similarity(distance=distance, status="ok", samples=n)
+
+
+def _far(c: Covariances, less: tuple[float, float, float]) -> Similarity:
+    """Return 1 - <K, L> / (|K| |L|) directly: where Y is far from X, K + D would cancel.
+
+    Args:
+        c: covariances.
+        less: what to subtract from <K, K>, <K, L> and <L, L>.
+    """
+    kk, kl, ll = _inner(c.xx, c.xx) - less[0], _inner(c.xy, c.xy) - less[1], _inner(c.yy, c.yy) - less[2]
+    if not (kk > 0.0 and ll > 0.0):
+        return Similarity(distance=math.nan, status="saturated", samples=c.samples)
+    return Similarity(distance=1.0 - kl / math.sqrt(kk) / math.sqrt(ll), status="ok", samples=c.samples)
 
 
 def _inner(a: Array, b: Array) -> float:

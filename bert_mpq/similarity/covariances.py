@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+NOISE = 64 * float(np.finfo(np.float64).eps)  # of a sum over rows, relative to the sum of squares
 Array = npt.NDArray[np.float64]
 
 
@@ -21,6 +22,7 @@ class Covariances:
         aa: sum of a^2, with a = |x|^2 per row.
         ad: sum of a D, with D = |y|^2 - |x|^2 per row.
         dd: sum of D^2.
+        noise: rounding error to expect in the traces of ``xx`` and ``yy``.
     """
 
     samples: int
@@ -31,6 +33,7 @@ class Covariances:
     aa: float
     ad: float
     dd: float
+    noise: tuple[float, float]
 
     @property
     def ye(self) -> Array:
@@ -48,20 +51,24 @@ class Covariances:
         return self.xx + self.xe + self.xe.T + self.ee
 
     @property
+    def far(self) -> bool:
+        """Whether Y is so far from X that forms in E = Y - X have no advantage and may cancel."""
+        return bool(np.trace(self.ee) > 0.5 * np.trace(self.xx))
+
+    @property
     def reference_constant(self) -> bool:
         """Whether every row of X is the same, up to rounding."""
-        scale = np.abs(self.xx).max(initial=0.0)
-        return self.samples < 2 or not np.trace(self.xx) > 1e-300 or not scale > 0.0
+        return bool(np.trace(self.xx) <= self.noise[0])
 
     @property
     def collapsed(self) -> bool:
         """Whether every row of Y is the same, up to rounding, though X varies."""
-        return bool(np.trace(self.yy) <= 1e-12 * np.trace(self.xx))
+        return bool(np.trace(self.yy) <= max(1e-12 * np.trace(self.xx), self.noise[1]))
 
     @property
     def identical(self) -> bool:
         """Whether Y equals X in every row."""
-        return not self.ee.any() and not self.bad_rows
+        return not self.ee.any()
 
     @classmethod
     def from_sums(cls, scalars: Array, vectors: Array, matrices: Array) -> "Covariances":
@@ -80,6 +87,7 @@ class Covariances:
         ad += -2 * k0 * (m @ sx) + mm * (t_sum - 2 * w @ se - 2 * u @ sx + n * k0)
         dd = tt - 4 * w @ te - 4 * u @ tx + 2 * k0 * t_sum + 4 * w @ see @ w + 8 * u @ sxe @ w
         dd += 4 * u @ sxx @ u - 4 * k0 * (w @ se) - 4 * k0 * (u @ sx) + n * k0**2
+        raw_x, raw_e = float(np.trace(sxx)), float(np.trace(see))
         xx = sxx - n * np.outer(m, m)
         ee = see - n * np.outer(u, u)
         return cls(
@@ -91,4 +99,5 @@ class Covariances:
             aa=float(aa),
             ad=float(ad),
             dd=float(dd),
+            noise=(NOISE * raw_x, NOISE * (raw_x + raw_e)),
         )

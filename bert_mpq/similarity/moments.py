@@ -20,15 +20,19 @@ class Moments:
 
     Args:
         dim: features per row.
-        shift: (dim,) constant to subtract; default the mean of the first batch of ``x``. Moments that will be
-            merged must share it: see ``sibling``.
+        shift: (dim,) constant to subtract from ``x``; default the mean of the first batch.
+        difference_shift: (dim,) constant to subtract from ``y - x``; default the mean of the first batch, or
+            0 where ``shift`` is given. Moments that will be merged must share both: see ``sibling``.
     """
 
-    def __init__(self, dim: int, shift: Rows | None = None) -> None:
+    def __init__(self, dim: int, shift: Rows | None = None, difference_shift: Rows | None = None) -> None:
         self.dim = dim
-        self._shift = None if shift is None else _float64(shift).reshape(dim)
-        device = torch.device("cpu") if self._shift is None else self._shift.device
-        self._allocate(device)
+        self._shifts: Tensor | None = None  # (2, dim)
+        if shift is not None:
+            first = _float64(shift).reshape(dim)
+            second = torch.zeros_like(first) if difference_shift is None else _float64(difference_shift)
+            self._shifts = torch.stack([first, second.reshape(dim)])
+        self._allocate(torch.device("cpu") if self._shifts is None else self._shifts.device)
 
     def _allocate(self, device: torch.device) -> None:
         def zeros(*shape: int) -> Tensor:
@@ -40,8 +44,8 @@ class Moments:
 
     @property
     def shift(self) -> Tensor | None:
-        """(dim,) float64 constant subtracted from every row; None before the first update."""
-        return self._shift
+        """(dim,) float64 constant subtracted from ``x``; None before the first update."""
+        return None if self._shifts is None else self._shifts[0]
 
     @property
     def samples(self) -> int:
@@ -54,8 +58,14 @@ class Moments:
         return sum(t.numel() * t.element_size() for t in (self._scalars, self._vectors, self._matrices))
 
     def sibling(self) -> "Moments":
-        """Return an empty accumulator with the same shift, to be merged later."""
-        return Moments(self.dim, self._shift)
+        """Return an empty accumulator with the same shifts, to be merged later.
+
+        Raises:
+            ValueError: there are no shifts yet: update first, or give them to the constructor.
+        """
+        if self._shifts is None:
+            raise ValueError("no shift yet: update first, or give one to the constructor")
+        return Moments(self.dim, *self._shifts)
 
     def update(self, x: Rows, y: Rows) -> None:
         """Add rows.
@@ -71,16 +81,19 @@ class Moments:
         """
         if x.shape != y.shape or len(x.shape) != 2 or x.shape[1] != self.dim:
             raise ValueError(f"expected two (rows, {self.dim}) arrays, got {x.shape=} and {y.shape=}")
+        if not len(x):
+            return
         x, y = _float64(x), _float64(y)
         good_x, good_y = torch.isfinite(x).all(1), torch.isfinite(y).all(1)
         good = (good_x & good_y)[:, None]
-        if self._shift is None:
-            total = torch.where(good, x, 0.0).sum(0)
-            self._shift = total / good.sum().clamp(min=1)
-            self._allocate(x.device)
-        shift = self._shift.to(x.device)
         e = torch.where(good, y - x, 0.0)
+        x = torch.where(good, x, 0.0)
+        if self._shifts is None:
+            self._shifts = torch.stack([x.sum(0), e.sum(0)]) / good.sum().clamp(min=1)
+            self._allocate(x.device)
+        shift, difference_shift = self._shifts.to(x.device)
         x = torch.where(good, x - shift, 0.0)
+        e = torch.where(good, e - difference_shift, 0.0)
         p = x.square().sum(1)  # |x|^2
         t = 2.0 * (x * e).sum(1) + e.square().sum(1)  # |y|^2 - |x|^2 without cancellation
         scalars = [good.sum(), p.sum(), t.sum(), p @ p, p @ t, t @ t, (~good_x).sum(), (~good_y).sum()]
@@ -98,18 +111,32 @@ class Moments:
         """
         if other.dim != self.dim:
             raise ValueError(f"cannot merge moments of {other.dim} features into {self.dim}")
-        if other._shift is None:
+        if other._shifts is None:
             return
-        if self._shift is None:
-            self._shift = other._shift.clone()
+        if self._shifts is None:
+            self._shifts = other._shifts.clone()
             self._allocate(other._scalars.device)
-        if not torch.equal(self._shift.cpu(), other._shift.cpu()):
+        if not torch.equal(self._shifts.cpu(), other._shifts.cpu()):
             raise ValueError("cannot merge moments with different shifts: make them with sibling()")
         for mine, theirs in zip(self._state(), other._state(), strict=True):
             mine += theirs.to(mine.device)
 
     def all_reduce(self, group: "torch.distributed.ProcessGroup | None" = None) -> None:
-        """Sum the state over the processes of ``group``; all must have been made with the same shift."""
+        """Sum the state over the processes of ``group``, on every one of them.
+
+        A process that has seen no row takes part and adopts the shifts of the others.
+
+        Raises:
+            ValueError: the processes have different shifts (on every process), or none has seen a row.
+        """
+        infinite = torch.full((2, self.dim), torch.inf, dtype=torch.float64, device=self._scalars.device)
+        low, high = (infinite, -infinite) if self._shifts is None else (self._shifts.clone(),) * 2
+        low, high = low.clone(), high.clone()
+        torch.distributed.all_reduce(low, torch.distributed.ReduceOp.MIN, group)
+        torch.distributed.all_reduce(high, torch.distributed.ReduceOp.MAX, group)
+        if not torch.equal(low, high):
+            raise ValueError("cannot add moments with different shifts: give every process the same")
+        self._shifts = low
         for tensor in self._state():
             torch.distributed.all_reduce(tensor, group=group)
 
@@ -131,7 +158,8 @@ class Moments:
 
 
 def _float64(rows: Rows) -> Tensor:
-    tensor = torch.as_tensor(rows).detach()
+    # A view with negative strides has no torch counterpart; the caller's own memory must not be kept.
+    tensor = torch.from_numpy(np.array(rows)) if isinstance(rows, np.ndarray) else rows.detach()
     if tensor.device.type == "mps":  # MPS has no float64
         tensor = tensor.cpu()
-    return tensor.to(torch.float64)
+    return tensor.to(torch.float64, copy=not isinstance(rows, np.ndarray))

@@ -18,14 +18,12 @@ class Similarity:
             constant); ``nonfinite`` (it holds NaN or infinity); ``reference_constant`` (no value).
         samples: rows seen.
         ranks: directions kept on the reference and on the perturbed side; (0, 0) where there are none.
-        relative_error: estimated relative rounding error of ``distance``.
     """
 
     distance: float
     status: Status
     samples: int
     ranks: tuple[int, int] = (0, 0)
-    relative_error: float = 0.0
 
     @property
     def similarity(self) -> float:

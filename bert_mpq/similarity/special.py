@@ -14,6 +14,8 @@ def special_case(covariances: Covariances) -> Similarity | None:
     n = covariances.samples
     if covariances.bad_rows:
         return Similarity(distance=1.0, status="nonfinite", samples=n)
+    if n < 2:
+        return Similarity(distance=math.nan, status="saturated", samples=n)
     if covariances.reference_constant:
         return Similarity(distance=math.nan, status="reference_constant", samples=n)
     if covariances.identical:

@@ -18,10 +18,8 @@ def child(size: int, max_length: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         config = RunConfig(model="embedded", calibration_size=size, max_length=max_length, output=folder)
         analyse(config)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
-        1024**2 if sys.platform == "darwin" else 1024
-    )
-    print(json.dumps(peak))
+    unit = 1024**2 if sys.platform == "darwin" else 1024
+    print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit))
 
 
 def main() -> None:
