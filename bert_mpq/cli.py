@@ -7,13 +7,13 @@ import argparse
 import json
 import signal
 from collections.abc import Sequence
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from bert_mpq import __version__, flags
 from bert_mpq.config import RunConfig, from_json
 from bert_mpq.errors import MpqError
+from bert_mpq.paths import user_path
 
 if TYPE_CHECKING:
     from bert_mpq.ui.execution import Execution
@@ -113,7 +113,7 @@ def _common(parser: argparse.ArgumentParser, default: object) -> None:
 
 
 def _read_config(name: str) -> RunConfig:
-    path = Path(name).expanduser()
+    path = user_path(name)
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:

@@ -19,6 +19,15 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 
 SUPPORTED_BITS = (2, 3, 4, 6, 8, 16, 32)
 GROUP_SIZES = (32, 64, 128)
+LOWEST = {
+    "calibration_size": 1,
+    "eval_size": 1,
+    "max_length": 8,
+    "batch_tokens": 8,
+    "protect_last": 0,
+    "seed": 0,
+}
+LARGEST = 2**32 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,16 +92,21 @@ class RunConfig:
             raise _invalid("metrics", ",".join(self.metrics), "name each metric once, at least one")
         if self.group_size is not None and self.group_size not in GROUP_SIZES:
             raise _invalid("group-size", self.group_size, "use channel, 32, 64 or 128")
-        for name, low in (("calibration_size", 1), ("eval_size", 1), ("max_length", 8), ("batch_tokens", 8)):
+        for name, low in LOWEST.items():
             value = getattr(self, name)
-            if value is not None and value < low:
-                raise _invalid(name.replace("_", "-"), value, f"use a whole number from {low}")
-        if self.protect_last < 0:
-            raise _invalid("protect-last", self.protect_last, "use 0 or more")
+            if value is not None and not low <= value <= LARGEST:
+                raise _invalid(name.replace("_", "-"), value, f"use a whole number from {low} to {LARGEST:,}")
         if "kl" in self.metrics and self.scope == "isolated":
             raise _invalid("metrics", "kl", "an isolated layer has no logits; use --scope propagated")
         if not self.model.strip() or not self.data.strip():
             raise _invalid("model" if not self.model.strip() else "data", "", "give a name or a path")
+
+    @property
+    def quantizer_text(self) -> str:
+        """The quantizer in words."""
+        if self.quantizer == "per-tensor":
+            return "per-tensor"
+        return f"{self.quantizer}, group size {self.group_size or 'channel'}"
 
     def replace(self, **changes: Any) -> "RunConfig":
         """Return a copy with ``changes``; raises UsageError as the constructor does."""
@@ -106,7 +120,9 @@ def check_bits(bits: Sequence[int], groups: int | None = None) -> None:
         UsageError: E-BITS-COUNT, E-BITS-VALUE or E-BITS-ORDER.
     """
     wanted = len(bits) if groups is None else groups
-    if len(bits) != wanted or not bits:
+    if not wanted:
+        raise UsageError("E-BITS-COUNT", "No bits given.", "Write them as 16,8,4.")
+    if len(bits) != wanted:
         raise UsageError("E-BITS-COUNT", f"{wanted} groups need {wanted} numbers, you gave {len(bits)}.")
     for value in bits:
         if value not in SUPPORTED_BITS:
@@ -123,8 +139,8 @@ def parse_bits(text: str, groups: int | None = None) -> tuple[int, ...]:
         UsageError: E-BITS-INT, or what ``check_bits`` raises.
     """
     parts = [part.strip() for part in text.strip().strip("[]()").replace("/", ",").split(",")]
-    while parts and not parts[-1]:
-        parts.pop()
+    if len(parts) > 1 and not parts[-1]:
+        parts.pop()  # a trailing comma
     for part in parts:
         if not (part.isascii() and part.isdigit() and len(part) < 10):
             raise UsageError("E-BITS-INT", f'"{part}" is not a whole number.', "Write them as 16,8,4.")

@@ -12,6 +12,7 @@ from bert_mpq.artifacts.records import record_text
 from bert_mpq.artifacts.sensitivity_files import check_scores, sensitivity_path, write_sensitivities
 from bert_mpq.config import RunConfig
 from bert_mpq.evaluation import evaluate
+from bert_mpq.paths import user_path
 from bert_mpq.planning import Plan, make_plan
 from bert_mpq.probing import Probe
 from bert_mpq.quantization.modules import quantized_copy
@@ -167,7 +168,7 @@ def run(
     plan = plan or make_plan(config, "run")
     analysis = analyse(config, reporter, session, plan)
     result = analysis.result
-    path = sensitivity_path(Path(config.output).expanduser() / SENSITIVITIES, result, config.metrics[0])
+    path = sensitivity_path(user_path(config.output) / SENSITIVITIES, result, config.metrics[0])
     second = config.replace(sensitivities=str(path))
     quantization = quantize_and_evaluate(
         second, reporter, session, make_plan(second, "quantize", plan.sources)

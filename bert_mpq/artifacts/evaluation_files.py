@@ -74,13 +74,11 @@ def _inputs(result: EvaluationResult) -> list[str]:
 
 
 def _allocation(result: EvaluationResult) -> list[str]:
-    config = result.config
-    group_size = "" if config.quantizer == "per-tensor" else f", group size {config.group_size or 'channel'}"
     rows = zip(result.allocation.bits, result.sensitivities.values, strict=True)
     return [
         "# Bit Allocation",
         *(f"layer_{i}: {bits}-bit (sensitivity: {score:.6f})" for i, (bits, score) in enumerate(rows)),
-        f"quantizer: {config.quantizer}{group_size}",
+        f"quantizer: {result.config.quantizer_text}",
     ]
 
 

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bert_mpq.errors import MpqError
+from bert_mpq.paths import user_path
 
 SENSITIVITIES = "Sensitivities"
 EVALUATION = "Evaluation"
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # exFAT, some network drives
 
 
 def slug(name: str) -> str:
@@ -26,7 +28,7 @@ def prepare_folder(output: Path | str, name: str) -> Path:
     Raises:
         MpqError: E-READONLY or E-DISK.
     """
-    folder = Path(output).expanduser() / name
+    folder = user_path(output) / name
     with _disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -56,10 +58,21 @@ def write_new(folder: Path, stem: str, suffix: str, text: str) -> Path:
         for count in itertools.count(1):
             path = folder / (f"{stem}{suffix}" if count == 1 else f"{stem}_{count}{suffix}")
             with contextlib.suppress(FileExistsError):
-                os.link(temporary, path)  # unlike rename, it fails when the name is taken
+                _publish(temporary, path)
                 break
         _sync_folder(folder)
     return path
+
+
+def _publish(temporary: str, path: Path) -> None:
+    """Give the file its name; unlike a rename, raises FileExistsError when the name is taken."""
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))  # reserves the name
+        os.replace(temporary, path)
 
 
 @contextlib.contextmanager
@@ -67,7 +80,7 @@ def _temporary(folder: Path, text: str) -> Iterator[str]:
     """Yield a synced temporary file in ``folder``; it is gone afterwards unless it was renamed."""
     handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

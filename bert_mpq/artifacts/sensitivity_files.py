@@ -10,6 +10,7 @@ from typing import Any
 
 from bert_mpq.artifacts.files import SENSITIVITIES, slug, write_atomic
 from bert_mpq.errors import MpqError
+from bert_mpq.paths import user_path
 from bert_mpq.results import Scores, Sensitivities, SensitivityResult
 
 LARGEST = 1 << 20  # bytes; a thousand layers take 40 KB
@@ -87,7 +88,7 @@ def sensitivity_text(result: SensitivityResult, scores: Scores) -> str:
         f"max_length: {setting.max_length}",
         f"scope: {config.scope}",
         f"pooling: {config.pooling}",
-        f"probe: {config.probe_bits}-bit {config.quantizer}, group size {config.group_size or 'channel'}",
+        f"probe: {config.probe_bits}-bit {config.quantizer_text}",
         f"seed: {config.seed}",
     ]
     lines += [f"layer_{index}\t{value:.6f}" for index, value in enumerate(scores.values)]
@@ -100,7 +101,7 @@ def read_sensitivities(path: Path | str) -> Sensitivities:
     Raises:
         MpqError: E-NOFILE, or E-JSON with what is wrong where.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     if not path.is_file():
         raise MpqError("E-NOFILE", f"No sensitivity file at {path}.", "Run Phase 1 first.")
     values = _checked(path.name, _parsed(path))
@@ -117,7 +118,7 @@ def read_sensitivities(path: Path | str) -> Sensitivities:
 def list_sensitivities(output: Path | str) -> list[SensitivityFile]:
     """Return every sensitivity JSON in ``output/Sensitivities``, newest first; broken ones say why."""
     files = []
-    for path in Path(output).expanduser().joinpath(SENSITIVITIES).glob("*.json"):
+    for path in user_path(output).joinpath(SENSITIVITIES).glob("*.json"):
         if path.name.startswith("run_"):
             continue
         try:
@@ -140,6 +141,7 @@ def _parsed(path: Path) -> object:
         return json.loads(
             path.read_bytes().decode("utf-8-sig"),
             object_pairs_hook=_unique,
+            parse_int=lambda digits: int(digits) if len(digits) < 4000 else _reject("a number is too long"),
             parse_constant=lambda word: _reject(f"{word} is not a number"),
         )
     except json.JSONDecodeError as error:
@@ -208,4 +210,4 @@ def _text_facts(path: Path) -> dict[str, str]:
         text = path.read_bytes()[:4096].decode("utf-8", "replace")
     except OSError:
         return {}
-    return dict(re.findall(r"^(\w+): (.*)$", text, flags=re.MULTILINE))
+    return {key: value.strip() for key, value in re.findall(r"^(\w+): (.*)$", text, flags=re.MULTILINE)}

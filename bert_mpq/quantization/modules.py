@@ -11,7 +11,7 @@ from bert_mpq.config import QuantizerName
 from bert_mpq.encoder import encoder_layers, linears
 from bert_mpq.errors import MpqError
 from bert_mpq.quantization import per_tensor, rtn
-from bert_mpq.quantization.weight import QuantizedWeight
+from bert_mpq.quantization.weight import QuantizedWeight, finite
 from bert_mpq.results import SizeReport
 
 Quantize = Callable[[Tensor, int, int | None], QuantizedWeight]
@@ -50,19 +50,19 @@ def quantize_layer(layer: nn.Module, bits: int, quantizer: QuantizerName, group_
     total = 0
     for name, linear in linears(layer):
         weight = linear.weight
-        if bits >= 16:
-            if bits == 16:
-                weight.copy_(weight.half().float())
-            total += bits * weight.numel()
-            continue
         try:
-            quantized = QUANTIZERS[quantizer](weight, bits, group_size)
+            if bits >= 16:
+                replacement, size = finite(weight), bits * weight.numel()
+                replacement = replacement.half().float() if bits == 16 else replacement
+            else:
+                quantized = QUANTIZERS[quantizer](weight, bits, group_size)
+                replacement, size = quantized.dequantize(), quantized.storage_bits
         except ValueError as error:
             raise MpqError(
                 "E-MODEL", f"The weight of {name}: {error}.", "The checkpoint is broken."
             ) from error
-        weight.copy_(quantized.dequantize())
-        total += quantized.storage_bits
+        weight.copy_(replacement)
+        total += size
     return total
 
 

@@ -19,12 +19,17 @@ def quantize(weight: Tensor, bits: int, group_size: int | None) -> QuantizedWeig
         group_size: inputs per scale; None, or a size that does not divide ``in`` = the whole channel.
 
     Raises:
-        ValueError: the weight holds NaN or infinity.
+        ValueError: the weight holds NaN or infinity, or values too large for a float16 scale.
     """
     weight = finite(weight)
     grouped = weight.reshape(weight.shape[0], groups_of(weight.shape[1], group_size), -1)
     half = 2 ** (bits - 1)
-    scale = (grouped.abs().amax(2) / (half - 0.5)).half()
+    exact = grouped.abs().amax(2) / (half - 0.5)
+    scale = exact.half()
+    above = (scale.view(torch.int16) + 1).view(torch.float16)  # the next float16
+    scale = torch.where(scale < exact, above, scale)  # rounded up, so that no weight is cut off
+    if not torch.isfinite(scale).all():
+        raise ValueError("it holds values beyond the range of float16 scales")
     # A group of zeros, or one below float16's range, keeps scale 1 and codes 0.
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))
     codes = torch.round(grouped / scale.float()[:, :, None]).clamp(-half, half - 1)

@@ -53,5 +53,5 @@ def finite(weight: Tensor) -> Tensor:
     """
     weight = weight.detach().float()
     if not torch.isfinite(weight).all():
-        raise ValueError("the weight holds NaN or infinite values")
+        raise ValueError("it holds NaN or infinite values")
     return weight

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bert_mpq.errors import MpqError
+from bert_mpq.paths import user_path
 from bert_mpq.sources import embedded, hub
 
 DEFAULT_MODEL = "textattack/bert-base-uncased-imdb"
@@ -60,7 +61,8 @@ class Classifier:
         """Commit of the weights on the hub where it is known, else ""."""
         if self.source.kind == "embedded":
             return embedded.REVISION
-        return getattr(self.model.config, "_commit_hash", None) or ""
+        config = hub.cached_file(self.source.name, "config.json") if self.source.kind == "hub" else None
+        return config.parent.name if config else ""  # the cache names snapshots by their commit
 
 
 def find_classifier(model: str) -> ModelSource:
@@ -75,13 +77,14 @@ def find_classifier(model: str) -> ModelSource:
     if model == "embedded":
         return _embedded("")
     if model == "default":
-        if hub.cached_file(DEFAULT_MODEL, "config.json") is None and not hub.hub_reachable():
+        cached = all(hub.cached_file(DEFAULT_MODEL, name) for name in ("config.json", "model.safetensors"))
+        if not cached and not hub.hub_reachable():
             return _embedded(
                 f"The Hugging Face hub cannot be reached and {DEFAULT_MODEL} is not in the cache:"
                 " using the embedded classifier."
             )
         model = DEFAULT_MODEL
-    folder = Path(model).expanduser()
+    folder = user_path(model)
     if folder.is_dir():
         return _source(str(folder), "folder", folder / "config.json")
     if model.startswith((".", "/", "~")) or model.count("/") > 1 or folder.is_file():
@@ -102,10 +105,20 @@ def load_classifier(source: ModelSource) -> Classifier:
         return Classifier(source=source, model=model, tokenizer=tokenizer)
     model, missing, tokenizer = _load_pretrained(source)
     if missing:
+        inside = missing[0].startswith(f"{model.base_model_prefix}.")
+        what = "is incomplete" if inside else "has no trained classification head"
         raise MpqError(
             "E-MODEL",
-            f"{source.name} has no trained classification head ({missing[0]} is missing).",
+            f"{source.name} {what} ({missing[0]} is missing).",
             "Use a model that was fine-tuned for classification.",
+        )
+    # Without its files transformers makes a tokenizer that knows no words and says nothing.
+    if not model.config.vocab_size // 2 <= len(tokenizer) <= model.config.vocab_size:
+        raise MpqError(
+            "E-MODEL",
+            f"{source.name} has a tokenizer of {len(tokenizer):,} tokens, the model knows"
+            f" {model.config.vocab_size:,}.",
+            "Save the model's own tokenizer beside it.",
         )
     if model.config.num_labels != 2:
         raise MpqError(
@@ -118,6 +131,7 @@ def load_classifier(source: ModelSource) -> Classifier:
 
 
 def _load_pretrained(source: ModelSource) -> tuple[Any, list[str], Any]:
+    from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     options: dict[str, Any] = {"trust_remote_code": False}
@@ -128,7 +142,7 @@ def _load_pretrained(source: ModelSource) -> tuple[Any, list[str], Any]:
         model, info = AutoModelForSequenceClassification.from_pretrained(
             source.name, use_safetensors=True, output_loading_info=True, **options
         )
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
         if source.kind == "hub" and not hub.hub_reachable():
             raise hub.network_error(source.name) from error
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
@@ -157,16 +171,18 @@ def _embedded(note: str) -> ModelSource:
 def _source(name: str, kind: Literal["hub", "folder"], config_file: Path) -> ModelSource:
     try:
         config = json.loads(config_file.read_text(encoding="utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError("not an object")
         layers = _integer(config, "num_hidden_layers", "n_layers")
         hidden = _integer(config, "hidden_size", "dim")
         inner = _integer(config, "intermediate_size", "hidden_dim")
-    except (OSError, ValueError, TypeError) as error:
+        usable = _integer({"max_position_embeddings": LONGEST, **config}, "max_position_embeddings")
+    except (OSError, ValueError, RecursionError) as error:
         raise MpqError(
             "E-MODEL",
             f"{name} has no config.json of an encoder model.",
             "Use a fine-tuned BERT-like classifier.",
         ) from error
-    usable = config.get("max_position_embeddings", LONGEST)
     if config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet"):
         usable -= 2  # their positions begin after the padding id
     return ModelSource(

@@ -22,8 +22,8 @@ def hub_reachable(timeout: float = 3.0) -> bool:
     answers: list[bool] = []
 
     def ask() -> None:
-        request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
         try:
+            request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
             with urllib.request.urlopen(request, timeout=timeout):
                 answers.append(True)
         except urllib.error.HTTPError:

@@ -1,12 +1,14 @@
 """Labelled reviews: IMDB from the hub, its cache or the wheel, or the user's own file."""
 
 import csv
+import glob
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from bert_mpq.errors import MpqError
+from bert_mpq.paths import user_path
 from bert_mpq.sources import hub, wheels
 
 Split = Literal["calibration", "evaluation"]
@@ -75,7 +77,7 @@ def find_reviews(data: str) -> DataSource:
         MpqError: E-NOFILE for a path that is not there; E-OFFLINE when there is neither hub nor wheel.
     """
     if data != "imdb":
-        path = Path(data).expanduser()
+        path = user_path(data)
         if not path.exists():
             raise MpqError("E-NOFILE", f"No data at {data}.", "Use --data imdb, or the path of a file.")
         return DataSource(name=path.name, kind="file", path=path.absolute())
@@ -169,8 +171,12 @@ def _read_table(path: Path) -> Reviews:
             f"{path.name} is no CSV, JSON or Parquet file.",
             "Name it .csv, .json or .parquet.",
         )
+    # In a CSV the word null is a review like any other; only an empty label is a missing one.
+    options = {"keep_default_na": False, "na_values": {"label": [""]}} if reader == "csv" else {}
     try:
-        return _columns(path, load_dataset(reader, data_files=str(path), split="train"))
+        return _columns(
+            path, load_dataset(reader, data_files=glob.escape(str(path)), split="train", **options)
+        )
     except (DatasetGenerationError, ValueError, OSError) as error:
         reason = str(error.__cause__ or error).splitlines()[0][:120]
         raise MpqError(

@@ -13,6 +13,8 @@ def check_size(size: int | None, available: int) -> int:
     Raises:
         MpqError: E-DATA-SIZE when the split has fewer.
     """
+    if not available:
+        raise MpqError("E-DATA-SIZE", "The split has no reviews.", "Give a larger file.")
     if size is None:
         return available
     if size > available:

