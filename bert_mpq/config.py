@@ -16,6 +16,7 @@ Pooling = Literal["mean", "cls"]
 Clustering = Literal["kmeans", "percentile", "hierarchical"]
 QuantizerName = Literal["rtn", "per-tensor"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["fp32", "tf32", "bf16"]
 
 SUPPORTED_BITS = (2, 3, 4, 6, 8, 16, 32)
 GROUP_SIZES = (32, 64, 128)
@@ -39,6 +40,7 @@ class RunConfig:
             ``embedded``, a hub id or a folder.
         data: ``imdb``, or a local CSV / JSON / Parquet file or Arrow folder with ``text`` and ``label``.
         device: where the model runs; ``auto`` takes CUDA, then MPS, then the CPU.
+        precision: arithmetic of the forward passes; ``tf32`` and ``bf16`` are faster and rounder.
         output: the folder that holds ``Sensitivities/`` and ``Evaluation/``.
         calibration_size: calibration reviews for Phase 1; None = the whole split.
         sampling: how both samples are drawn.
@@ -64,6 +66,7 @@ class RunConfig:
     model: str = "default"
     data: str = "imdb"
     device: Device = "auto"
+    precision: Precision = "fp32"
     output: str = "."
     calibration_size: int | None = None
     sampling: Sampling = "stratified"

@@ -60,15 +60,17 @@ def evaluate(
     started = time.perf_counter()
     module = machine.place(Logits(model).eval())
 
-    @torch.inference_mode()
     def forward(batch: Batch) -> Tensor:
-        ids, mask = batch.input_ids.to(machine.device), batch.attention_mask.to(machine.device)
-        logits: Tensor = module(ids, mask)
-        return logits
+        with machine.arithmetic():
+            answer: Tensor = module(machine.move(batch.input_ids), machine.move(batch.attention_mask))
+            return answer
 
+    order, results = [], []  # copied back once at the end: a GPU is not waited for after every batch
+    for batch, result in run_batches(tokens, batch_tokens, forward, machine, reporter, title):
+        order.append(batch.indices)
+        results.append(result.float())
     logits = np.empty((len(tokens), 2))
-    for batch, result in run_batches(tokens, batch_tokens, forward, reporter, title):
-        logits[batch.indices] = result.cpu().numpy()
+    logits[np.concatenate(order)] = torch.cat(results).cpu().numpy()
     predictions = logits.argmax(1)
     accuracy = figures(logits, predictions, tokens.labels, time.perf_counter() - started)
     return Evaluation(accuracy=accuracy, predictions=predictions)

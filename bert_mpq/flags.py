@@ -11,7 +11,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bert_mpq.config import Clustering, Device, Metric, Pooling, QuantizerName, RunConfig, Sampling, Scope
+from bert_mpq.config import (
+    Clustering,
+    Device,
+    Metric,
+    Pooling,
+    Precision,
+    QuantizerName,
+    RunConfig,
+    Sampling,
+    Scope,
+)
 from bert_mpq.config import parse_bits as read_bits
 from bert_mpq.errors import UsageError
 
@@ -57,6 +67,7 @@ FLAGS: dict[str, Flag] = {
     "model": Flag(read=str, shown="ID|PATH|embedded", help="classifier: hub id, folder, or the embedded one"),
     "data": Flag(read=str, shown="imdb|PATH", help="reviews: IMDB, or a local file with text and label"),
     "device": _choice(Device, "where the model runs"),
+    "precision": _choice(Precision, "arithmetic of the forward passes"),
     "output": Flag(read=str, shown="DIR", help="folder of Sensitivities/ and Evaluation/"),
     "calibration_size": _number("N|all", "Phase 1: calibration reviews", "all"),
     "sampling": _choice(Sampling, "how reviews are drawn"),

@@ -15,6 +15,7 @@ over a twin would not survive that.
 """
 
 import copy
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,13 +41,17 @@ class Probe:
 class ProbedLayer(nn.Module):
     """Encoder layer ``index`` with its quantized twin, on a stack of streams."""
 
-    def __init__(self, layer: nn.Module, twin: nn.Module, index: int, scope: Scope) -> None:
+    def __init__(
+        self, layer: nn.Module, twin: nn.Module, index: int, scope: Scope, keeps_output: bool
+    ) -> None:
         super().__init__()
         self.layer = layer
         self.twin = twin
         self.scope = scope
+        self.keeps_output = keeps_output
         self.streams = 1 + index if scope == "propagated" else 1 + 2 * index
-        self.output: Tensor | None = None
+        # By thread: replicas and concurrent batches share this table, but never a thread.
+        self._outputs: dict[int, Tensor] = {}
 
     def forward(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Return the stack with this layer's streams appended, in the shape the encoder expects.
@@ -72,8 +77,14 @@ class ProbedLayer(nn.Module):
         parts = [_tensor(answer), _tensor(run(self.twin, source))]
         if not propagated:
             parts.insert(1, hidden)
-        self.output = torch.cat(parts)
-        return self.output if isinstance(answer, Tensor) else (self.output, *answer[1:])
+        stack = torch.cat(parts)
+        if self.keeps_output:
+            self._outputs[threading.get_ident()] = stack
+        return stack if isinstance(answer, Tensor) else (stack, *answer[1:])
+
+    def take_output(self) -> Tensor:
+        """Return, once, the stack that this thread's last call gave."""
+        return self._outputs.pop(threading.get_ident())
 
 
 class ProbedClassifier(nn.Module):
@@ -85,10 +96,12 @@ class ProbedClassifier(nn.Module):
         self.probe = probe
         path = layer_path(self.model)
         probed = []
-        for index, layer in enumerate(encoder_layers(self.model)):
+        layers = encoder_layers(self.model)
+        for index, layer in enumerate(layers):
             twin = copy.deepcopy(layer)
             quantize_layer(twin, probe.bits, probe.quantizer, probe.group_size)
-            probed.append(ProbedLayer(layer, twin, index, probe.scope))
+            last = index == len(layers) - 1
+            probed.append(ProbedLayer(layer, twin, index, probe.scope, keeps_output=last))
         # A plain list would be registered nowhere; the encoder iterates over its ModuleList.
         self.model.set_submodule(path, nn.ModuleList(probed))
         self.last = probed[-1]
@@ -113,9 +126,7 @@ class ProbedClassifier(nn.Module):
             K = layers for propagated, 1 (the whole model quantized) for cumulative, 0 for isolated.
         """
         logits = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
-        stack = self.last.output
-        self.last.output = None
-        assert stack is not None
+        stack = self.last.take_output()
         rows, count = input_ids.shape[0], self.layers
         pooled = _pool(
             stack.reshape(self.streams, rows, *stack.shape[1:]), attention_mask, self.probe.pooling
@@ -132,9 +143,10 @@ def _pool(streams: Tensor, attention_mask: Tensor, pooling: Pooling) -> Tensor:
     """Return (B, streams, hidden) from (streams, B, T, hidden): mean over real tokens, or the first token."""
     if pooling == "cls":
         return streams[:, :, 0].transpose(0, 1)
-    weights = attention_mask.to(streams.dtype)
+    weights = attention_mask.float()
     weights = weights / weights.sum(1, keepdim=True)
-    return torch.einsum("sbth,bt->bsh", streams, weights)
+    # Not a matrix product: in TF32 or bf16 that would round the mean itself.
+    return (streams * weights[:, :, None]).sum(2, dtype=torch.float32).transpose(0, 1)
 
 
 def _repeated(value: Any, rows: int, copies: int) -> Any:

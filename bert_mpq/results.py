@@ -17,6 +17,7 @@ class Setting:
         data_word: the data in file names.
         device: ``cpu``, ``cuda`` or ``mps``.
         num_gpus: GPUs the forward pass is spread over; 0 on a CPU.
+        precision: arithmetic of the forward passes.
         max_length: tokens per review at most.
         batch_tokens: tokens per forward pass at most, padding included.
         layers: encoder layers.
@@ -29,6 +30,7 @@ class Setting:
     data_word: str
     device: str
     num_gpus: int
+    precision: str
     max_length: int
     batch_tokens: int
     layers: int

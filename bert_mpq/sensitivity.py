@@ -61,15 +61,15 @@ def measure(
     moments = tuple(Moments(classifier.source.hidden) for _ in range(probed.layers))
     divergence: Tensor | None = None
 
-    @torch.inference_mode()
     def forward(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        ids, mask = batch.input_ids.to(machine.device), batch.attention_mask.to(machine.device)
-        reference, perturbed, logits = module(ids, mask)
-        return reference, perturbed, logits_divergence(logits).sum(0)
+        with machine.arithmetic():
+            outputs = module(machine.move(batch.input_ids), machine.move(batch.attention_mask))
+            reference, perturbed, logits = outputs
+            return reference, perturbed, logits_divergence(logits).sum(0)
 
     budget = max(1, batch_tokens // probed.streams)
     for _, (reference, perturbed, kl) in run_batches(
-        tokens, budget, forward, reporter, "Compare activations"
+        tokens, budget, forward, machine, reporter, "Compare activations"
     ):
         for layer, accumulator in enumerate(moments):
             accumulator.update(reference[:, min(layer, reference.shape[1] - 1)], perturbed[:, layer])

@@ -46,7 +46,7 @@ class Session:
 
     def machine(self, config: RunConfig) -> Machine:
         """Return the device of a run; raises MpqError E-DEVICE."""
-        return pick_machine(config.device)
+        return pick_machine(config.device, config.precision)
 
     def classifier(self, source: ModelSource, reporter: Reporter) -> Classifier:
         """Return the loaded classifier; raises what ``load_classifier`` raises."""
@@ -99,6 +99,7 @@ class Session:
             data_name=source.data.name,
             data_word=source.data_word,
             device=machine.device.type,
+            precision=machine.precision,
             num_gpus=machine.num_gpus,
             max_length=plan.config.max_length or source.model.max_length,
             batch_tokens=batch_tokens,

@@ -48,6 +48,7 @@ def _heading(result: EvaluationResult, timestamp: str) -> list[str]:
         f"model_name: {setting.model_name}",
         f"device: {setting.device}",
         f"num_gpus: {setting.num_gpus}",
+        f"precision: {setting.precision}",
         f"max_length: {setting.max_length}",
         f"seed: {result.config.seed}",
     ]

@@ -85,6 +85,7 @@ def sensitivity_text(result: SensitivityResult, scores: Scores) -> str:
         f"batch_size: {sample.largest_batch}",
         f"batch_tokens: {setting.batch_tokens}",
         f"device: {setting.device}",
+        f"precision: {setting.precision}",
         f"max_length: {setting.max_length}",
         f"scope: {config.scope}",
         f"pooling: {config.pooling}",

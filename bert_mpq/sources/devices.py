@@ -1,12 +1,17 @@
 """The device a run uses, and how much it takes at once."""
 
+import contextlib
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from bert_mpq.config import Device
+from bert_mpq.config import Device, Precision
 from bert_mpq.errors import MpqError
+
+MOST_WORKERS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,10 +21,12 @@ class Machine:
     Args:
         device: torch device of the (first) replica.
         num_gpus: GPUs the forward pass is spread over; 0 on a CPU.
+        precision: arithmetic of the forward passes.
     """
 
     device: torch.device
     num_gpus: int
+    precision: Precision = "fp32"
 
     @property
     def batch_tokens(self) -> int:
@@ -29,18 +36,61 @@ class Machine:
         """
         return 65_536 * self.num_gpus if self.device.type == "cuda" else 2_048
 
+    @contextlib.contextmanager
+    def arithmetic(self) -> Iterator[None]:
+        """Run forward passes in ``precision``: FP32 stays FP32 whatever the process has set."""
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("high" if self.precision == "tf32" else "highest")
+        mixed = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        try:
+            with torch.inference_mode(), mixed:
+                yield
+        finally:
+            torch.set_float32_matmul_precision(before)
+
+    @contextlib.contextmanager
+    def threads(self) -> Iterator[int]:
+        """Yield how many batches to work on at once, with the cores shared out among them.
+
+        On a CPU one thread a batch is faster than all threads on one batch: small matrix products scale
+        badly, and element-wise work waits for nobody. A GPU takes one batch at a time.
+        """
+        cores = torch.get_num_threads()
+        workers = min(cores, MOST_WORKERS) if self.device.type == "cpu" else 1
+        if workers == 1:
+            yield 1
+            return
+        torch.set_num_threads(cores // workers)
+        try:
+            yield workers
+        finally:
+            torch.set_num_threads(cores)
+
+    def move(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Copy a batch to the device; to a GPU without waiting for it."""
+        if self.device.type != "cuda":
+            return tensor.to(self.device)
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
     def place(self, module: nn.Module) -> nn.Module:
         """Move ``module`` to the device; on several GPUs behind ``DataParallel``."""
         module = module.to(self.device)
         return nn.DataParallel(module) if self.num_gpus > 1 else module
 
 
-def pick_machine(name: Device) -> Machine:
+def pick_machine(name: Device, precision: Precision = "fp32") -> Machine:
     """Return the device that ``name`` means here.
 
     Raises:
-        MpqError: E-DEVICE when it is not there.
+        MpqError: E-DEVICE when it is not there, or has no TF32.
     """
+    machine = _pick(name)
+    if precision == "tf32" and machine.device.type != "cuda":
+        raise MpqError("E-DEVICE", "TF32 is arithmetic of NVIDIA GPUs.", "Use --precision fp32.")
+    return dataclasses.replace(machine, precision=precision)
+
+
+def _pick(name: Device) -> Machine:
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "cuda" and not cuda:
         raise MpqError(

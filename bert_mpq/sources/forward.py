@@ -2,16 +2,20 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from bert_mpq.errors import MpqError
 from bert_mpq.reporting import Reporter
 from bert_mpq.sources.batches import Batch, TokenizedReviews
+from bert_mpq.sources.devices import Machine
 
 Result = TypeVar("Result")
+Indices = npt.NDArray[np.int64]
 CPU_MESSAGES = ("can't allocate memory", "not enough memory", "out of memory")
 
 
@@ -19,18 +23,20 @@ def run_batches(
     tokens: TokenizedReviews,
     budget: int,
     forward: Callable[[Batch], Result],
+    machine: Machine,
     reporter: Reporter,
     title: str,
 ) -> Iterator[tuple[Batch, Result]]:
-    """Yield each batch with what ``forward`` returned, every review exactly once.
+    """Yield each batch with what ``forward`` returned, every review exactly once, in a fixed order.
 
     When memory runs out the budget is halved for the reviews that are left. ``forward`` must leave nothing
-    behind when it fails.
+    behind when it fails; on a CPU several threads call it at the same time.
 
     Args:
         tokens: the sample.
         budget: tokens per batch, padding included.
         forward: the work.
+        machine: where it runs.
         reporter: shows the progress, in tokens.
         title: name of the stage.
 
@@ -40,36 +46,73 @@ def run_batches(
 
     def results() -> Iterator[tuple[Batch, Result]]:
         size = budget
-        todo = deque(tokens.plan(size))
-        while todo:
-            indices = todo.popleft()
-            batch = tokens.batch(indices)
-            result = _attempt(forward, batch)
-            if result is not None:
-                yield batch, result[0]
-                continue
-            if len(indices) == 1:
-                raise MpqError(
-                    "E-MEMORY",
-                    "Out of memory even with one review per batch.",
-                    "Try --max-length 256 or --device cpu.",
-                )
-            size = max(1, min(size, batch.tokens) // 2)
-            todo = deque(tokens.plan(size, np.concatenate([indices, *todo])))
-            reporter.note(f"Out of memory: going on with {size:,} tokens per batch.")
+        with machine.threads() as workers, _Attempts(tokens, forward, workers) as attempts:
+            attempts.replace(tokens.plan(size))
+            while (done := attempts.next()) is not None:
+                batch, result = done
+                if result is not None:
+                    yield batch, result[0]
+                    continue
+                if len(batch.indices) == 1:
+                    raise MpqError(
+                        "E-MEMORY",
+                        "Out of memory even with one review per batch.",
+                        "Try --max-length 256 or --device cpu.",
+                    )
+                size = max(1, min(size, batch.tokens) // 2)
+                attempts.replace(tokens.plan(size, np.concatenate([batch.indices, *attempts.left()])))
+                reporter.note(f"Out of memory: going on with {size:,} tokens per batch.")
 
     total = int(tokens.lengths.sum())
     return reporter.track(results(), title, total, lambda done: int(tokens.lengths[done[0].indices].sum()))
 
 
-def _attempt(forward: Callable[[Batch], Result], batch: Batch) -> tuple[Result] | None:
-    """Return the result in a tuple, or None when memory ran out."""
-    try:
-        return (forward(batch),)
-    except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
-        text = str(error).lower()
-        if not isinstance(error, MemoryError) and not any(message in text for message in CPU_MESSAGES):
-            raise
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    return None
+class _Attempts(Generic[Result]):
+    """Batches in order, each tried once; with several workers the next ones are already under way."""
+
+    def __init__(self, tokens: TokenizedReviews, forward: Callable[[Batch], Result], workers: int) -> None:
+        self._tokens = tokens
+        self._forward = forward
+        self._workers = workers
+        self._todo: deque[Indices] = deque()
+        self._running: deque[tuple[Indices, Future[tuple[Batch, tuple[Result] | None]]]] = deque()
+        self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
+
+    def __enter__(self) -> "_Attempts[Result]":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def left(self) -> list[Indices]:
+        """Return the batches that ``next`` has not returned yet."""
+        return [*(indices for indices, _ in self._running), *self._todo]
+
+    def replace(self, plan: list[Indices]) -> None:
+        """Forget the batches that are left and go on with ``plan``."""
+        for _, future in self._running:
+            future.cancel()
+        self._running.clear()
+        self._todo = deque(plan)
+
+    def next(self) -> tuple[Batch, tuple[Result] | None] | None:
+        """Return the next batch and its result in a tuple (None: memory ran out), or None at the end."""
+        if self._pool is None:
+            return self._attempt(self._todo.popleft()) if self._todo else None
+        while self._todo and len(self._running) < 2 * self._workers:
+            indices = self._todo.popleft()
+            self._running.append((indices, self._pool.submit(self._attempt, indices)))
+        return self._running.popleft()[1].result() if self._running else None
+
+    def _attempt(self, indices: Indices) -> tuple[Batch, tuple[Result] | None]:
+        batch = self._tokens.batch(indices)
+        try:
+            return batch, (self._forward(batch),)
+        except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
+            text = str(error).lower()
+            if not isinstance(error, MemoryError) and not any(words in text for words in CPU_MESSAGES):
+                raise
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return batch, None

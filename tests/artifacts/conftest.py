@@ -31,6 +31,7 @@ def setting() -> Setting:
         data_word="IMDB",
         device="cuda",
         num_gpus=2,
+        precision="fp32",
         max_length=512,
         batch_tokens=131_072,
         layers=12,

@@ -9,6 +9,7 @@ from synthetic import sample_of
 
 from bert_mpq.errors import MpqError
 from bert_mpq.reporting import Lines, Silent
+from bert_mpq.sources.devices import pick_machine
 from bert_mpq.sources.forward import run_batches
 
 OUT_OF_MEMORY = [
@@ -32,25 +33,37 @@ class Memory:
         return int(batch.attention_mask.sum())
 
 
+CPU = pick_machine("cpu")
+
+
+@pytest.fixture(autouse=True)
+def threads(request):
+    """One thread, so that batches are tried one after another, unless a test asks for more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(getattr(request, "param", 1))
+    yield
+    torch.set_num_threads(before)
+
+
 def seen(results):
     return np.concatenate([batch.indices for batch, _ in results]).tolist()
 
 
 def test_each_batch_comes_with_its_result():
     sample = sample_of([3, 1, 2])
-    results = list(run_batches(sample, 3, lambda batch: int(batch.input_ids.sum()), Silent(), "Add"))
+    results = list(run_batches(sample, 3, lambda batch: int(batch.input_ids.sum()), CPU, Silent(), "Add"))
     assert [(batch.indices.tolist(), result) for batch, result in results] == [([0], 6), ([2], 11), ([1], 4)]
 
 
 def test_a_result_of_none_is_a_result():
-    results = list(run_batches(sample_of([1, 1]), 1, lambda batch: None, Silent(), "Nothing"))
+    results = list(run_batches(sample_of([1, 1]), 1, lambda batch: None, CPU, Silent(), "Nothing"))
     assert [result for _, result in results] == [None, None]
 
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda error: type(error).__name__)
 def test_the_budget_is_halved_until_a_batch_fits(error):
     forward = Memory(limit=20, error=error)
-    results = list(run_batches(sample_of([5] * 32), 160, forward, Silent(), "Evaluate"))
+    results = list(run_batches(sample_of([5] * 32), 160, forward, CPU, Silent(), "Evaluate"))
     assert forward.tried == [160, 80, 40] + [20] * 8
     assert sorted(seen(results)) == list(range(32))
 
@@ -61,7 +74,7 @@ def test_the_budget_is_halved_until_a_batch_fits(error):
     limit=st.integers(20, 100),
 )
 def test_every_review_comes_out_once_however_often_memory_runs_out(lengths, budget, limit):
-    results = list(run_batches(sample_of(lengths), budget, Memory(limit, MemoryError()), Silent(), ""))
+    results = list(run_batches(sample_of(lengths), budget, Memory(limit, MemoryError()), CPU, Silent(), ""))
     assert sorted(seen(results)) == list(range(len(lengths)))
     assert sum(result for _, result in results) == sum(lengths)
 
@@ -74,21 +87,21 @@ def test_results_from_before_memory_ran_out_are_kept():
         if len(calls) == 3:
             raise MemoryError
 
-    results = list(run_batches(sample_of([4] * 8), 8, forward, Silent(), "Evaluate"))
+    results = list(run_batches(sample_of([4] * 8), 8, forward, CPU, Silent(), "Evaluate"))
     assert calls[:3] == [[0, 1], [2, 3], [4, 5]]
     assert sorted(seen(results)) == list(range(8))
 
 
 def test_the_user_is_told_that_batches_get_smaller():
     stream = io.StringIO()
-    list(run_batches(sample_of([5] * 4), 20, Memory(10, MemoryError()), Lines(stream), "Evaluate"))
+    list(run_batches(sample_of([5] * 4), 20, Memory(10, MemoryError()), CPU, Lines(stream), "Evaluate"))
     assert "Out of memory: going on with 10 tokens per batch.\n" in stream.getvalue()
 
 
 def test_a_single_review_that_does_not_fit_ends_the_run():
     forward = Memory(limit=10, error=MemoryError())
     with pytest.raises(MpqError, match="Out of memory even with one review per batch") as refused:
-        list(run_batches(sample_of([11, 5]), 100, forward, Silent(), "Evaluate"))
+        list(run_batches(sample_of([11, 5]), 100, forward, CPU, Silent(), "Evaluate"))
     assert refused.value.code == "E-MEMORY"
     assert forward.tried == [22, 11]
 
@@ -98,11 +111,32 @@ def test_a_single_review_that_does_not_fit_ends_the_run():
 )
 def test_any_other_error_is_not_hidden(error):
     with pytest.raises(type(error), match=str(error)):
-        list(run_batches(sample_of([5]), 5, Memory(0, error), Silent(), "Evaluate"))
+        list(run_batches(sample_of([5]), 5, Memory(0, error), CPU, Silent(), "Evaluate"))
 
 
 def test_progress_is_counted_in_tokens_without_padding():
     stream = io.StringIO()
     sample = sample_of([6, 3, 1])
-    list(run_batches(sample, 6, lambda batch: None, Lines(stream, every=0), "Evaluate"))
+    list(run_batches(sample, 6, lambda batch: None, CPU, Lines(stream, every=0), "Evaluate"))
     assert [line.split(",")[0] for line in stream.getvalue().splitlines()[1:-1]] == ["Evaluate: 60%"]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5], indirect=True)
+@pytest.mark.parametrize("limit", [10**6, 12])
+def test_concurrent_batches_come_in_order_and_every_review_once(threads, limit):
+    def forward(batch):
+        if batch.tokens > limit:
+            raise MemoryError
+        return torch.get_num_threads(), batch.indices.tolist()
+
+    results = list(run_batches(sample_of([3, 5, 4, 3, 5, 1, 2, 5]), 15, forward, CPU, Silent(), "Evaluate"))
+    assert [batch.indices.tolist() for batch, _ in results] == [seen for _, (_, seen) in results]
+    seen = [index for batch, _ in results for index in batch.indices]
+    assert seen == [1, 4, 7, 2, 0, 3, 6, 5]
+    assert {threads for _, (threads, _) in results} == {1}
+
+
+@pytest.mark.parametrize("threads", [3], indirect=True)
+def test_the_number_of_threads_is_restored(threads):
+    list(run_batches(sample_of([1, 1]), 1, lambda batch: None, CPU, Silent(), "Nothing"))
+    assert torch.get_num_threads() == 3

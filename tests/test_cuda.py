@@ -1,0 +1,72 @@
+"""What only a GPU can show; skipped, and named in the log, where there is none."""
+
+import pytest
+import torch
+
+from bert_mpq.evaluation import evaluate
+from bert_mpq.probing import Probe
+from bert_mpq.reporting import Silent
+from bert_mpq.sensitivity import measure, score
+from bert_mpq.similarity import Moments, cka, pwcca
+from bert_mpq.sources.batches import tokenize
+from bert_mpq.sources.devices import pick_machine
+
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+PROBE = Probe(scope="propagated", pooling="mean", bits=4, quantizer="rtn", group_size=64)
+
+
+class Notes(Silent):
+    def __init__(self):
+        self.texts = []
+
+    def note(self, text):
+        self.texts.append(text)
+
+
+@pytest.fixture(scope="module")
+def tokens(classifier, reviews):
+    return tokenize(reviews, classifier.tokenizer, 64, Silent())
+
+
+def test_moments_on_the_gpu_equal_those_on_the_cpu():
+    x = torch.randn(500, 24, dtype=torch.float64)
+    y = x + 0.01 * torch.randn_like(x)
+    here, there = Moments(24), Moments(24)
+    here.update(x, y)
+    there.update(x.cuda(), y.cuda())
+    for metric in (cka, pwcca):
+        assert metric(there).distance == pytest.approx(metric(here).distance, rel=1e-11)
+
+
+def test_scores_on_the_gpu_equal_those_on_the_cpu(classifier, tokens):
+    machines = pick_machine("cpu"), pick_machine("cuda")
+    cpu, gpu = (
+        score(measure(classifier, tokens, PROBE, m, 4096, Silent()), ("cka",), Silent()) for m in machines
+    )
+    assert gpu[0].values == pytest.approx(cpu[0].values, rel=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_predictions_on_the_gpu_equal_those_on_the_cpu(classifier, tokens, precision):
+    here = evaluate(classifier.model, tokens, pick_machine("cpu"), 4096, Silent(), "")
+    there = evaluate(classifier.model, tokens, pick_machine("cuda", precision), 65536, Silent(), "")
+    same = (here.predictions == there.predictions).mean()
+    assert same == 1.0 if precision == "fp32" else same >= 0.98
+
+
+def test_running_out_of_gpu_memory_halves_the_batch_and_changes_no_prediction(classifier, tokens):
+    machine = pick_machine("cuda")
+    roomy = evaluate(classifier.model, tokens, machine, 65536, Silent(), "")
+    torch.cuda.empty_cache()
+    used = torch.cuda.memory_allocated() + 150 * 2**20
+    torch.cuda.set_per_process_memory_fraction(used / torch.cuda.get_device_properties(0).total_memory)
+    notes = Notes()
+    try:
+        tight = evaluate(classifier.model, tokens, machine, 65536, notes, "")
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert any("Out of memory" in text for text in notes.texts)
+    assert (tight.predictions == roomy.predictions).all()
