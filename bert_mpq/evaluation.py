@@ -47,7 +47,7 @@ def evaluate(
     """Classify every review once.
 
     Args:
-        model: a classifier with two labels.
+        model: a classifier with two labels; it is moved to the device.
         tokens: the labelled reviews.
         machine: where to run.
         batch_tokens: tokens per forward pass, padding included.

@@ -1,5 +1,8 @@
 """What only a GPU can show; skipped, and named in the log, where there is none."""
 
+import copy
+import dataclasses
+
 import pytest
 import torch
 
@@ -27,8 +30,14 @@ class Notes(Silent):
 
 
 @pytest.fixture(scope="module")
-def tokens(classifier, reviews):
-    return tokenize(reviews, classifier.tokenizer, 64, Silent())
+def own(classifier):
+    """A copy, because evaluation moves the model to the device and other tests want it on the CPU."""
+    return dataclasses.replace(classifier, model=copy.deepcopy(classifier.model))
+
+
+@pytest.fixture(scope="module")
+def tokens(own, reviews):
+    return tokenize(reviews, own.tokenizer, 64, Silent())
 
 
 def test_moments_on_the_gpu_equal_those_on_the_cpu():
@@ -41,31 +50,29 @@ def test_moments_on_the_gpu_equal_those_on_the_cpu():
         assert metric(there).distance == pytest.approx(metric(here).distance, rel=1e-11)
 
 
-def test_scores_on_the_gpu_equal_those_on_the_cpu(classifier, tokens):
+def test_scores_on_the_gpu_equal_those_on_the_cpu(own, tokens):
     machines = pick_machine("cpu"), pick_machine("cuda")
-    cpu, gpu = (
-        score(measure(classifier, tokens, PROBE, m, 4096, Silent()), ("cka",), Silent()) for m in machines
-    )
+    cpu, gpu = (score(measure(own, tokens, PROBE, m, 4096, Silent()), ("cka",), Silent()) for m in machines)
     assert gpu[0].values == pytest.approx(cpu[0].values, rel=1e-3)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
-def test_predictions_on_the_gpu_equal_those_on_the_cpu(classifier, tokens, precision):
-    here = evaluate(classifier.model, tokens, pick_machine("cpu"), 4096, Silent(), "")
-    there = evaluate(classifier.model, tokens, pick_machine("cuda", precision), 65536, Silent(), "")
+def test_predictions_on_the_gpu_equal_those_on_the_cpu(own, tokens, precision):
+    here = evaluate(own.model, tokens, pick_machine("cpu"), 4096, Silent(), "")
+    there = evaluate(own.model, tokens, pick_machine("cuda", precision), 65536, Silent(), "")
     same = (here.predictions == there.predictions).mean()
     assert same == 1.0 if precision == "fp32" else same >= 0.98
 
 
-def test_running_out_of_gpu_memory_halves_the_batch_and_changes_no_prediction(classifier, tokens):
+def test_running_out_of_gpu_memory_halves_the_batch_and_changes_no_prediction(own, tokens):
     machine = pick_machine("cuda")
-    roomy = evaluate(classifier.model, tokens, machine, 65536, Silent(), "")
+    roomy = evaluate(own.model, tokens, machine, 65536, Silent(), "")
     torch.cuda.empty_cache()
     used = torch.cuda.memory_allocated() + 150 * 2**20
     torch.cuda.set_per_process_memory_fraction(used / torch.cuda.get_device_properties(0).total_memory)
     notes = Notes()
     try:
-        tight = evaluate(classifier.model, tokens, machine, 65536, notes, "")
+        tight = evaluate(own.model, tokens, machine, 65536, notes, "")
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert any("Out of memory" in text for text in notes.texts)

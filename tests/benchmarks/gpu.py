@@ -8,6 +8,7 @@ It is measured on a part of the reviews and given as a rate.
 """
 
 import argparse
+import copy
 import json
 import platform
 import time
@@ -115,8 +116,6 @@ class RequantizedLinear(nn.Module):
 
 def original(classifier: Classifier, tokens: TokenizedReviews, machine: Machine, quantize: bool) -> None:
     """The original's way: padded to 512, batches of 64, hidden states of every layer to the host."""
-    import copy
-
     model = copy.deepcopy(classifier.model).to(machine.device).eval()
     for layer in encoder_layers(model) if quantize else ():
         for name, linear in linears(layer):
