@@ -51,7 +51,7 @@ def layer_outputs(model, ids, mask, pooling="mean"):
         handle.remove()
     if pooling == "cls":
         return [out[:, 0] for out in outputs], logits
-    weights = mask[:, :, None].float()
+    weights = mask[:, :, None].double()
     return [(out * weights).sum(1) / weights.sum(1) for out in outputs], logits
 
 
@@ -79,8 +79,16 @@ def random_batch(vocabulary=500):
     return ids, mask
 
 
+@pytest.fixture(scope="module")
+def model(classifier):
+    """The embedded classifier in float64: what is left of a difference is not rounding."""
+    return copy.deepcopy(classifier.model).double()
+
+
 def assert_close(got, wanted):
-    torch.testing.assert_close(got, wanted, rtol=0, atol=1e-6 * max(1.0, float(wanted.abs().max())))
+    torch.testing.assert_close(
+        got.double(), wanted.double(), rtol=0, atol=1e-6 * max(1.0, float(wanted.abs().max()))
+    )
 
 
 def check_propagated(model, ids, mask, pooling="mean"):
@@ -97,14 +105,14 @@ def check_propagated(model, ids, mask, pooling="mean"):
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
-def test_propagated_probe_equals_quantizing_one_layer_at_a_time(classifier, batch, pooling):
-    check_propagated(classifier.model, *batch, pooling)
+def test_propagated_probe_equals_quantizing_one_layer_at_a_time(model, batch, pooling):
+    check_propagated(model, *batch, pooling)
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_every_encoder_family_can_be_probed(kind):
     torch.manual_seed(1)
-    model = AutoModelForSequenceClassification.from_config(CONFIGS[kind]).eval()
+    model = AutoModelForSequenceClassification.from_config(CONFIGS[kind]).double().eval()
     check_propagated(model, *random_batch())
 
 
@@ -125,7 +133,7 @@ class TupleClassifier(nn.Module):
     def __init__(self):
         super().__init__()
         torch.manual_seed(2)
-        self.bert = AutoModelForSequenceClassification.from_config(CONFIGS["bert"]).eval()
+        self.bert = AutoModelForSequenceClassification.from_config(CONFIGS["bert"]).double().eval()
         self.config = self.bert.config
         self.layers = nn.ModuleList(TupleLayer(layer) for layer in self.bert.bert.encoder.layer)
         self.bert.bert.encoder = nn.Identity()
@@ -143,9 +151,8 @@ def test_an_encoder_whose_layers_return_tuples_can_be_probed():
     check_propagated(TupleClassifier().eval(), *random_batch())
 
 
-def test_isolated_probe_quantizes_each_layer_on_the_fp32_input(classifier, batch):
+def test_isolated_probe_quantizes_each_layer_on_the_fp32_input(model, batch):
     ids, mask = batch
-    model = classifier.model
     with torch.inference_mode():
         reference, perturbed, logits = ProbedClassifier(model, probe("isolated"))(ids, mask)
         plain, plain_logits = layer_outputs(model, ids, mask)
@@ -157,9 +164,8 @@ def test_isolated_probe_quantizes_each_layer_on_the_fp32_input(classifier, batch
             assert_close(perturbed[:, index], outputs[index])
 
 
-def test_cumulative_probe_compares_every_layer_of_the_quantized_model(classifier, batch):
+def test_cumulative_probe_compares_every_layer_of_the_quantized_model(model, batch):
     ids, mask = batch
-    model = classifier.model
     with torch.inference_mode():
         reference, perturbed, logits = ProbedClassifier(model, probe("cumulative"))(ids, mask)
         plain, plain_logits = layer_outputs(model, ids, mask)
@@ -170,10 +176,10 @@ def test_cumulative_probe_compares_every_layer_of_the_quantized_model(classifier
     assert_close(logits, torch.stack([plain_logits, naive_logits], 1))
 
 
-def test_replicas_on_parts_of_a_batch_give_the_same_as_one_copy(classifier, batch):
+def test_replicas_on_parts_of_a_batch_give_the_same_as_one_copy(model, batch):
     """What DataParallel does: shallow replicas, scattered inputs, gathered outputs."""
     ids, mask = batch
-    module = ProbedClassifier(classifier.model, probe())
+    module = ProbedClassifier(model, probe())
     replicas = [copy.copy(module), copy.deepcopy(module)]
     with torch.inference_mode():
         whole = module(ids, mask)

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bert_mpq.config import Device, Precision
 from bert_mpq.errors import MpqError
 
 MOST_WORKERS = 8
+# Not cuDNN's: it builds a plan for every new shape, which costs more than it saves on our batches.
+ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,34 +40,32 @@ class Machine:
         return 65_536 * self.num_gpus if self.device.type == "cuda" else 2_048
 
     @contextlib.contextmanager
-    def arithmetic(self) -> Iterator[None]:
-        """Run forward passes in ``precision``: FP32 stays FP32 whatever the process has set."""
-        before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("high" if self.precision == "tf32" else "highest")
-        mixed = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
-        try:
-            with torch.inference_mode(), mixed:
-                yield
-        finally:
-            torch.set_float32_matmul_precision(before)
+    def working(self) -> Iterator[int]:
+        """Set the process up for forward passes; yield how many batches to work on at once.
 
-    @contextlib.contextmanager
-    def threads(self) -> Iterator[int]:
-        """Yield how many batches to work on at once, with the cores shared out among them.
-
-        On a CPU one thread a batch is faster than all threads on one batch: small matrix products scale
-        badly, and element-wise work waits for nobody. A GPU takes one batch at a time.
+        FP32 stays FP32 whatever the process has set. On a CPU the cores are shared out among batches: one
+        thread a batch is faster than all threads on one, because small matrix products scale badly. A GPU
+        takes one batch at a time.
         """
-        cores = torch.get_num_threads()
+        precision, cores = torch.get_float32_matmul_precision(), torch.get_num_threads()
         workers = min(cores, MOST_WORKERS) if self.device.type == "cpu" else 1
-        if workers == 1:
-            yield 1
-            return
+        torch.set_float32_matmul_precision("high" if self.precision == "tf32" else "highest")
         torch.set_num_threads(cores // workers)
         try:
-            yield workers
+            with sdpa_kernel(ATTENTION):
+                yield workers
         finally:
+            torch.set_float32_matmul_precision(precision)
             torch.set_num_threads(cores)
+
+    @contextlib.contextmanager
+    def arithmetic(self) -> Iterator[None]:
+        """Run this thread's forward passes in ``precision``, without gradients."""
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"),
+        ):
+            yield
 
     def move(self, tensor: torch.Tensor) -> torch.Tensor:
         """Copy a batch to the device; to a GPU without waiting for it."""

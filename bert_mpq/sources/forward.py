@@ -46,7 +46,7 @@ def run_batches(
 
     def results() -> Iterator[tuple[Batch, Result]]:
         size = budget
-        with machine.threads() as workers, _Attempts(tokens, forward, workers) as attempts:
+        with machine.working() as workers, _Attempts(tokens, forward, workers) as attempts:
             attempts.replace(tokens.plan(size))
             while (done := attempts.next()) is not None:
                 batch, result = done

@@ -65,7 +65,7 @@ def ceiling(machine: Machine, size: int = 8192) -> float:
     """Return the card's measured matmul rate in TFLOP/s, in the machine's precision."""
     kind = torch.bfloat16 if machine.precision == "bf16" else torch.float32
     a, b = (torch.randn(size, size, device=machine.device, dtype=kind) for _ in range(2))
-    with machine.arithmetic():
+    with machine.working(), machine.arithmetic():
         a @ b
         took = seconds(lambda: [a @ b for _ in range(5)], machine)
     return 5 * 2 * size**3 / took / 1e12
@@ -98,7 +98,7 @@ def bare(classifier: Classifier, tokens: TokenizedReviews, machine: Machine, bud
     module = Logits(classifier.model).to(machine.device).eval()
     for indices in tokens.plan(budget):
         batch = tokens.batch(indices)
-        with machine.arithmetic():
+        with machine.working(), machine.arithmetic():
             module(machine.move(batch.input_ids), machine.move(batch.attention_mask))
 
 
@@ -125,7 +125,7 @@ def original(classifier: Classifier, tokens: TokenizedReviews, machine: Machine,
         batch = tokens.batch(np.arange(start, min(start + 64, len(tokens))))
         pad = 512 - batch.input_ids.shape[1]
         ids, mask = (nn.functional.pad(t, (0, pad)) for t in (batch.input_ids, batch.attention_mask))
-        with machine.arithmetic():
+        with machine.working(), machine.arithmetic():
             out = model(
                 input_ids=ids.to(machine.device),
                 attention_mask=mask.to(machine.device),
