@@ -13,7 +13,7 @@ def evaluation_views(result: EvaluationResult) -> list[RenderableType]:
     """Return the allocation, the figures, what the sizes mean, and advice."""
     notes = [
         f"{result.sizes.bits_per_weight:.2f} bits per encoder weight, scales included; 1 MB = 1024^2 bytes.",
-        "Sizes are computed, not of a file: fake quantization is neither smaller nor faster.",
+        "Sizes are computed: fake quantization makes no smaller file and is not faster.",
     ]
     return [
         heading("Bit allocation"),

@@ -61,12 +61,10 @@ def _warnings(result: SensitivityResult) -> list[str]:
     """Say in words every status that is not ok, each once."""
     lines: dict[str, None] = {}
     for scores in result.scores:
+        title = METRIC_TITLES[scores.metric]
         for index, layer in enumerate(scores.layers):
             if layer.status == "few_samples":
-                lines[
-                    f"{METRIC_TITLES[scores.metric]}: {layer.explanation.split(' for ')[0]} for this model:"
-                    " the scores read too similar, the ranking holds."
-                ] = None
+                lines[f"{title}: few reviews for so many directions: the scores read too similar."] = None
             elif layer.explanation:
-                lines[f"{METRIC_TITLES[scores.metric]}, layer_{index}: {layer.explanation}."] = None
+                lines[f"{title}, layer_{index}: {layer.explanation}."] = None
     return list(lines)
