@@ -99,8 +99,8 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None and not low <= value <= LARGEST:
                 raise _invalid(name.replace("_", "-"), value, f"use a whole number from {low} to {LARGEST:,}")
-        if "kl" in self.metrics and self.scope == "isolated":
-            raise _invalid("metrics", "kl", "an isolated layer has no logits; use --scope propagated")
+        if "kl" in self.metrics and self.scope != "propagated":
+            raise _invalid("metrics", "kl", "only --scope propagated has logits for each layer")
         if not self.model.strip() or not self.data.strip():
             raise _invalid("model" if not self.model.strip() else "data", "", "give a name or a path")
 

@@ -47,14 +47,22 @@ def _choice(kind: Any, text: str) -> Flag:
     return Flag(read=read, shown="|".join(choices), help=text)
 
 
+def read_number(text: str) -> int:
+    """Read a whole number as people write it: 5000, 5,000 or 5_000.
+
+    Raises:
+        UsageError: E-CONFIG.
+    """
+    digits = text.strip().replace(",", "").replace("_", "")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
+        shown = text.strip() if len(text) < 40 else f"{text.strip()[:37]}..."
+        raise UsageError("E-CONFIG", f'"{shown}" is not a whole number.')
+    return int(digits)
+
+
 def _number(shown: str, text: str, none: str = "") -> Flag:
     def read(value: str) -> int | None:
-        if none and value == none:
-            return None
-        digits = value.replace(",", "").replace("_", "")
-        if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
-            raise UsageError("E-CONFIG", f'"{value}" is not a whole number.')
-        return int(digits)
+        return None if none and value == none else read_number(value)
 
     return Flag(read=read, shown=shown, help=text, none=none)
 

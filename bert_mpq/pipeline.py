@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bert_mpq import flags
-from bert_mpq.allocation.clustering import allocate
 from bert_mpq.artifacts.evaluation_files import evaluation_stem, evaluation_text, report_path
 from bert_mpq.artifacts.files import EVALUATION, SENSITIVITIES, prepare_folder, write_atomic, write_new
 from bert_mpq.artifacts.records import record_text
 from bert_mpq.artifacts.sensitivity_files import check_scores, sensitivity_path, write_sensitivities
 from bert_mpq.config import RunConfig
 from bert_mpq.evaluation import evaluate
-from bert_mpq.paths import user_path
 from bert_mpq.planning import Plan, make_plan
 from bert_mpq.probing import Probe
 from bert_mpq.quantization.modules import quantized_copy
@@ -24,10 +22,21 @@ from bert_mpq.session import Clock, Session
 
 @dataclass(frozen=True, kw_only=True)
 class Analysis:
-    """Phase 1's result and the files it wrote; a full run goes on with the first one."""
+    """Phase 1's result and the files it wrote."""
 
     result: SensitivityResult
     files: tuple[Path, ...]
+
+    @property
+    def deciding_file(self) -> Path:
+        """The sensitivity file of the first metric, which decides the allocation of a full run.
+
+        Raises:
+            MpqError: E-SCORE when that metric has no valid score for every layer.
+        """
+        scores = self.result.scores[0]
+        check_scores(scores)
+        return sensitivity_path(self.files[-1].parent, self.result, scores.metric)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +70,8 @@ def analyse(
         plan: what ``make_plan(config, ...)`` returned, if it has been called already.
 
     Raises:
-        MpqError: any of its codes. On E-SCORE the metrics that are valid and the run record are written.
+        MpqError: any of its codes. A metric without a valid score for every layer is no error here: it is in
+            the result and the run record with its status, and has no sensitivity file.
     """
     reporter, session = reporter or Silent(), session or Session()
     config = flags.relevant("sensitivity", config)
@@ -111,13 +121,14 @@ def quantize_and_evaluate(
         plan: what ``make_plan(config, ...)`` returned, if it has been called already.
 
     Raises:
-        MpqError: any of its codes; nothing is written then.
+        MpqError: any of its codes.
     """
     reporter, session = reporter or Silent(), session or Session()
     config = flags.relevant("quantize", config)
     plan = plan or make_plan(config, "quantize")
     assert plan.sensitivities is not None
-    allocation = allocate(plan.sensitivities.values, config.bits, config.clustering, config.protect_last)
+    assert plan.allocation is not None
+    allocation = plan.allocation
     clock = Clock()
     machine = session.machine(config)
     classifier = session.classifier(plan.sources.model, reporter)
@@ -167,9 +178,7 @@ def run(
     reporter, session = reporter or Silent(), session or Session()
     plan = plan or make_plan(config, "run")
     analysis = analyse(config, reporter, session, plan)
-    result = analysis.result
-    path = sensitivity_path(user_path(config.output) / SENSITIVITIES, result, config.metrics[0])
-    second = config.replace(sensitivities=str(path))
+    second = config.replace(sensitivities=str(analysis.deciding_file))
     quantization = quantize_and_evaluate(
         second, reporter, session, make_plan(second, "quantize", plan.sources)
     )
@@ -186,8 +195,6 @@ def _write_analysis(result: SensitivityResult, revision: str) -> tuple[Path, ...
         if scores.usable
         for path in write_sensitivities(folder, result, scores)
     ]
-    for scores in result.scores:
-        check_scores(scores)
     return (*files, record)
 
 

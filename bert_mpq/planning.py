@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from bert_mpq.artifacts.files import EVALUATION, SENSITIVITIES, prepare_folder
+from bert_mpq.allocation.clustering import allocate
+from bert_mpq.artifacts.files import EVALUATION, SENSITIVITIES, check_writable
 from bert_mpq.artifacts.sensitivity_files import read_sensitivities
 from bert_mpq.config import RunConfig
 from bert_mpq.errors import MpqError
-from bert_mpq.results import Sensitivities
+from bert_mpq.results import BitAllocation, Sensitivities
 from bert_mpq.sources.classifiers import ModelSource, find_classifier
 from bert_mpq.sources.reviews import DataSource, Split, find_reviews, known_size, load_reviews
 
@@ -44,6 +45,7 @@ class Plan:
         calibration: calibration reviews (0 when Phase 1 is not run).
         evaluation: evaluation reviews (0 when Phase 2 is not run).
         sensitivities: the file Phase 2 starts from; None when Phase 1 will write it.
+        allocation: the bits that follow from it.
     """
 
     config: RunConfig
@@ -52,10 +54,11 @@ class Plan:
     calibration: int
     evaluation: int
     sensitivities: Sensitivities | None
+    allocation: BitAllocation | None
 
 
-def find_sources(config: RunConfig) -> Sources:
-    """Decide where model and data come from, and count the reviews.
+def find_sources(config: RunConfig, phase: Phase) -> Sources:
+    """Decide where model and data come from, and count the reviews that ``phase`` needs (else 0).
 
     Raises:
         MpqError: E-NETWORK, E-OFFLINE, E-NOFILE, E-MODEL, E-DATA-FORMAT.
@@ -65,8 +68,8 @@ def find_sources(config: RunConfig) -> Sources:
     return Sources(
         model=model,
         data=data,
-        calibration_size=_size(data, "calibration"),
-        evaluation_size=_size(data, "evaluation"),
+        calibration_size=_size(data, "calibration") if phase != "quantize" else 0,
+        evaluation_size=_size(data, "evaluation") if phase != "sensitivity" else 0,
     )
 
 
@@ -88,18 +91,27 @@ def make_plan(config: RunConfig, phase: Phase, sources: Sources | None = None) -
         if config.sensitivities is None:
             raise MpqError("E-NOFILE", "Phase 2 needs a sensitivity file.", "Give --sensitivities FILE.")
         sensitivities = read_sensitivities(config.sensitivities)
-    sources = sources or find_sources(config)
+    sources = sources or find_sources(config, phase)
+    if config.max_length is not None and config.max_length > sources.model.positions:
+        positions = sources.model.positions
+        raise MpqError(
+            "E-MODEL",
+            f"--max-length {config.max_length:,}, but the model reads {positions:,} tokens at most.",
+            f"Use {positions:,} or fewer.",
+        )
     calibration = evaluation = 0
     if phase != "quantize":
         calibration = check_size(config.calibration_size, sources.calibration_size)
         check_required(config.metrics, sources.model.hidden, calibration)
-        prepare_folder(config.output, SENSITIVITIES)
+        check_writable(config.output, SENSITIVITIES)
     if phase != "sensitivity":
         evaluation = check_size(config.eval_size, sources.evaluation_size)
-        prepare_folder(config.output, EVALUATION)
+        check_writable(config.output, EVALUATION)
         check_groups(len(config.bits), sources.model.layers)
+    allocation = None
     if sensitivities is not None:
         check_layers(sensitivities, sources.model)
+        allocation = allocate(sensitivities.values, config.bits, config.clustering, config.protect_last)
     return Plan(
         config=config,
         phase=phase,
@@ -107,6 +119,7 @@ def make_plan(config: RunConfig, phase: Phase, sources: Sources | None = None) -
         calibration=calibration,
         evaluation=evaluation,
         sensitivities=sensitivities,
+        allocation=allocation,
     )
 
 

@@ -82,9 +82,9 @@ class ProbedLayer(nn.Module):
             self._outputs[threading.get_ident()] = stack
         return stack if isinstance(answer, Tensor) else (stack, *answer[1:])
 
-    def take_output(self) -> Tensor:
-        """Return, once, the stack that this thread's last call gave."""
-        return self._outputs.pop(threading.get_ident())
+    def take_output(self) -> Tensor | None:
+        """Return, once, the stack that this thread's last call gave; None when it gave none."""
+        return self._outputs.pop(threading.get_ident(), None)
 
 
 class ProbedClassifier(nn.Module):
@@ -125,8 +125,11 @@ class ProbedClassifier(nn.Module):
             one per layer; perturbed (B, layers, hidden); logits (B, 1 + K, labels): the FP32 model's, then
             K = layers for propagated, 1 (the whole model quantized) for cumulative, 0 for isolated.
         """
-        logits = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
-        stack = self.last.take_output()
+        try:
+            logits = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        finally:
+            stack = self.last.take_output()  # also when memory runs out in the head
+        assert stack is not None
         rows, count = input_ids.shape[0], self.layers
         pooled = _pool(
             stack.reshape(self.streams, rows, *stack.shape[1:]), attention_mask, self.probe.pooling

@@ -91,7 +91,7 @@ class Scores:
     @property
     def usable(self) -> bool:
         """Whether every layer has a score that an allocation may rest on."""
-        return all(layer.usable for layer in self.layers)
+        return bool(self.layers) and all(layer.usable for layer in self.layers)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Phase 1: how much each encoder layer suffers from quantization, in one pass over the reviews."""
 
+import math
 import time
 from dataclasses import dataclass
 from itertools import combinations
@@ -109,7 +110,7 @@ def score(measurement: Measurement, metrics: tuple[Metric, ...], reporter: Repor
     scores = []
     for metric in reporter.track(metrics, "Score layers", len(metrics)):
         if metric == "kl":
-            layers = [LayerScore(value=value) for value in measurement.kl]
+            layers = [_kl_score(value) for value in measurement.kl]
         else:
             layers = [_layer_score(METRICS[metric](c)) for c in covariances]
         scores.append(Scores(metric=metric, layers=tuple(layers)))
@@ -131,6 +132,16 @@ def _spearman(first: tuple[float, ...], second: tuple[float, ...]) -> float | No
     if len(set(first)) < 2 or len(set(second)) < 2 or not np.isfinite([*first, *second]).all():
         return None
     return float(scipy.stats.spearmanr(first, second).statistic)
+
+
+def _kl_score(value: float) -> LayerScore:
+    finite = math.isfinite(value)
+    return LayerScore(
+        value=max(value, 0.0) if finite else value,  # rounding can leave -1e-17
+        status="ok" if finite else "nonfinite",
+        explanation="" if finite else "the logits hold NaN or infinite values",
+        usable=finite,
+    )
 
 
 def _layer_score(similarity: Similarity) -> LayerScore:

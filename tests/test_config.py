@@ -121,9 +121,10 @@ def test_bits_of_a_config_are_checked_as_typed_ones_are(bits, code):
     assert refused.value.code == code
 
 
-def test_an_isolated_layer_has_no_kl():
-    with pytest.raises(UsageError, match="no logits; use --scope propagated") as refused:
-        RunConfig(metrics=("cka", "kl"), scope="isolated")
+@pytest.mark.parametrize("scope", ["isolated", "cumulative"])
+def test_only_the_propagated_scope_has_a_kl_for_each_layer(scope):
+    with pytest.raises(UsageError, match="only --scope propagated has logits") as refused:
+        RunConfig(metrics=("cka", "kl"), scope=scope)
     assert refused.value.code == "E-CONFIG"
 
 

@@ -62,7 +62,7 @@ fields = st.fixed_dictionaries(
         "seed": st.integers(0, 2**32 - 1),
     }
 )
-configs = fields.filter(lambda given: "kl" not in given["metrics"] or given["scope"] != "isolated").map(
+configs = fields.filter(lambda given: "kl" not in given["metrics"] or given["scope"] == "propagated").map(
     lambda given: RunConfig(**given)
 )
 

@@ -23,7 +23,7 @@ def slug(name: str) -> str:
 
 
 def prepare_folder(output: Path | str, name: str) -> Path:
-    """Return ``output/name``, made if needed and shown to be writable.
+    """Return ``output/name``, made if needed.
 
     Raises:
         MpqError: E-READONLY or E-DISK.
@@ -31,9 +31,19 @@ def prepare_folder(output: Path | str, name: str) -> Path:
     folder = user_path(output) / name
     with _disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
     return folder
+
+
+def check_writable(output: Path | str, name: str) -> None:
+    """Show that ``output/name`` can be written, without making it.
+
+    Raises:
+        MpqError: E-READONLY or E-DISK.
+    """
+    folder = user_path(output) / name
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    with _disk_errors(folder), tempfile.TemporaryFile(dir=existing):
+        pass
 
 
 def write_atomic(path: Path, text: str) -> Path:

@@ -7,13 +7,13 @@ import math
 import platform
 from typing import Any
 
-from bert_mpq import __version__, flags
+from bert_mpq import flags
 from bert_mpq.config import to_json
 from bert_mpq.results import EvaluationResult, SensitivityResult
 
 SCHEMA = "bert-mpq/run-record"
 VERSION = 1
-PACKAGES = ("torch", "transformers", "datasets", "numpy", "scipy", "scikit-learn")
+PACKAGES = ("bert-mpq", "torch", "transformers", "datasets", "numpy", "scipy", "scikit-learn")
 
 
 def record_text(result: SensitivityResult | EvaluationResult, timestamp: str, revision: str) -> str:
@@ -50,7 +50,7 @@ def record_text(result: SensitivityResult | EvaluationResult, timestamp: str, re
 
 
 def _environment(revision: str) -> dict[str, Any]:
-    versions: dict[str, str | None] = {"bert-mpq": __version__}
+    versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)

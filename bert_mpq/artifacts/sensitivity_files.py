@@ -49,8 +49,9 @@ def write_sensitivities(folder: Path, result: SensitivityResult, scores: Scores)
     check_scores(scores)
     path = sensitivity_path(folder, result, scores.metric)
     values = {f"layer_{index}": value for index, value in enumerate(scores.values)}
+    content = json.dumps(values, indent=2, allow_nan=False) + "\n"
     text = write_atomic(path.with_suffix(".txt"), sensitivity_text(result, scores))
-    return [write_atomic(path, json.dumps(values, indent=2, allow_nan=False) + "\n"), text]
+    return [write_atomic(path, content), text]
 
 
 def check_scores(scores: Scores) -> None:

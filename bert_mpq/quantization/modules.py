@@ -53,7 +53,7 @@ def quantize_layer(layer: nn.Module, bits: int, quantizer: QuantizerName, group_
         try:
             if bits >= 16:
                 replacement, size = finite(weight), bits * weight.numel()
-                replacement = replacement.half().float() if bits == 16 else replacement
+                replacement = finite(replacement.half()) if bits == 16 else replacement
             else:
                 quantized = QUANTIZERS[quantizer](weight, bits, group_size)
                 replacement, size = quantized.dequantize(), quantized.storage_bits

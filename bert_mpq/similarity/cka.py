@@ -1,5 +1,6 @@
 """Linear centred kernel alignment from moments (Kornblith et al., ICML 2019)."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -19,9 +20,11 @@ def cka(data: Moments | Covariances) -> Similarity:
     special = special_case(covariances)
     if special is not None:
         return special
-    if covariances.far:
-        return _far(covariances, (0.0, 0.0, 0.0))
-    return _near(covariances.samples, *_gram_products(covariances))
+    if not covariances.far:
+        return _near(covariances.samples, *_gram_products(covariances))
+    answer = _far(covariances, (0.0, 0.0, 0.0))
+    # Two positive semidefinite Grams have a cosine in [0, 1]; rounding can leave it by 1e-16.
+    return dataclasses.replace(answer, distance=min(max(answer.distance, 0.0), 1.0))
 
 
 def debiased_cka(data: Moments | Covariances) -> Similarity:

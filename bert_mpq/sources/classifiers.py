@@ -25,6 +25,7 @@ class ModelSource:
         hidden: features per token.
         layer_weights: Linear weights per encoder layer, as BERT has them.
         max_length: tokens per review by default.
+        positions: tokens per review at most.
         note: one sentence when this is not what was asked for; else empty.
     """
 
@@ -34,6 +35,7 @@ class ModelSource:
     hidden: int
     layer_weights: int
     max_length: int
+    positions: int = LONGEST
     note: str = ""
 
     @property
@@ -191,7 +193,8 @@ def _source(name: str, kind: Literal["hub", "folder"], config_file: Path) -> Mod
         layers=layers,
         hidden=hidden,
         layer_weights=4 * hidden**2 + 2 * hidden * inner,
-        max_length=max(8, min(LONGEST, usable)),
+        max_length=min(LONGEST, usable),
+        positions=usable,
     )
 
 

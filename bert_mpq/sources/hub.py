@@ -1,6 +1,7 @@
 """The Hugging Face hub: whether it answers, and what is already in its cache."""
 
 import functools
+import http.client
 import threading
 import urllib.error
 import urllib.request
@@ -28,7 +29,7 @@ def hub_reachable(timeout: float = 3.0) -> bool:
                 answers.append(True)
         except urllib.error.HTTPError:
             answers.append(True)  # it answered, if only with a refusal
-        except (OSError, ValueError):
+        except (OSError, ValueError, http.client.HTTPException):
             answers.append(False)
 
     # In a thread because a name look-up has no timeout of its own.

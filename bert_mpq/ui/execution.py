@@ -62,7 +62,7 @@ class Execution:
         for view in sensitivity_views(analysis.result, self._output):
             self._output.print(view)
         self._output.print(views.files_panel(analysis.files, analysis.result.seconds, self._output))
-        return str(analysis.files[0])
+        return str(analysis.deciding_file)
 
     def _quantize(self, plan: Plan) -> None:
         with make_reporter(self._errors, self._quiet) as reporter:

@@ -1,16 +1,18 @@
 """The wizard's questions, in the words of the original tool's guide."""
 
 import textwrap
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import questionary
 
-from bert_mpq.allocation.clustering import group_layers
+from bert_mpq.allocation.clustering import allocate, group_layers
 from bert_mpq.artifacts.sensitivity_files import list_sensitivities, read_sensitivities
 from bert_mpq.config import RunConfig, parse_bits
-from bert_mpq.errors import MpqError
+from bert_mpq.errors import ErrorCode, MpqError, UsageError
+from bert_mpq.flags import read_number
 from bert_mpq.planning import Sources, required_reviews
 from bert_mpq.results import Sensitivities
 from bert_mpq.sources.hardware import accelerator
@@ -39,8 +41,19 @@ class Option:
     disabled: str = ""
 
 
-def choose(message: str, options: Sequence[Option], default: Any, instruction: str = INSTRUCTION) -> Any:
-    """Ask for one of ``options``; a default that cannot be chosen gives way to the first that can."""
+def choose(
+    message: str,
+    options: Sequence[Option],
+    default: Any,
+    instruction: str = INSTRUCTION,
+    code: ErrorCode = "E-DATA-SIZE",
+    hint: str = "Take more reviews.",
+) -> Any:
+    """Ask for one of ``options``; a default that cannot be chosen gives way to the first that can.
+
+    Raises:
+        MpqError: ``code`` with ``hint`` when none can be chosen.
+    """
     choices = [
         questionary.Choice(
             option.title,
@@ -51,6 +64,9 @@ def choose(message: str, options: Sequence[Option], default: Any, instruction: s
         for option in options
     ]
     enabled = [choice for choice in choices if not choice.disabled]
+    if not enabled:
+        reason = options[0].disabled if options else "there is none"
+        raise MpqError(code, f"{message.split('  ')[-1]}: nothing can be chosen ({reason}).", hint)
     chosen = next((choice for choice in enabled if choice.value == default), enabled[0])
     many = len(options) > 15
     return ask(
@@ -74,7 +90,7 @@ def ask_text(message: str, check: Callable[[str], str], default: str = "") -> An
     return ask(question)
 
 
-def size_options(split: Split, available: int) -> list[Option]:
+def size_options(split: Split, available: int, offline: bool) -> list[Option]:
     """Return the sizes of the guide; those larger than the split are disabled with the number there is."""
     notes = {
         "calibration": ("fast, noisy", "medium", "full IMDB train, recommended"),
@@ -83,7 +99,7 @@ def size_options(split: Split, available: int) -> list[Option]:
     full = f"25k ({notes[2]})"
     if available != 25_000:
         half = "calibration" if split == "calibration" else "held-out"
-        full = f"{available:,} (full {half} split, recommended)"
+        full = f"{available:,} (full {half} split{' offline' if offline else ''}, recommended)"
     sizes = [("1k (smoke test, CPU)", 1_000)] if accelerator() == "cpu" else []
     sizes += [(f"5k ({notes[0]})", 5_000), (f"10k ({notes[1]})", 10_000)]
     rows = [
@@ -98,23 +114,24 @@ def _size_step(name: str, field: str, split: Split, sources: Sources) -> Step:
     least = 4 if split == "calibration" else 2
 
     def check(text: str) -> str:
-        digits = text.strip().replace(",", "").replace(".", "")
-        if not (digits.isascii() and digits.isdigit()):
-            return f'"{text.strip()}" is not a whole number'
-        if int(digits) > available:
+        try:
+            number = read_number(text)
+        except UsageError as error:
+            return error.title.rstrip(".")
+        if number > available:
             return f"The split has {available:,} reviews: choose {available:,} or fewer"
-        return "" if int(digits) >= least else f"Choose {least} or more"
+        return "" if number >= least else f"Choose {least} or more"
 
     def answer(config: RunConfig, title: str) -> RunConfig | Back:
         while True:
-            options = size_options(split, available)
+            options = size_options(split, available, sources.data.kind == "wheel")
             default = min(1_000, available) if accelerator() == "cpu" else available
             size = choose(title, options, getattr(config, field) or default)
             if size == CUSTOM:
                 text = ask_text(f"{name} (up to {available:,})", check)
                 if isinstance(text, Back):
                     continue
-                size = int(text.strip().replace(",", "").replace(".", ""))
+                size = read_number(text)
             return size if isinstance(size, Back) else config.replace(**{field: size})
 
     return Step(name=name, ask=answer, field=field)
@@ -161,7 +178,13 @@ def file_step(sources: Sources) -> Step:
     """Which sensitivity file; those that do not fit are shown with the reason."""
 
     def answer(config: RunConfig, title: str) -> RunConfig | Back:
-        value = choose(title, file_options(config, sources), config.sensitivities)
+        value = choose(
+            title,
+            file_options(config, sources),
+            config.sensitivities,
+            code="E-LAYERS",
+            hint="Run Phase 1 for this model.",
+        )
         return value if isinstance(value, Back) else config.replace(sensitivities=value)
 
     return Step(name="Load sensitivity file", ask=answer, field="sensitivities")
@@ -178,6 +201,7 @@ def file_options(config: RunConfig, sources: Sources | None) -> list[Option]:
         description = f"{len(facts.values)} layers" if facts else ""
         if facts and facts.metric:
             description += f", {facts.metric}, {facts.samples} reviews"
+        description += time.strftime(", %Y-%m-%d %H:%M", time.localtime(file.modified)) if facts else ""
         problem = textwrap.shorten(problem, 71 - len(title), placeholder="...") if problem else ""
         options.append(Option(title=title, value=str(file.path), description=description, disabled=problem))
     return options
@@ -214,7 +238,8 @@ def groups_step(layers: int) -> Step:
         for count, name, description in rows:
             problem = _groups_problem(config, count, layers)
             options.append(Option(title=name, value=count, description=description, disabled=problem))
-        count = choose(title, options, len(config.bits))
+        hint = "Pick another sensitivity file or clustering."
+        count = choose(title, options, len(config.bits), code="E-GROUPS", hint=hint)
         if isinstance(count, Back):
             return count
         return config if count == len(config.bits) else config.replace(bits=PRESETS[count][0][0])
@@ -294,8 +319,11 @@ def _size_of(config: RunConfig, bits: tuple[int, ...]) -> str:
     if not config.sensitivities:
         return ""
     try:
-        groups = group_layers(read_sensitivities(config.sensitivities).values, len(bits), config.clustering)
+        scores = read_sensitivities(config.sensitivities).values
+        allocated = allocate(scores, bits, config.clustering, config.protect_last).bits
     except MpqError:
         return ""
-    mean = sum(bits[group] for group in groups) / len(groups)
-    return f"{mean:.2f} bits on average, encoder weights {32 / mean:.2f}x smaller"
+    # A float16 scale per group; per channel and per tensor it is next to nothing.
+    scale = 16 / config.group_size if config.group_size and config.quantizer == "rtn" else 0.0
+    mean = sum(b + scale * (b < 16) for b in allocated) / len(allocated)
+    return f"{mean:.2f} bits a weight on average, encoder {32 / mean:.2f}x smaller"

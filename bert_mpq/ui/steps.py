@@ -31,13 +31,11 @@ class Step:
         name: title, as the guide calls it.
         ask: takes the configuration so far and the prompt; returns the new one, or BACK.
         field: the flag that answers it, so that a flag given on the command line skips it.
-        when: whether it applies to the configuration so far.
     """
 
     name: str
     ask: Ask
     field: str
-    when: Callable[[RunConfig], bool] = lambda config: True
 
 
 def walk(steps: Sequence[Step], config: RunConfig, start_at_end: bool = False) -> RunConfig | Back:
@@ -48,15 +46,12 @@ def walk(steps: Sequence[Step], config: RunConfig, start_at_end: bool = False) -
         config: the configuration to start from.
         start_at_end: skip to the last step with what ``config`` holds: the way back from the plan.
     """
-    before: list[RunConfig] = []  # the configuration each asked step started from
-    index = 0
+    index = len(steps) - 1 if start_at_end else 0
+    before = [config] * index  # the configuration each asked step started from
     while True:
-        asked = [step for step in steps if step.when(config)]
-        if start_at_end:
-            before, index, start_at_end = [config] * (len(asked) - 1), len(asked) - 1, False
-        if index >= len(asked):
+        if index >= len(steps):
             return config
-        answer = asked[index].ask(config, f"Step {index + 1} of {len(asked)}  {asked[index].name}")
+        answer = steps[index].ask(config, f"Step {index + 1} of {len(steps)}  {steps[index].name}")
         if not isinstance(answer, Back):
             before.append(config)
             config, index = answer, index + 1

@@ -42,6 +42,7 @@ def plan_panel(plan: Plan, console: Console) -> RenderableType:
         if plan.sensitivities is not None:
             rows.append(("Scores", plan.sensitivities.file_name))
         rows.append(("Allocation", f"{config.clustering}, {len(config.bits)} groups, bits {bits}"))
+        rows += _allocation(plan)
         rows.append(("Quantizer", _quantizer(plan)))
     guess = f"{accelerator()} (auto)" if config.device == "auto" else config.device
     rows.append(("Device", guess))
@@ -55,6 +56,18 @@ def plan_panel(plan: Plan, console: Console) -> RenderableType:
     for name, value in rows:
         table.add_row(name, Text(value))
     return _panel(Group(table, Text("Nothing has been written yet.")), "Plan", console)
+
+
+def _allocation(plan: Plan) -> list[tuple[str, str]]:
+    """Return a row per bit width with its layers, where the scores are known already."""
+    if plan.allocation is None:
+        return []
+    by_bits: dict[int, list[str]] = {}
+    for index, bits in enumerate(plan.allocation.bits):
+        by_bits.setdefault(bits, []).append(str(index))
+    return [
+        ("", f"{bits:>2} bits: layers {', '.join(by_bits[bits])}") for bits in sorted(by_bits, reverse=True)
+    ]
 
 
 def _quantizer(plan: Plan) -> str:

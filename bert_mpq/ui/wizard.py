@@ -14,7 +14,7 @@ from bert_mpq.planning import Phase, Plan, Sources, find_sources, make_plan
 from bert_mpq.sources.classifiers import DEFAULT_MODEL
 from bert_mpq.sources.hardware import accelerator
 from bert_mpq.ui import views
-from bert_mpq.ui.console import require_terminal, symbol
+from bert_mpq.ui.console import error_console, require_terminal, symbol
 from bert_mpq.ui.execution import Execution
 from bert_mpq.ui.questions import Option, choose, file_options, phase_1_steps, phase_2_steps
 from bert_mpq.ui.steps import Back, Step, ask, walk
@@ -55,7 +55,7 @@ class Wizard:
             try:
                 self._phase(phase)
             except MpqError as error:
-                views.print_error(error, self.output)
+                views.print_error(error, error_console())
 
     def _header(self) -> None:
         model = DEFAULT_MODEL if self.config.model == "default" else self.config.model
@@ -78,7 +78,7 @@ class Wizard:
                 title="Phase 2: Quantization & Evaluation",
                 value="quantize",
                 description="Give each layer its bits, measure the accuracy",
-                disabled="" if usable or self.config.sensitivities else "no sensitivity file yet",
+                disabled="" if usable else "no sensitivity file yet",
             ),
             Option(
                 title="Full pipeline (Phase 1 + Phase 2)",
@@ -92,7 +92,7 @@ class Wizard:
 
     def _phase(self, phase: Phase) -> None:
         with self.output.status("Looking for model and data"):
-            sources = find_sources(self.config)
+            sources = find_sources(self.config, phase)
         if sources.model.note:
             self.output.print(sources.model.note, soft_wrap=True, markup=False)
         plan = self._ask(phase, sources)

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from bert_mpq.artifacts.files import prepare_folder, slug, write_atomic, write_new
+from bert_mpq.artifacts.files import check_writable, prepare_folder, slug, write_atomic, write_new
 from bert_mpq.errors import MpqError
 
 
@@ -146,7 +146,7 @@ def test_a_folder_below_a_file_cannot_be_made(tmp_path):
 def test_a_folder_that_refuses_files_is_noticed_before_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: failing(errno.EROFS)())
     with pytest.raises(MpqError, match="read-only file system") as refused:
-        prepare_folder(tmp_path, "Sensitivities")
+        check_writable(tmp_path, "Sensitivities")
     assert refused.value.code == "E-READONLY"
 
 

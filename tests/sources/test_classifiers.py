@@ -41,6 +41,7 @@ def test_a_folder_is_measured_before_it_is_loaded(model_folder):
         hidden=16,
         layer_weights=4 * 16 * 16 + 2 * 16 * 32,
         max_length=64,
+        positions=64,
     )
     assert (source.title, source.word) == ("tiny-bert", "tiny-bert")
 

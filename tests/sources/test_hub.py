@@ -135,6 +135,7 @@ def test_a_model_is_measured_by_its_config_alone(stub):
         "hidden": 768,
         "layer_weights": 4 * 768 * 768 + 2 * 768 * 3072,
         "max_length": 512,
+        "positions": 512,
         "note": "",
     }
     assert [request for request in stub.requests if "safetensors" in request] == []

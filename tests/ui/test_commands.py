@@ -105,6 +105,12 @@ def test_a_run_writes_nothing_into_the_folder_it_is_started_in(tmp_path):
         ),
         (["run", "--data", "gone.csv"], 1, "error[E-NOFILE]: No data at gone.csv."),
         (["run", "--config", "gone.json"], 1, "error[E-NOFILE]"),
+        (["run", "--max-length", "600"], 1, "--max-length 600, but the model reads 512 tokens at most."),
+        (
+            ["sensitivity", "--metrics", "kl", "--scope", "cumulative"],
+            2,
+            "only --scope propagated has logits",
+        ),
         ([], 2, "error[E-TERMINAL]: The menu needs a terminal."),
     ],
 )
@@ -145,6 +151,22 @@ def test_scores_that_are_not_valid_end_the_run_but_keep_its_record(tmp_path):
     assert kept[:2] == ["layer_sensitivity_BERT_IMDB_cka.json", "layer_sensitivity_BERT_IMDB_cka.txt"]
     record = json.loads((tmp_path / "Sensitivities" / kept[2]).read_text())
     assert record["scores"][0]["layers"][0]["status"] == "saturated"
+
+
+def test_a_metric_that_is_not_valid_does_not_stop_a_run_that_another_decides(tmp_path):
+    sizes = ["--calibration-size", "24", "--eval-size", "24", "--metrics", "cka,svcca"]
+    done = call("run", *SMALL, *sizes, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "SVCCA, layer_0: 24 reviews are too few for" in done.stdout
+    assert not list(tmp_path.glob("Sensitivities/*svcca*"))
+    assert len(list(tmp_path.glob("Evaluation/*.txt"))) == 1
+
+
+def test_planning_makes_no_folder(tmp_path):
+    done = call("sensitivity", *SMALL, "--calibration-size", "3", "--metrics", "cka", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "error[E-DATA-SIZE]: 3 reviews are too few." in done.stderr
+    assert not (tmp_path / "Sensitivities").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_the_run(tmp_path):

@@ -82,9 +82,26 @@ def test_phase_2_offers_the_files_that_fit_and_says_why_others_do_not(terminal, 
     assert "layer_sensitivity_other_IMDB_cka.json (2 layers, the model has 6)" in screen.text
     assert "layer_sensitivity_cut_IMDB_cka.json (is not valid JSON" in screen.text
     screen.choose("layer_sensitivity_BERT_IMDB_cka.json").choose("Hierarchical").choose("4 groups")
-    screen.wait("bits on average").choose("[16, 8, 4, 2] moderate").wait("Start now?").press("enter")
+    screen.wait("bits a weight on average").choose("[16, 8, 4, 2] moderate").wait("Start now?").press("enter")
     screen.wait("Repeat this run:", 60)
     assert list(tmp_path.glob("Evaluation/eval_BERT_IMDB_hierarchical_4groups_*.txt"))
+
+
+def test_files_of_another_model_alone_lead_back_to_the_menu(terminal, tmp_path):
+    write_scores(tmp_path, {"layer_0": 0.1, "layer_1": 0.2})
+    screen = terminal("--eval-size", "32").choose("Phase 2").wait("nothing can be chosen (2 layers, the")
+    screen.wait("Run Phase 1 for this model.").choose("Exit")
+    assert screen.finish() == 0
+
+
+def test_the_plan_of_phase_2_shows_the_bits_of_every_layer(terminal, tmp_path):
+    write_scores(tmp_path, LAYERS)
+    screen = (
+        terminal("--eval-size", "32", "--bits", "16,8,4").choose("Phase 2").choose("layer_").choose("K-means")
+    )
+    screen.wait("16 bits: layers 4, 5").wait(" 4 bits: layers 0, 1").press("ctrl-c")
+    assert screen.finish() == 130
+    assert not (tmp_path / "Evaluation").exists()
 
 
 def test_phase_2_is_disabled_without_a_sensitivity_file(terminal):
