@@ -2,23 +2,18 @@
 
 import textwrap
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-import questionary
 
 from bert_mpq.allocation.clustering import allocate, group_layers
 from bert_mpq.artifacts.sensitivity_files import list_sensitivities, read_sensitivities
 from bert_mpq.config import RunConfig, parse_bits
-from bert_mpq.errors import ErrorCode, MpqError, UsageError
+from bert_mpq.errors import MpqError, UsageError
 from bert_mpq.flags import read_number
 from bert_mpq.planning import Sources, required_reviews
 from bert_mpq.results import Sensitivities
 from bert_mpq.sources.hardware import accelerator
 from bert_mpq.sources.reviews import Split
-from bert_mpq.ui.console import symbol
-from bert_mpq.ui.steps import BACK, INSTRUCTION, Back, Step, ask
+from bert_mpq.ui.choices import Option, ask_text, choose
+from bert_mpq.ui.steps import BACK, Back, Step
 
 CUSTOM = "custom"
 PRESETS: dict[int, list[tuple[tuple[int, ...], str]]] = {
@@ -29,65 +24,6 @@ PRESETS: dict[int, list[tuple[tuple[int, ...], str]]] = {
         ((8, 4, 2, 2), "aggressive"),
     ],
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Option:
-    """A row of a menu; with ``disabled`` it is shown with the reason and cannot be chosen."""
-
-    title: str
-    value: Any
-    description: str = ""
-    disabled: str = ""
-
-
-def choose(
-    message: str,
-    options: Sequence[Option],
-    default: Any,
-    instruction: str = INSTRUCTION,
-    code: ErrorCode = "E-DATA-SIZE",
-    hint: str = "Take more reviews.",
-) -> Any:
-    """Ask for one of ``options``; a default that cannot be chosen gives way to the first that can.
-
-    Raises:
-        MpqError: ``code`` with ``hint`` when none can be chosen.
-    """
-    choices = [
-        questionary.Choice(
-            option.title,
-            value=option.value,
-            description=option.description or None,
-            disabled=option.disabled or None,
-        )
-        for option in options
-    ]
-    enabled = [choice for choice in choices if not choice.disabled]
-    if not enabled:
-        reason = options[0].disabled if options else "there is none"
-        raise MpqError(code, f"{message.split('  ')[-1]}: nothing can be chosen ({reason}).", hint)
-    chosen = next((choice for choice in enabled if choice.value == default), enabled[0])
-    many = len(options) > 15
-    return ask(
-        questionary.select(
-            message,
-            choices=choices,
-            default=chosen,
-            instruction=instruction,
-            pointer=symbol("»", ">"),
-            use_search_filter=many,
-            use_jk_keys=not many,
-        )
-    )
-
-
-def ask_text(message: str, check: Callable[[str], str], default: str = "") -> Any:
-    """Ask for a line; ``check`` returns what is wrong with it, or ""."""
-    question = questionary.text(
-        message, default=default, validate=lambda text: check(text) or True, instruction="(Esc goes back) "
-    )
-    return ask(question)
 
 
 def size_options(split: Split, available: int, offline: bool) -> list[Option]:

@@ -14,9 +14,10 @@ from bert_mpq.planning import Phase, Plan, Sources, find_sources, make_plan
 from bert_mpq.sources.classifiers import DEFAULT_MODEL
 from bert_mpq.sources.hardware import accelerator
 from bert_mpq.ui import views
+from bert_mpq.ui.choices import Option, choose
 from bert_mpq.ui.console import error_console, require_terminal, symbol
 from bert_mpq.ui.execution import Execution
-from bert_mpq.ui.questions import Option, choose, file_options, phase_1_steps, phase_2_steps
+from bert_mpq.ui.questions import file_options, phase_1_steps, phase_2_steps
 from bert_mpq.ui.steps import Back, Step, ask, walk
 
 EXIT = "exit"
