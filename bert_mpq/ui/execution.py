@@ -21,8 +21,8 @@ class Execution:
     """Keeps the session between runs, so that the FP32 evaluation is made once."""
 
     def __init__(self, output: Console, errors: Console, quiet: bool = False) -> None:
-        self._output = output
-        self._errors = errors
+        self.output = output
+        self.errors = errors
         self._quiet = quiet
         self._session: Session | None = None
         self.written = False  # whether files of this process are on disk
@@ -33,9 +33,9 @@ class Execution:
         Raises:
             KeyboardInterrupt: the user said no, or Ctrl-C.
         """
-        if not is_live(self._output) or sys.stdin is None or not sys.stdin.isatty():
+        if not is_live(self.output) or sys.stdin is None or not sys.stdin.isatty():
             return
-        self._output.print(views.plan_panel(plan, self._output))
+        self.output.print(views.plan_panel(plan, self.output))
         if not questionary.confirm("Start now?", default=True).unsafe_ask():
             raise KeyboardInterrupt
 
@@ -54,25 +54,25 @@ class Execution:
             self._quantize(make_plan(second, "quantize", plan.sources))
 
     def _analyse(self, plan: Plan) -> str:
-        with make_reporter(self._errors, self._quiet) as reporter:
+        with make_reporter(self.errors, self._quiet) as reporter:
             from bert_mpq.pipeline import analyse  # torch and its friends are imported only now
 
             analysis = analyse(plan.config, reporter, self._shared(), plan)
         self.written = True
-        for view in sensitivity_views(analysis.result, self._output):
-            self._output.print(view)
-        self._output.print(views.files_panel(analysis.files, analysis.result.seconds, self._output))
+        for view in sensitivity_views(analysis.result, self.output):
+            self.output.print(view)
+        self.output.print(views.files_panel(analysis.files, analysis.result.seconds, self.output))
         return str(analysis.deciding_file)
 
     def _quantize(self, plan: Plan) -> None:
-        with make_reporter(self._errors, self._quiet) as reporter:
+        with make_reporter(self.errors, self._quiet) as reporter:
             from bert_mpq.pipeline import quantize_and_evaluate
 
             quantization = quantize_and_evaluate(plan.config, reporter, self._shared(), plan)
         self.written = True
         for view in evaluation_views(quantization.result):
-            self._output.print(view)
-        self._output.print(views.files_panel(quantization.files, quantization.result.seconds, self._output))
+            self.output.print(view)
+        self.output.print(views.files_panel(quantization.files, quantization.result.seconds, self.output))
 
     def _shared(self) -> "Session":
         if self._session is None:

@@ -1,0 +1,8 @@
+"""The subcommands of ``bert-mpq``, one module each: its flags and what it does."""
+
+from bert_mpq.commands.command import Command
+from bert_mpq.commands.phases import QUANTIZE, RUN, SENSITIVITY
+
+COMMANDS: tuple[Command, ...] = (SENSITIVITY, QUANTIZE, RUN)
+
+__all__ = ["COMMANDS", "Command"]
