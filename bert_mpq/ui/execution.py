@@ -1,11 +1,13 @@
 """Runs a plan with progress on stderr and results on stdout, the same for the wizard and for scripts."""
 
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import questionary
 from rich.console import Console
 
+from bert_mpq.artifacts.sensitivity_files import check_scores
 from bert_mpq.planning import Plan, make_plan
 from bert_mpq.ui import views
 from bert_mpq.ui.console import is_live
@@ -14,7 +16,23 @@ from bert_mpq.ui.progress import make_reporter
 from bert_mpq.ui.sensitivity_view import sensitivity_views
 
 if TYPE_CHECKING:
+    from bert_mpq.pipeline import Analysis, Quantization
     from bert_mpq.session import Session
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A run that is done.
+
+    Args:
+        plan: what was run.
+        analysis: Phase 1; None when it was not run.
+        quantization: Phase 2; None when it was not run.
+    """
+
+    plan: Plan
+    analysis: "Analysis | None" = None
+    quantization: "Quantization | None" = None
 
 
 class Execution:
@@ -39,42 +57,47 @@ class Execution:
         if not questionary.confirm("Start now?", default=True).unsafe_ask():
             raise KeyboardInterrupt
 
-    def run(self, plan: Plan) -> None:
+    def run(self, plan: Plan) -> Finished:
         """Run the phases of ``plan`` and print each one's results as soon as it has them.
 
         Raises:
             MpqError: what the pipeline raises.
         """
         if plan.phase == "quantize":
-            self._quantize(plan)
-            return
-        first = self._analyse(plan)
-        if plan.phase == "run":
-            second = plan.config.replace(sensitivities=first)
-            self._quantize(make_plan(second, "quantize", plan.sources))
+            return Finished(plan=plan, quantization=self._quantize(plan))
+        analysis = self._analyse(plan)
+        if plan.phase == "sensitivity":
+            return Finished(plan=plan, analysis=analysis)
+        second = plan.config.replace(sensitivities=str(analysis.deciding_file))
+        quantization = self._quantize(make_plan(second, "quantize", plan.sources))
+        return Finished(plan=plan, analysis=analysis, quantization=quantization)
 
-    def _analyse(self, plan: Plan) -> str:
+    def _analyse(self, plan: Plan) -> "Analysis":
         with make_reporter(self.errors, self._quiet) as reporter:
             from bert_mpq.pipeline import analyse  # torch and its friends are imported only now
 
-            analysis = analyse(plan.config, reporter, self._shared(), plan)
+            analysis = analyse(plan.config, reporter, self.session, plan)
         self.written = True
         for view in sensitivity_views(analysis.result, self.output):
             self.output.print(view)
         self.output.print(views.files_panel(analysis.files, analysis.result.seconds, self.output))
-        return str(analysis.deciding_file)
+        check_scores(analysis.result.scores[0])  # the record is kept, but nothing can be decided by it
+        return analysis
 
-    def _quantize(self, plan: Plan) -> None:
+    def _quantize(self, plan: Plan) -> "Quantization":
         with make_reporter(self.errors, self._quiet) as reporter:
             from bert_mpq.pipeline import quantize_and_evaluate
 
-            quantization = quantize_and_evaluate(plan.config, reporter, self._shared(), plan)
+            quantization = quantize_and_evaluate(plan.config, reporter, self.session, plan)
         self.written = True
         for view in evaluation_views(quantization.result):
             self.output.print(view)
         self.output.print(views.files_panel(quantization.files, quantization.result.seconds, self.output))
+        return quantization
 
-    def _shared(self) -> "Session":
+    @property
+    def session(self) -> "Session":
+        """What the runs of this process share."""
         if self._session is None:
             from bert_mpq.session import Session
 

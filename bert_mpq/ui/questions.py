@@ -58,11 +58,11 @@ def _size_step(name: str, field: str, split: Split, sources: Sources) -> Step:
             return f"The split has {available:,} reviews: choose {available:,} or fewer"
         return "" if number >= least else f"Choose {least} or more"
 
-    def answer(config: RunConfig, title: str) -> RunConfig | Back:
+    def answer(config: RunConfig, title: str, earlier: RunConfig) -> RunConfig | Back:
         while True:
             options = size_options(split, available, sources.data.kind == "wheel")
             default = min(1_000, available) if accelerator() == "cpu" else available
-            size = choose(title, options, getattr(config, field) or default)
+            size = choose(title, options, getattr(earlier, field) or default)
             if size == CUSTOM:
                 text = ask_text(f"{name} (up to {available:,})", check)
                 if isinstance(text, Back):
@@ -96,15 +96,15 @@ def metrics_step(sources: Sources) -> Step:
         ("All three (PWCCA + SVCCA + CKA)", ("pwcca", "svcca", "cka"), "To compare them"),
     ]
 
-    def answer(config: RunConfig, title: str) -> RunConfig | Back:
+    def answer(config: RunConfig, title: str, earlier: RunConfig) -> RunConfig | Back:
         size = config.calibration_size or sources.calibration_size
         options = []
         for name, metrics, description in rows:
             needed = required_reviews(metrics, sources.model.hidden)
             reason = f"needs {needed:,} reviews" if size < needed else ""
             options.append(Option(title=name, value=metrics, description=description, disabled=reason))
-        enough = next(option for option in options if option.value == config.metrics).disabled == ""
-        value = choose(title, options, config.metrics if enough else ("cka",))
+        default = next((option for option in options if option.value == earlier.metrics), None)
+        value = choose(title, options, ("cka",) if default is None or default.disabled else default.value)
         return value if isinstance(value, Back) else config.replace(metrics=value)
 
     return Step(name="Similarity metrics", ask=answer, field="metrics")
@@ -113,11 +113,11 @@ def metrics_step(sources: Sources) -> Step:
 def file_step(sources: Sources) -> Step:
     """Which sensitivity file; those that do not fit are shown with the reason."""
 
-    def answer(config: RunConfig, title: str) -> RunConfig | Back:
+    def answer(config: RunConfig, title: str, earlier: RunConfig) -> RunConfig | Back:
         value = choose(
             title,
             file_options(config, sources),
-            config.sensitivities,
+            earlier.sensitivities,
             code="E-LAYERS",
             hint="Run Phase 1 for this model.",
         )
@@ -167,7 +167,7 @@ def clustering_step() -> Step:
 def groups_step(layers: int) -> Step:
     """How many groups."""
 
-    def answer(config: RunConfig, title: str) -> RunConfig | Back:
+    def answer(config: RunConfig, title: str, earlier: RunConfig) -> RunConfig | Back:
         rows: list[tuple[int, str, str]] = [(3, "3 groups (simple)", "A good balance for most models")]
         rows += [(4, "4 groups (fine control)", "When 3 groups lose more than 2 % accuracy")]
         options = []
@@ -175,7 +175,7 @@ def groups_step(layers: int) -> Step:
             problem = _groups_problem(config, count, layers)
             options.append(Option(title=name, value=count, description=description, disabled=problem))
         hint = "Pick another sensitivity file or clustering."
-        count = choose(title, options, len(config.bits), code="E-GROUPS", hint=hint)
+        count = choose(title, options, len(earlier.bits), code="E-GROUPS", hint=hint)
         if isinstance(count, Back):
             return count
         return config if count == len(config.bits) else config.replace(bits=PRESETS[count][0][0])
@@ -186,7 +186,7 @@ def groups_step(layers: int) -> Step:
 def bits_step() -> Step:
     """How many bits per group; each preset shows what it comes to where the scores are known."""
 
-    def answer(config: RunConfig, title: str) -> RunConfig | Back:
+    def answer(config: RunConfig, title: str, earlier: RunConfig) -> RunConfig | Back:
         count = len(config.bits)
         while True:
             options = [
@@ -198,7 +198,7 @@ def bits_step() -> Step:
                 for bits, name in PRESETS[count]
             ]
             options.append(Option(title="Custom (specify manually)", value=CUSTOM))
-            value = choose(title, options, config.bits)
+            value = choose(title, options, earlier.bits if len(earlier.bits) == count else config.bits)
             if value == CUSTOM:
                 example = "16,8,4,2" if count == 4 else "32,16,8"
                 message = f"Bits per group, most sensitive first (e.g. {example})"
@@ -225,8 +225,8 @@ def phase_2_steps(sources: Sources, with_file: bool) -> list[Step]:
 
 
 def _choice_step(name: str, field: str, options: list[Option]) -> Step:
-    def answer(config: RunConfig, title: str) -> RunConfig | Back:
-        value = choose(title, options, getattr(config, field))
+    def answer(config: RunConfig, title: str, earlier: RunConfig) -> RunConfig | Back:
+        value = choose(title, options, getattr(earlier, field))
         return BACK if isinstance(value, Back) else config.replace(**{field: value})
 
     return Step(name=name, ask=answer, field=field)

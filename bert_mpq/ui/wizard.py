@@ -17,8 +17,9 @@ from bert_mpq.ui import views
 from bert_mpq.ui.choices import Option, choose
 from bert_mpq.ui.console import error_console, require_terminal, symbol
 from bert_mpq.ui.execution import Execution
+from bert_mpq.ui.offers import offer
 from bert_mpq.ui.questions import file_options, phase_1_steps, phase_2_steps
-from bert_mpq.ui.steps import Back, Step, ask, walk
+from bert_mpq.ui.steps import Back, Step, Walk, ask
 
 EXIT = "exit"
 
@@ -99,24 +100,25 @@ class Wizard:
         plan = self._ask(phase, sources)
         if plan is None:
             return
-        self.execution.run(plan)
+        finished = self.execution.run(plan)
         repeat = flags.command_line(phase, flags.relevant(phase, plan.config))
         views.print_repeat(repeat, self.output)
         self.output.print()
+        if finished.quantization is not None:
+            offer(finished, self.execution)
 
     def _ask(self, phase: Phase, sources: Sources) -> Plan | None:
         """Return the confirmed plan, or None when the user went back to the menu."""
         steps = self._steps(phase, sources)
-        config: RunConfig | Back = walk(steps, self.config)
+        walk = Walk(steps, self.config, self.config)
+        config = walk.forward()
         while not isinstance(config, Back):
             plan = make_plan(config, phase, sources)
             self.output.print(views.plan_panel(plan, self.output))
             start = ask(questionary.confirm("Start now?", default=True))
             if not isinstance(start, Back):
                 return plan if start else None
-            if not steps:
-                return None
-            config = walk(steps, config, start_at_end=True)
+            config = walk.back()
         return None
 
     def _steps(self, phase: Phase, sources: Sources) -> list[Step]:
