@@ -12,7 +12,7 @@ from terminal import KEYS
 
 @contextlib.contextmanager
 def pressing(*keys):
-    """Press ``keys`` (names, or text) one after another, with a pause after Esc: Esc, Enter at once is Alt-Enter."""
+    """Press ``keys`` (names, or text) in turn, with a pause after Esc: Esc, Enter at once is Alt-Enter."""
     with create_pipe_input() as pipe, create_app_session(input=pipe, output=DummyOutput()):
 
         def press():
