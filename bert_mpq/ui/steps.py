@@ -7,8 +7,8 @@ Adding a step: write ``ask(config, title, earlier)`` with ``choose`` or ``ask_te
 ``bert_mpq.ui.choices``, wrap it in a ``Step`` and put that into ``phase_1_steps`` or ``phase_2_steps`` of
 ``bert_mpq.ui.questions``. Take the default from ``earlier``, everything else from ``config``; a default that
 cannot be chosen gives way by itself. With ``when`` the step is asked only if the answers so far call for it
-(``when=lambda config: config.strategy == "budget"``); numbering and Esc follow. A flag of the step's ``field``
-on the command line answers it. ``tests/ui/test_widths.py`` holds every step to the width budget.
+(``when=lambda config: config.strategy == "budget"``); numbering and Esc follow. A flag of the step's
+``field`` on the command line answers it. ``tests/ui/test_widths.py`` holds every step to the width budget.
 
 Adding something to do after an evaluation: an ``Offer`` in ``bert_mpq.ui.offers``.
 """
