@@ -1,8 +1,8 @@
 """What the menu offers after an evaluation: each offer is a row of the question "What next?".
 
 Adding one: write ``applies(finished)`` and ``act(finished, execution)`` in a module of ``bert_mpq.ui``, and
-put an ``Offer`` into ``OFFERS``. ``act`` asks what it needs with ``choose`` and ``ask_text`` (BACK: return), runs
-with ``execution.run(plan)`` or its own pipeline function, and prints results on ``execution.output`` and
+put an ``Offer`` into ``OFFERS``. ``act`` asks what it needs with ``choose`` and ``ask_text`` (BACK: return),
+runs with ``execution.run(plan)`` or its own pipeline function, and prints results on ``execution.output`` and
 the command that repeats them with ``views.print_repeat``. An ``MpqError`` it raises is shown as a panel.
 """
 
