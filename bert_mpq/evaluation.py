@@ -12,15 +12,16 @@ from bert_mpq.reporting import Reporter
 from bert_mpq.results import Accuracy
 from bert_mpq.sources.batches import Batch, TokenizedReviews
 from bert_mpq.sources.devices import Machine
-from bert_mpq.sources.forward import run_batches
+from bert_mpq.sources.forward import BatchUse, run_batches
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Figures, and the prediction for each review of the sample in its order."""
+    """Figures, the prediction for each review of the sample in its order, and the batches that ran."""
 
     accuracy: Accuracy
     predictions: npt.NDArray[np.int64]
+    batches: BatchUse
 
 
 class Logits(nn.Module):
@@ -66,14 +67,16 @@ def evaluate(
             return answer
 
     order, results = [], []  # copied back once at the end: a GPU is not waited for after every batch
-    for batch, result in run_batches(tokens, batch_tokens, forward, machine, reporter, title):
-        order.append(batch.indices)
-        results.append(result.float())
+    batches = BatchUse(largest=0, budget=batch_tokens)
+    for done in run_batches(tokens, batch_tokens, forward, machine, reporter, title):
+        order.append(done.batch.indices)
+        results.append(done.result.float())
+        batches = batches.after(done)
     logits = np.empty((len(tokens), 2))
     logits[np.concatenate(order)] = torch.cat(results).cpu().numpy()
     predictions = logits.argmax(1)
     accuracy = figures(logits, predictions, tokens.labels, time.perf_counter() - started)
-    return Evaluation(accuracy=accuracy, predictions=predictions)
+    return Evaluation(accuracy=accuracy, predictions=predictions, batches=batches)
 
 
 def figures(

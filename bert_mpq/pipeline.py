@@ -96,8 +96,8 @@ def analyse(
     clock.lap("Score layers")
     result = SensitivityResult(
         config=config,
-        setting=session.setting(plan, machine, batch_tokens),
-        sample=session.sample(plan, "calibration", tokens, fingerprint, batch_tokens // measurement.streams),
+        setting=session.setting(plan, machine, measurement.batches.budget),
+        sample=session.sample(plan, "calibration", tokens, fingerprint, measurement.batches.largest),
         scores=scores,
         kl=measurement.kl,
         agreement=agreement(scores, measurement.kl),
@@ -144,8 +144,10 @@ def quantize_and_evaluate(
     clock.lap("Evaluate quantized")
     result = EvaluationResult(
         config=config,
-        setting=session.setting(plan, machine, batch_tokens),
-        sample=session.sample(plan, "evaluation", tokens, fingerprint, batch_tokens),
+        setting=session.setting(plan, machine, min(before.batches.budget, after.batches.budget)),
+        sample=session.sample(
+            plan, "evaluation", tokens, fingerprint, max(before.batches.largest, after.batches.largest)
+        ),
         sensitivities=plan.sensitivities,
         allocation=allocation,
         before=before.accuracy,

@@ -19,7 +19,7 @@ from bert_mpq.similarity import Moments, Similarity, cka, pwcca, svcca
 from bert_mpq.sources.batches import Batch, TokenizedReviews
 from bert_mpq.sources.classifiers import Classifier
 from bert_mpq.sources.devices import Machine
-from bert_mpq.sources.forward import run_batches
+from bert_mpq.sources.forward import BatchUse, run_batches
 
 METRICS = {"pwcca": pwcca, "svcca": svcca, "cka": cka}
 
@@ -30,7 +30,7 @@ class Measurement:
 
     moments: tuple[Moments, ...]
     kl: tuple[float, ...]
-    streams: int  # rows per review after the last layer
+    batches: BatchUse  # its budget counts all streams
     stages: tuple[Stage, ...]
 
 
@@ -69,9 +69,10 @@ def measure(
             return reference, perturbed, logits_divergence(logits).sum(0)
 
     budget = max(1, batch_tokens // probed.streams)
-    for _, (reference, perturbed, kl) in run_batches(
-        tokens, budget, forward, machine, reporter, "Compare activations"
-    ):
+    batches = BatchUse(largest=0, budget=budget)
+    for done in run_batches(tokens, budget, forward, machine, reporter, "Compare activations"):
+        reference, perturbed, kl = done.result
+        batches = batches.after(done)
         for layer, accumulator in enumerate(moments):
             accumulator.update(reference[:, min(layer, reference.shape[1] - 1)], perturbed[:, layer])
         divergence = kl if divergence is None else divergence + kl
@@ -81,7 +82,10 @@ def measure(
     return Measurement(
         moments=moments,
         kl=tuple(total / len(tokens) for total in per_layer),
-        streams=probed.streams,
+        batches=BatchUse(
+            largest=batches.largest,
+            budget=batch_tokens if batches.budget == budget else batches.budget * probed.streams,
+        ),
         stages=(
             Stage(name="Quantize the twins", seconds=quantized - started),
             Stage(name="Compare activations", seconds=time.perf_counter() - quantized),

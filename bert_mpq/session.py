@@ -107,7 +107,7 @@ class Session:
         )
 
     def sample(
-        self, plan: Plan, split: Split, tokens: TokenizedReviews, fingerprint: str, budget: int
+        self, plan: Plan, split: Split, tokens: TokenizedReviews, fingerprint: str, largest_batch: int
     ) -> Sample:
         """Return what the artifacts say of a sample."""
         return Sample(
@@ -116,5 +116,5 @@ class Session:
             positive=int(tokens.labels.sum()),
             sampling=plan.config.sampling,
             fingerprint=fingerprint,
-            largest_batch=max(len(indices) for indices in tokens.plan(max(1, budget))),
+            largest_batch=largest_batch,
         )

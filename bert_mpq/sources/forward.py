@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -16,7 +17,39 @@ from bert_mpq.sources.devices import Machine
 
 Result = TypeVar("Result")
 Indices = npt.NDArray[np.int64]
-CPU_MESSAGES = ("can't allocate memory", "not enough memory", "out of memory")
+NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "alloc_failed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completed(Generic[Result]):
+    """A batch that is done.
+
+    Args:
+        batch: its reviews.
+        result: what ``forward`` returned.
+        budget: tokens per batch that it was planned for; smaller than asked once memory has run out.
+    """
+
+    batch: Batch
+    result: Result
+    budget: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchUse:
+    """The batches that a stage really ran.
+
+    Args:
+        largest: most reviews in one forward pass.
+        budget: tokens per forward pass at the end; less than asked when memory has run out.
+    """
+
+    largest: int
+    budget: int
+
+    def after(self, done: Completed[Result]) -> "BatchUse":
+        """Return the use with one more batch."""
+        return BatchUse(largest=max(self.largest, len(done.batch.indices)), budget=done.budget)
 
 
 def run_batches(
@@ -26,8 +59,9 @@ def run_batches(
     machine: Machine,
     reporter: Reporter,
     title: str,
-) -> Iterator[tuple[Batch, Result]]:
-    """Yield each batch with what ``forward`` returned, every review exactly once, in a fixed order.
+    indices: Indices | None = None,
+) -> Iterator[Completed[Result]]:
+    """Yield each batch with what ``forward`` returned, every review exactly once, longest reviews first.
 
     When memory runs out the budget is halved for the reviews that are left. ``forward`` must leave nothing
     behind when it fails; on a CPU several threads call it at the same time.
@@ -39,19 +73,20 @@ def run_batches(
         machine: where it runs.
         reporter: shows the progress, in tokens.
         title: name of the stage.
+        indices: the reviews to run; default all.
 
     Raises:
         MpqError: E-MEMORY when a single review does not fit.
     """
 
-    def results() -> Iterator[tuple[Batch, Result]]:
+    def results() -> Iterator[Completed[Result]]:
         size = budget
         with machine.working() as workers, _Attempts(tokens, forward, workers) as attempts:
-            attempts.replace(tokens.plan(size))
+            attempts.replace(tokens.plan(size, indices))
             while (done := attempts.next()) is not None:
                 batch, result = done
                 if result is not None:
-                    yield batch, result[0]
+                    yield Completed(batch=batch, result=result[0], budget=size)
                     continue
                 if len(batch.indices) == 1:
                     raise MpqError(
@@ -63,8 +98,8 @@ def run_batches(
                 attempts.replace(tokens.plan(size, np.concatenate([batch.indices, *attempts.left()])))
                 reporter.note(f"Out of memory: going on with {size:,} tokens per batch.")
 
-    total = int(tokens.lengths.sum())
-    return reporter.track(results(), title, total, lambda done: int(tokens.lengths[done[0].indices].sum()))
+    total = int(tokens.lengths.sum() if indices is None else tokens.lengths[indices].sum())
+    return reporter.track(results(), title, total, lambda done: int(tokens.lengths[done.batch.indices].sum()))
 
 
 class _Attempts(Generic[Result]):
@@ -111,7 +146,7 @@ class _Attempts(Generic[Result]):
             return batch, (self._forward(batch),)
         except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
             text = str(error).lower()
-            if not isinstance(error, MemoryError) and not any(words in text for words in CPU_MESSAGES):
+            if not isinstance(error, MemoryError) and not any(words in text for words in NO_MEMORY):
                 raise
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

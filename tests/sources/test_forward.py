@@ -10,13 +10,15 @@ from synthetic import sample_of
 from bert_mpq.errors import MpqError
 from bert_mpq.reporting import Lines, Silent
 from bert_mpq.sources.devices import pick_machine
-from bert_mpq.sources.forward import run_batches
+from bert_mpq.sources.forward import BatchUse, run_batches
 
 OUT_OF_MEMORY = [
     MemoryError(),
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
     RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
     RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
+    RuntimeError("std::bad_alloc"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
 ]
 
 
@@ -46,18 +48,18 @@ def threads(request):
 
 
 def seen(results):
-    return np.concatenate([batch.indices for batch, _ in results]).tolist()
+    return np.concatenate([done.batch.indices for done in results]).tolist()
 
 
 def test_each_batch_comes_with_its_result():
     sample = sample_of([3, 1, 2])
     results = list(run_batches(sample, 3, lambda batch: int(batch.input_ids.sum()), CPU, Silent(), "Add"))
-    assert [(batch.indices.tolist(), result) for batch, result in results] == [([0], 6), ([2], 11), ([1], 4)]
+    assert [(done.batch.indices.tolist(), done.result) for done in results] == [([0], 6), ([2], 11), ([1], 4)]
 
 
 def test_a_result_of_none_is_a_result():
     results = list(run_batches(sample_of([1, 1]), 1, lambda batch: None, CPU, Silent(), "Nothing"))
-    assert [result for _, result in results] == [None, None]
+    assert [done.result for done in results] == [None, None]
 
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda error: type(error).__name__)
@@ -65,6 +67,7 @@ def test_the_budget_is_halved_until_a_batch_fits(error):
     forward = Memory(limit=20, error=error)
     results = list(run_batches(sample_of([5] * 32), 160, forward, CPU, Silent(), "Evaluate"))
     assert forward.tried == [160, 80, 40] + [20] * 8
+    assert {done.budget for done in results} == {20}
     assert sorted(seen(results)) == list(range(32))
 
 
@@ -76,7 +79,7 @@ def test_the_budget_is_halved_until_a_batch_fits(error):
 def test_every_review_comes_out_once_however_often_memory_runs_out(lengths, budget, limit):
     results = list(run_batches(sample_of(lengths), budget, Memory(limit, MemoryError()), CPU, Silent(), ""))
     assert sorted(seen(results)) == list(range(len(lengths)))
-    assert sum(result for _, result in results) == sum(lengths)
+    assert sum(done.result for done in results) == sum(lengths)
 
 
 def test_results_from_before_memory_ran_out_are_kept():
@@ -130,13 +133,28 @@ def test_concurrent_batches_come_in_order_and_every_review_once(threads, limit):
         return torch.get_num_threads(), batch.indices.tolist()
 
     results = list(run_batches(sample_of([3, 5, 4, 3, 5, 1, 2, 5]), 15, forward, CPU, Silent(), "Evaluate"))
-    assert [batch.indices.tolist() for batch, _ in results] == [seen for _, (_, seen) in results]
-    seen = [index for batch, _ in results for index in batch.indices]
+    assert [done.batch.indices.tolist() for done in results] == [done.result[1] for done in results]
+    seen = [index for done in results for index in done.batch.indices]
     assert seen == [1, 4, 7, 2, 0, 3, 6, 5]
-    assert {threads for _, (threads, _) in results} == {1}
+    assert {done.result[0] for done in results} == {1}
 
 
 @pytest.mark.parametrize("threads", [3], indirect=True)
 def test_the_number_of_threads_is_restored(threads):
     list(run_batches(sample_of([1, 1]), 1, lambda batch: None, CPU, Silent(), "Nothing"))
     assert torch.get_num_threads() == 3
+
+
+def test_only_the_asked_reviews_are_run_in_the_batches_that_all_would_have():
+    sample = sample_of([5, 1, 4, 2, 3, 5, 3, 2])
+    plan = sample.plan(8)
+    for mine in (plan[::2], plan[1::2], plan[3:]):
+        results = run_batches(sample, 8, lambda _: None, CPU, Silent(), "", np.concatenate(mine))
+        assert [done.batch.indices.tolist() for done in results] == [indices.tolist() for indices in mine]
+
+
+def test_what_was_used_is_known_after_memory_ran_out():
+    use = BatchUse(largest=0, budget=160)
+    for done in run_batches(sample_of([5] * 32), 160, Memory(20, MemoryError()), CPU, Silent(), "Evaluate"):
+        use = use.after(done)
+    assert use == BatchUse(largest=4, budget=20)
