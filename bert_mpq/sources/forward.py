@@ -1,7 +1,7 @@
 """Run every batch through a module, with smaller batches when memory runs out."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -59,9 +59,9 @@ def run_batches(
     machine: Machine,
     reporter: Reporter,
     title: str,
-    indices: Indices | None = None,
+    parts: Sequence[Indices] | None = None,
 ) -> Iterator[Completed[Result]]:
-    """Yield each batch with what ``forward`` returned, every review exactly once, longest reviews first.
+    """Yield each batch with what ``forward`` returned, every review exactly once, in a fixed order.
 
     When memory runs out the budget is halved for the reviews that are left. ``forward`` must leave nothing
     behind when it fails; on a CPU several threads call it at the same time.
@@ -73,16 +73,22 @@ def run_batches(
         machine: where it runs.
         reporter: shows the progress, in tokens.
         title: name of the stage.
-        indices: the reviews to run; default all.
+        parts: reviews to work on, one part after another, no batch across two of them; default all in one.
 
     Raises:
         MpqError: E-MEMORY when a single review does not fit.
     """
 
+    chosen = [np.arange(len(tokens))] if parts is None else parts
+
+    def plan(size: int, left: Indices | None = None) -> list[Indices]:
+        kept = chosen if left is None else [part[np.isin(part, left)] for part in chosen]
+        return [batch for part in kept for batch in tokens.plan(size, part)]
+
     def results() -> Iterator[Completed[Result]]:
         size = budget
         with machine.working() as workers, _Attempts(tokens, forward, workers) as attempts:
-            attempts.replace(tokens.plan(size, indices))
+            attempts.replace(plan(size))
             while (done := attempts.next()) is not None:
                 batch, result = done
                 if result is not None:
@@ -95,10 +101,10 @@ def run_batches(
                         "Try --max-length 256 or --device cpu.",
                     )
                 size = max(1, min(size, batch.tokens) // 2)
-                attempts.replace(tokens.plan(size, np.concatenate([batch.indices, *attempts.left()])))
+                attempts.replace(plan(size, np.concatenate([batch.indices, *attempts.left()])))
                 reporter.note(f"Out of memory: going on with {size:,} tokens per batch.")
 
-    total = int(tokens.lengths.sum() if indices is None else tokens.lengths[indices].sum())
+    total = sum(int(tokens.lengths[part].sum()) for part in chosen)
     return reporter.track(results(), title, total, lambda done: int(tokens.lengths[done.batch.indices].sum()))
 
 

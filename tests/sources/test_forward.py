@@ -149,8 +149,17 @@ def test_only_the_asked_reviews_are_run_in_the_batches_that_all_would_have():
     sample = sample_of([5, 1, 4, 2, 3, 5, 3, 2])
     plan = sample.plan(8)
     for mine in (plan[::2], plan[1::2], plan[3:]):
-        results = run_batches(sample, 8, lambda _: None, CPU, Silent(), "", np.concatenate(mine))
+        results = run_batches(sample, 8, lambda _: None, CPU, Silent(), "", [np.concatenate(mine)])
         assert [done.batch.indices.tolist() for done in results] == [indices.tolist() for indices in mine]
+
+
+def test_no_batch_reaches_across_two_parts_even_after_memory_ran_out():
+    parts = [np.array([0, 2, 4, 6]), np.array([1, 3]), np.array([5])]
+    forward = Memory(10, MemoryError())
+    results = list(run_batches(sample_of([5] * 8), 20, forward, CPU, Silent(), "", parts))
+    batches = [set(done.batch.indices.tolist()) for done in results]
+    assert all(any(batch <= set(part.tolist()) for part in parts) for batch in batches)
+    assert sorted(index for batch in batches for index in batch) == [0, 1, 2, 3, 4, 5, 6]
 
 
 def test_what_was_used_is_known_after_memory_ran_out():
