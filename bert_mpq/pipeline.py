@@ -86,7 +86,7 @@ def analyse(
     probe = Probe(
         scope=config.scope,
         pooling=config.pooling,
-        bits=config.probe_bits,
+        bits=(config.probe_bits,),
         quantizer=config.quantizer,
         group_size=config.group_size,
     )

@@ -1,14 +1,15 @@
 """All layers probed in one forward pass, by stacked streams.
 
-Each encoder layer is replaced by a ``ProbedLayer`` that holds the FP32 layer and its quantized twin. What
-flows through the encoder is a stack of streams of B reviews each, stream 0 being the FP32 model:
+Each encoder layer is replaced by a ``ProbedLayer`` that holds the FP32 layer and its quantized twins: one per
+probe width (granularity ``layer``), or one per Linear module and width (``linear``). What flows through the
+encoder is a stack of streams of B reviews each, stream 0 being the FP32 model. With T twins a layer:
 
-* ``propagated``: at layer i there are 1 + i streams, the FP32 one and one per earlier layer whose weights
-  were quantized. The FP32 layer runs on all of them, the twin on stream 0, and its output is appended: the
-  model with only layer i quantized. After the last layer pooler and classifier run on every stream, so one
-  pass yields every layer's perturbed last hidden state and logits, for 1 + (L + 1) / 2 forward passes.
-* ``isolated``: the FP32 layer and the twin run on stream 0; older outputs ride along untouched.
-* ``cumulative``: as isolated, but the twin runs on the newest twin's output: the whole model quantized.
+* ``propagated``: at layer i there are 1 + i T streams, the FP32 one and one per earlier twin. The FP32 layer
+  runs on all of them, each twin on stream 0, and their outputs are appended: the model with only that layer
+  (or Linear) quantized. After the last layer pooler and classifier run on every stream, so one pass yields
+  every twin's perturbed last hidden state and logits, for 1 + T (L + 1) / 2 forward passes.
+* ``isolated``: the FP32 layer and the twins run on stream 0; older outputs ride along untouched.
+* ``cumulative``: as isolated, but each twin runs on its predecessor's output: the whole model quantized.
 
 Nothing is kept between calls, so ``torch.nn.DataParallel`` may replicate the module; forward hooks that close
 over a twin would not survive that.
@@ -16,40 +17,69 @@ over a twin would not survive that.
 
 import copy
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bert_mpq.config import Pooling, QuantizerName, Scope
-from bert_mpq.encoder import encoder_layers, layer_path
+from bert_mpq.config import Granularity, Pooling, QuantizerName, Scope
+from bert_mpq.encoder import encoder_layers, layer_path, linears
 from bert_mpq.quantization.modules import quantize_layer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """How layers are perturbed and compared; fields as in ``RunConfig``."""
+    """How layers are perturbed and compared; fields as in ``RunConfig``.
+
+    Args:
+        scope: where the effect is measured.
+        pooling: how a review's token vectors become one row.
+        bits: the widths that are probed.
+        quantizer: the algorithm below 16 bits.
+        group_size: inputs per scale; None = a whole output channel.
+        granularity: ``layer`` quantizes a whole encoder layer at a time, ``linear`` one Linear module.
+    """
 
     scope: Scope
     pooling: Pooling
-    bits: int
+    bits: tuple[int, ...]
     quantizer: QuantizerName
     group_size: int | None
+    granularity: Granularity = "layer"
+
+    def twins(self, layer: nn.Module) -> list[nn.Module]:
+        """Return quantized copies of ``layer``, unit by unit, each at every width; they share all weights
+        with it but those that are quantized.
+
+        Raises:
+            MpqError: E-MODEL when a weight holds NaN or infinity.
+        """
+        names = [""] if self.granularity == "layer" else [name for name, _ in linears(layer)]
+        twins = []
+        for name in names:
+            own = {id(linear.weight) for _, linear in linears(layer.get_submodule(name))}
+            for bits in self.bits:
+                shared = {id(p): p for p in layer.parameters() if id(p) not in own}
+                twin = copy.deepcopy(layer, shared)
+                quantize_layer(twin.get_submodule(name), bits, self.quantizer, self.group_size)
+                twins.append(twin)
+        return twins
 
 
 class ProbedLayer(nn.Module):
-    """Encoder layer ``index`` with its quantized twin, on a stack of streams."""
+    """Encoder layer ``index`` with its quantized twins, on a stack of streams."""
 
     def __init__(
-        self, layer: nn.Module, twin: nn.Module, index: int, scope: Scope, keeps_output: bool
+        self, layer: nn.Module, twins: Sequence[nn.Module], index: int, scope: Scope, keeps_output: bool
     ) -> None:
         super().__init__()
         self.layer = layer
-        self.twin = twin
+        self.twins = nn.ModuleList(twins)
         self.scope = scope
         self.keeps_output = keeps_output
-        self.streams = 1 + index if scope == "propagated" else 1 + 2 * index
+        self.streams = 1 + (len(twins) if scope == "propagated" else 1 + len(twins)) * index
         # By thread: replicas and concurrent batches share this table, but never a thread.
         self._outputs: dict[int, Tensor] = {}
 
@@ -73,11 +103,11 @@ class ProbedLayer(nn.Module):
 
         propagated = self.scope == "propagated"
         answer = run(self.layer, hidden if propagated else hidden[:rows])
-        source = hidden[-rows:] if self.scope == "cumulative" else hidden[:rows]
-        parts = [_tensor(answer), _tensor(run(self.twin, source))]
-        if not propagated:
-            parts.insert(1, hidden)
-        stack = torch.cat(parts)
+        sources = [hidden[:rows]] * len(self.twins)
+        if self.scope == "cumulative" and self.streams > 1:
+            sources = list(hidden[-rows * len(self.twins) :].chunk(len(self.twins)))
+        perturbed = [_tensor(run(twin, source)) for twin, source in zip(self.twins, sources, strict=True)]
+        stack = torch.cat([_tensor(answer), *([] if propagated else [hidden]), *perturbed])
         if self.keeps_output:
             self._outputs[threading.get_ident()] = stack
         return stack if isinstance(answer, Tensor) else (stack, *answer[1:])
@@ -95,23 +125,28 @@ class ProbedClassifier(nn.Module):
         self.model = copy.deepcopy(model).eval()
         self.probe = probe
         path = layer_path(self.model)
-        probed = []
         layers = encoder_layers(self.model)
-        for index, layer in enumerate(layers):
-            twin = copy.deepcopy(layer)
-            quantize_layer(twin, probe.bits, probe.quantizer, probe.group_size)
-            last = index == len(layers) - 1
-            probed.append(ProbedLayer(layer, twin, index, probe.scope, keeps_output=last))
+        twins = [probe.twins(layer) for layer in layers]
+        probed = [
+            ProbedLayer(layer, made, index, probe.scope, keeps_output=index == len(layers) - 1)
+            for index, (layer, made) in enumerate(zip(layers, twins, strict=True))
+        ]
         # A plain list would be registered nowhere; the encoder iterates over its ModuleList.
         self.model.set_submodule(path, nn.ModuleList(probed))
         self.last = probed[-1]
         self.layers = len(probed)
+        self.twins = len(twins[0])
         self.requires_grad_(False)
+
+    @property
+    def probes(self) -> int:
+        """Perturbed models that one pass compares with the FP32 one: layers x twins."""
+        return self.layers * self.twins
 
     @property
     def streams(self) -> int:
         """Streams after the last layer: how much larger a batch is there than at the input."""
-        return 1 + self.layers if self.probe.scope == "propagated" else 1 + 2 * self.layers
+        return 1 + self.probes + (0 if self.probe.scope == "propagated" else self.layers)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the rows to compare, and the logits.
@@ -122,8 +157,9 @@ class ProbedClassifier(nn.Module):
 
         Returns:
             reference (B, R, hidden): pooled FP32 outputs, R = 1 for scope propagated (the last layer's), else
-            one per layer; perturbed (B, layers, hidden); logits (B, 1 + K, labels): the FP32 model's, then
-            K = layers for propagated, 1 (the whole model quantized) for cumulative, 0 for isolated.
+            one per probe; perturbed (B, probes, hidden), the twins of the first layer first; logits
+            (B, 1 + K, labels): the FP32 model's, then K = probes for propagated, K = twins (the whole model
+            quantized) for cumulative, 0 for isolated.
         """
         try:
             logits = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
@@ -137,9 +173,10 @@ class ProbedClassifier(nn.Module):
         logits = logits.reshape(self.streams, rows, -1).transpose(0, 1)
         if self.probe.scope == "propagated":
             return pooled[:, :1], pooled[:, 1:], logits
-        kept = logits[:, :1] if self.probe.scope == "isolated" else logits[:, [0, -1]]
+        last = [] if self.probe.scope == "isolated" else range(self.streams - self.twins, self.streams)
         # Streams: last layer's FP32 output, ..., first layer's, the embeddings, then the twins in order.
-        return pooled[:, :count].flip(1), pooled[:, count + 1 :], kept
+        reference = pooled[:, :count].flip(1).repeat_interleave(self.twins, 1)
+        return reference, pooled[:, count + 1 :], logits[:, [0, *last]]
 
 
 def _pool(streams: Tensor, attention_mask: Tensor, pooling: Pooling) -> Tensor:

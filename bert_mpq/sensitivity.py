@@ -59,7 +59,7 @@ def measure(
     probed = ProbedClassifier(classifier.model, probe)
     module = machine.place(probed)
     quantized = time.perf_counter()
-    moments = tuple(Moments(classifier.source.hidden) for _ in range(probed.layers))
+    moments = tuple(Moments(classifier.source.hidden) for _ in range(probed.probes))
     divergence: Tensor | None = None
 
     def forward(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:

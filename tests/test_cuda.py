@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.cuda,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
-PROBE = Probe(scope="propagated", pooling="mean", bits=4, quantizer="rtn", group_size=64)
+PROBE = Probe(scope="propagated", pooling="mean", bits=(4,), quantizer="rtn", group_size=64)
 
 
 class Notes(Silent):

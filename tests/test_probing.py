@@ -15,7 +15,7 @@ from transformers import (
     RobertaConfig,
 )
 
-from bert_mpq.encoder import encoder_layers
+from bert_mpq.encoder import encoder_layers, linears
 from bert_mpq.probing import Probe, ProbedClassifier
 from bert_mpq.quantization.modules import quantize_layer
 from bert_mpq.reporting import Silent
@@ -33,8 +33,15 @@ CONFIGS = {
 }
 
 
-def probe(scope="propagated", pooling="mean", bits=4):
-    return Probe(scope=scope, pooling=pooling, bits=bits, quantizer="rtn", group_size=32)
+def probe(scope="propagated", pooling="mean", bits=(4,), granularity="layer"):
+    return Probe(
+        scope=scope,
+        pooling=pooling,
+        bits=bits,
+        quantizer="rtn",
+        group_size=32,
+        granularity=granularity,
+    )
 
 
 def layer_outputs(model, ids, mask, pooling="mean"):
@@ -174,6 +181,58 @@ def test_cumulative_probe_compares_every_layer_of_the_quantized_model(model, bat
         assert_close(reference[:, index], plain[index])
         assert_close(perturbed[:, index], outputs[index])
     assert_close(logits, torch.stack([plain_logits, naive_logits], 1))
+
+
+@pytest.fixture(scope="module")
+def small():
+    torch.manual_seed(3)
+    return AutoModelForSequenceClassification.from_config(CONFIGS["bert"]).double().eval()
+
+
+def test_several_widths_in_one_pass_equal_one_pass_for_each(small):
+    ids, mask = random_batch()
+    for scope in ("propagated", "isolated", "cumulative"):
+        with torch.inference_mode():
+            reference, perturbed, logits = ProbedClassifier(small, probe(scope, bits=(2, 8, 4)))(ids, mask)
+            for twin, bits in enumerate((2, 8, 4)):
+                one = ProbedClassifier(small, probe(scope, bits=(bits,)))(ids, mask)
+                assert_close(reference[:, twin::3] if scope != "propagated" else reference, one[0])
+                assert_close(perturbed[:, twin::3], one[1])
+                own = [0] if scope == "isolated" else [0, *range(1 + twin, logits.shape[1], 3)]
+                assert_close(logits[:, own], one[2])
+
+
+def test_each_linear_module_is_quantized_by_itself(small):
+    ids, mask = random_batch()
+    with torch.inference_mode():
+        module = ProbedClassifier(small, probe(bits=(4, 2), granularity="linear"))
+        reference, perturbed, logits = module(ids, mask)
+        plain, plain_logits = layer_outputs(small, ids, mask)
+        assert_close(reference[:, 0], plain[-1])
+        assert_close(logits[:, 0], plain_logits)
+        index = 0
+        for number, layer in enumerate(encoder_layers(small)):
+            for name, _ in linears(layer):
+                for bits in (4, 2):
+                    changed = copy.deepcopy(small)
+                    linear = encoder_layers(changed)[number].get_submodule(name)
+                    quantize_layer(linear, bits, "rtn", 32)
+                    outputs, naive_logits = layer_outputs(changed, ids, mask)
+                    assert_close(perturbed[:, index], outputs[-1])
+                    assert_close(logits[:, 1 + index], naive_logits)
+                    index += 1
+        assert index == module.probes == perturbed.shape[1] == 3 * 6 * 2
+
+
+def test_twins_share_every_weight_that_is_not_quantized(small):
+    module = ProbedClassifier(small, probe(bits=(4, 2), granularity="linear"))
+    for layer in module.model.bert.encoder.layer:
+        own = dict(layer.layer.named_parameters())
+        for twin in layer.twins:
+            theirs = dict(twin.named_parameters())
+            differing = [name for name in own if theirs[name] is not own[name]]
+            assert len(differing) == 1
+            assert not torch.equal(theirs[differing[0]], own[differing[0]])
 
 
 def test_replicas_on_parts_of_a_batch_give_the_same_as_one_copy(model, batch):

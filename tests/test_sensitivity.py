@@ -12,7 +12,7 @@ from bert_mpq.sensitivity import agreement, logits_divergence, measure, score
 from bert_mpq.sources.batches import tokenize
 from bert_mpq.sources.devices import pick_machine
 
-PROBE = Probe(scope="propagated", pooling="mean", bits=4, quantizer="rtn", group_size=64)
+PROBE = Probe(scope="propagated", pooling="mean", bits=(4,), quantizer="rtn", group_size=64)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_scores_do_not_depend_on_the_batch_size(classifier, tokens, measurement)
 
 
 def test_fewer_bits_hurt_more(classifier, tokens, measurement):
-    coarse = Probe(scope="propagated", pooling="mean", bits=2, quantizer="rtn", group_size=64)
+    coarse = Probe(scope="propagated", pooling="mean", bits=(2,), quantizer="rtn", group_size=64)
     worse = measure(classifier, tokens, coarse, pick_machine("cpu"), 4096, Silent())
     (four,), (two,) = (score(m, ("cka",), Silent()) for m in (measurement, worse))
     assert all(low > high for low, high in zip(two.values, four.values, strict=True))

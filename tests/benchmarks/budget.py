@@ -14,7 +14,7 @@ SHAPES = ((768, 768), (768, 768), (768, 768), (768, 768), (3072, 768), (768, 307
 
 
 def problem(seed: int, layers: int) -> tuple[Unit, ...]:
-    """Every Linear of ``layers`` layers; losses fall by 4 per bit as quantization noise does, with scatter."""
+    """Every Linear of ``layers`` layers; losses fall as quantization noise does."""
     random.seed(seed)
     return tuple(
         tuple(

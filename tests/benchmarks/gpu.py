@@ -168,7 +168,7 @@ def run(classifier: Classifier, tokens: TokenizedReviews, machine: Machine, part
         1,
     )
     for scope, passes in (("isolated", 2.0), ("propagated", 1 + (layers + 1) / 2)):
-        probe = Probe(scope=scope, pooling="mean", bits=4, quantizer="rtn", group_size=64)
+        probe = Probe(scope=scope, pooling="mean", bits=(4,), quantizer="rtn", group_size=64)
         metrics = ("pwcca", "cka", "svcca")
 
         def phase_1(probe=probe, metrics=metrics) -> None:
@@ -190,7 +190,7 @@ def run(classifier: Classifier, tokens: TokenizedReviews, machine: Machine, part
 
 def noise_floor(classifier: Classifier, tokens: TokenizedReviews, machine: Machine) -> dict[str, list[float]]:
     """Return the scores of FP32 against FP32 in batches of another shape: below them all is noise."""
-    probe = Probe(scope="propagated", pooling="mean", bits=32, quantizer="rtn", group_size=64)
+    probe = Probe(scope="propagated", pooling="mean", bits=(32,), quantizer="rtn", group_size=64)
     result = measure(classifier, tokens, probe, machine, machine.batch_tokens, Silent())
     return {entry.metric: list(entry.values) for entry in score(result, ("pwcca", "cka"), Silent())}
 
