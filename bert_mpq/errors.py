@@ -20,6 +20,8 @@ ErrorCode = Literal[
     "E-DATA-SIZE",
     "E-DEVICE",
     "E-DISK",
+    "E-EXPORT",
+    "E-EXTRA",
     "E-GROUPS",
     "E-JSON",
     "E-LAYERS",

@@ -29,7 +29,7 @@ def prepare_folder(output: Path | str, name: str) -> Path:
         MpqError: E-READONLY or E-DISK.
     """
     folder = user_path(output) / name
-    with _disk_errors(folder):
+    with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -42,17 +42,17 @@ def check_writable(output: Path | str, name: str) -> None:
     """
     folder = user_path(output) / name
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    with _disk_errors(folder), tempfile.TemporaryFile(dir=existing):
+    with disk_errors(folder), tempfile.TemporaryFile(dir=existing):
         pass
 
 
-def write_atomic(path: Path, text: str) -> Path:
+def write_atomic(path: Path, content: str | bytes) -> Path:
     """Write ``path`` whole or not at all, replacing an older file.
 
     Raises:
         MpqError: E-READONLY or E-DISK; the older file is kept and nothing half-written is left.
     """
-    with _disk_errors(path.parent), _temporary(path.parent, text) as temporary:
+    with disk_errors(path.parent), _temporary(path.parent, content) as temporary:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     return path
@@ -64,7 +64,7 @@ def write_new(folder: Path, stem: str, suffix: str, text: str) -> Path:
     Raises:
         MpqError: E-READONLY or E-DISK.
     """
-    with _disk_errors(folder), _temporary(folder, text) as temporary:
+    with disk_errors(folder), _temporary(folder, text) as temporary:
         for count in itertools.count(1):
             path = folder / (f"{stem}{suffix}" if count == 1 else f"{stem}_{count}{suffix}")
             with contextlib.suppress(FileExistsError):
@@ -86,22 +86,23 @@ def _publish(temporary: str, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _temporary(folder: Path, text: str) -> Iterator[str]:
+def _temporary(folder: Path, content: str | bytes) -> Iterator[str]:
     """Yield a synced temporary file in ``folder``; it is gone afterwards unless it was renamed."""
     handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=".part")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
+        os.chmod(name, 0o666 & ~umask())
         yield name
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
 
 
-def _umask() -> int:
+def umask() -> int:
+    """Return the permissions that new files do not get."""
     current = os.umask(0)
     os.umask(current)
     return current
@@ -117,13 +118,23 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _disk_errors(folder: Path) -> Iterator[None]:
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Say in plain words that something could not be written.
+
+    Raises:
+        MpqError: E-READONLY or E-DISK for every OSError.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise MpqError("E-DISK", f"The disk with {folder}/ is full.", "Free some space.") from error
+            raise full_disk(folder) from error
         reason = (error.strerror or str(error)).lower()
         raise MpqError(
             "E-READONLY", f"Cannot write to {folder}/ ({reason}).", "Run in another folder, or --output PATH."
         ) from error
+
+
+def full_disk(folder: Path) -> MpqError:
+    """Return the error for a disk without space."""
+    return MpqError("E-DISK", f"The disk with {folder}/ is full.", "Free some space.")

@@ -1,0 +1,1 @@
+"""Compressed checkpoints: an evaluated plan as a folder on disk, and back."""

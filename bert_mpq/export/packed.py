@@ -1,0 +1,114 @@
+"""A model as a file stores it: integer codes where a weight is quantized, plain tensors for the rest."""
+
+import dataclasses
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from bert_mpq.errors import MpqError
+from bert_mpq.quantization import rtn
+from bert_mpq.quantization.weight import QuantizedWeight
+
+EmbeddingWidth = Literal["fp32", "fp16", "int8"]
+EMBEDDING_GROUP = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedModel:
+    """Everything that a checkpoint holds of a model.
+
+    Args:
+        weights: quantized weights by module name (``m`` stands for the parameter ``m.weight``).
+        tensors: every other tensor of the state dict by its name, in the type it is stored in.
+    """
+
+    weights: Mapping[str, QuantizedWeight]
+    tensors: Mapping[str, Tensor]
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the state dict that this stands for; floating-point tensors are float32."""
+        state = {
+            name: tensor.float() if tensor.is_floating_point() else tensor
+            for name, tensor in self.tensors.items()
+        }
+        return state | {f"{name}.weight": weight.dequantize() for name, weight in self.weights.items()}
+
+
+def pack_model(
+    model: nn.Module, weights: Mapping[str, QuantizedWeight], halves: Collection[str]
+) -> PackedModel:
+    """Take a fake-quantized model apart.
+
+    Args:
+        model: the model, on any device.
+        weights: the quantized weights it was made from, by module name.
+        halves: names of parameters that hold float16 values only and are stored as such.
+    """
+    packed = {name: _on_cpu(weight) for name, weight in weights.items()}
+    coded = {f"{name}.weight" for name in weights}
+    tensors = {
+        name: (tensor.half() if name in halves else tensor).detach().cpu().contiguous()
+        for name, tensor in model.state_dict().items()
+        if name not in coded
+    }
+    return PackedModel(weights=packed, tensors=tensors)
+
+
+def with_embeddings(packed: PackedModel, model: nn.Module, width: EmbeddingWidth) -> PackedModel:
+    """Store the embedding tables in another width; int8 takes symmetric groups of 64 along the features.
+
+    Args:
+        packed: the model.
+        model: the same model as modules, which say what is an embedding table.
+        width: what to store.
+
+    Raises:
+        MpqError: E-MODEL when a table holds values beyond float16.
+    """
+    weights, tensors = dict(packed.weights), dict(packed.tensors)
+    for name, module in model.named_modules():
+        key = f"{name}.weight"
+        if not isinstance(module, nn.Embedding) or key not in tensors:
+            continue
+        try:
+            if width == "int8":
+                weights[name] = rtn.quantize(tensors.pop(key), 8, EMBEDDING_GROUP)
+            else:
+                tensors[key] = _narrowed(tensors[key]) if width == "fp16" else tensors[key].float()
+        except ValueError as error:
+            raise MpqError(
+                "E-MODEL", f"The table {name}: {error}.", "Keep the embeddings in fp32."
+            ) from error
+    return dataclasses.replace(packed, weights=weights, tensors=tensors)
+
+
+def weights_fingerprint(state: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 over names, shapes and float32 bytes of a state dict, sorted by name.
+
+    Two models with the same fingerprint hold the same numbers, however they are stored.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu()
+        tensor = (tensor.float() if tensor.is_floating_point() else tensor).contiguous()
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        digest.update(tensor.numpy().data if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+def _narrowed(tensor: Tensor) -> Tensor:
+    half = tensor.half()
+    if not torch.isfinite(half).all():
+        raise ValueError("it holds values beyond float16")
+    return half
+
+
+def _on_cpu(weight: QuantizedWeight) -> QuantizedWeight:
+    zero_point = None if weight.zero_point is None else weight.zero_point.cpu()
+    return dataclasses.replace(
+        weight, codes=weight.codes.cpu(), scale=weight.scale.cpu(), zero_point=zero_point
+    )
