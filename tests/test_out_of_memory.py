@@ -10,7 +10,7 @@ from bert_mpq.evaluation import Logits
 from bert_mpq.probing import ProbedClassifier
 from bert_mpq.reporting import Silent
 
-SMALL = {"calibration_size": 24, "eval_size": 24, "max_length": 16, "metrics": ("cka",), "bits": (8, 4)}
+SMALL = {"calibration_size": 240, "eval_size": 24, "max_length": 16, "metrics": ("cka",), "bits": (8, 4)}
 ERRORS = [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")]
 
 

@@ -1,5 +1,7 @@
 """The one-pass accumulator behind every metric: additive, O(dim^2), whatever the number of rows."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -7,6 +9,7 @@ from torch import Tensor
 
 from bert_mpq.similarity.covariances import Covariances
 
+STATE = ("scalars", "vectors", "matrices")
 Rows = Tensor | npt.NDArray[np.floating]
 
 
@@ -57,15 +60,52 @@ class Moments:
         """Size of the state in bytes; it does not depend on the number of rows."""
         return sum(t.numel() * t.element_size() for t in (self._scalars, self._vectors, self._matrices))
 
-    def sibling(self) -> "Moments":
+    @property
+    def shifts(self) -> Tensor | None:
+        """(2, dim) float64 constants subtracted from ``x`` and ``y - x``; None before the first update."""
+        return self._shifts
+
+    def sibling(self, device: torch.device | None = None) -> "Moments":
         """Return an empty accumulator with the same shifts, to be merged later.
+
+        Args:
+            device: where its sums live; default here. Rows from that device are then added without waiting.
 
         Raises:
             ValueError: there are no shifts yet: update first, or give them to the constructor.
         """
         if self._shifts is None:
             raise ValueError("no shift yet: update first, or give one to the constructor")
-        return Moments(self.dim, *self._shifts)
+        place = self._scalars.device if device is None or device.type == "mps" else device
+        return Moments(self.dim, *self._shifts.to(place))
+
+    def cpu(self) -> "Moments":
+        """Return the moments on the host: themselves where they are there already."""
+        if self._scalars.device.type == "cpu" or self._shifts is None:
+            return self
+        host = self.sibling(torch.device("cpu"))
+        host.merge(self)
+        return host
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return everything there is to save: the sums and, after the first update, the shifts."""
+        state = dict(zip(STATE, self._state(), strict=True))
+        return state if self._shifts is None else {**state, "shifts": self._shifts}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what ``state_dict`` returned.
+
+        Raises:
+            ValueError: it is the state of other moments: names, shapes or types differ.
+        """
+        expected = dict(zip(STATE, self._state(), strict=True))
+        expected |= {"shifts": self._vectors[:2]} if "shifts" in state else {}
+        for name, tensor in expected.items():
+            given = state.get(name)
+            if given is None or (given.shape, given.dtype) != (tensor.shape, tensor.dtype):
+                raise ValueError(f"{name}: expected float64 {tuple(tensor.shape)}, got {given}")
+        self._scalars, self._vectors, self._matrices = (state[name].clone() for name in STATE)
+        self._shifts = state["shifts"].clone() if "shifts" in state else None
 
     def update(self, x: Rows, y: Rows) -> None:
         """Add rows.

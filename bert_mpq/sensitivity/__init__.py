@@ -1,0 +1,7 @@
+"""Phase 1: how much each encoder layer suffers from quantization, in one pass over the reviews."""
+
+from bert_mpq.sensitivity.accumulation import BLOCKS, Accumulation
+from bert_mpq.sensitivity.measuring import Measurement, logits_divergence, measure
+from bert_mpq.sensitivity.scoring import agreement, score
+
+__all__ = ["BLOCKS", "Accumulation", "Measurement", "agreement", "logits_divergence", "measure", "score"]

@@ -1,0 +1,104 @@
+"""The one pass: the probed model over the calibration reviews."""
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bert_mpq.probing import Probe, ProbedClassifier
+from bert_mpq.reporting import Reporter
+from bert_mpq.results import Stage
+from bert_mpq.sensitivity.accumulation import Accumulation
+from bert_mpq.sources.batches import Batch, TokenizedReviews
+from bert_mpq.sources.classifiers import Classifier
+from bert_mpq.sources.devices import Machine
+from bert_mpq.sources.forward import BatchUse, run_batches
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What one pass gave.
+
+    Args:
+        sums: moments and KL of every probed layer, by block.
+        batches: what was run; its budget counts all streams.
+        stages: seconds.
+        scope: as in ``Probe``.
+    """
+
+    sums: Accumulation
+    batches: BatchUse
+    stages: tuple[Stage, ...]
+    scope: str
+
+    @property
+    def kl(self) -> tuple[float, ...]:
+        """Mean KL of the logits in nats, one per layer; empty where there is none.
+
+        Scope cumulative has one KL, that of the whole model: no layer's own.
+        """
+        if self.scope != "propagated" or self.sums.kl is None:
+            return ()
+        return tuple((self.sums.kl.sum(0) / self.sums.done.sum()).tolist())
+
+
+def measure(
+    classifier: Classifier,
+    tokens: TokenizedReviews,
+    probe: Probe,
+    machine: Machine,
+    batch_tokens: int,
+    reporter: Reporter,
+) -> Measurement:
+    """Run the probed model once over the sample; activations are added up and never stored.
+
+    Args:
+        classifier: the FP32 classifier, left as it is.
+        tokens: the calibration reviews.
+        probe: what to compare.
+        machine: where to run.
+        batch_tokens: tokens per forward pass, counted over all streams.
+        reporter: shows the progress.
+
+    Raises:
+        MpqError: E-MEMORY.
+    """
+    started = time.perf_counter()
+    probed = ProbedClassifier(classifier.model, probe)
+    module = machine.place(probed)
+    quantized = time.perf_counter()
+    sums = Accumulation(classifier.source.hidden, probed.probes, len(tokens))
+
+    def forward(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        with machine.arithmetic():
+            outputs = module(machine.move(batch.input_ids), machine.move(batch.attention_mask))
+            reference, perturbed, logits = outputs
+            return reference, perturbed, logits_divergence(logits)
+
+    budget = max(1, batch_tokens // probed.streams)
+    batches = BatchUse(largest=0, budget=budget)
+    for done in run_batches(tokens, budget, forward, machine, reporter, "Compare activations", sums.parts()):
+        batches = batches.after(done)
+        sums.add(done.batch.indices, *done.result)
+    sums.flush()
+    return Measurement(
+        sums=sums,
+        batches=BatchUse(
+            largest=batches.largest,
+            budget=batch_tokens if batches.budget == budget else batches.budget * probed.streams,
+        ),
+        scope=probe.scope,
+        stages=(
+            Stage(name="Quantize the twins", seconds=quantized - started),
+            Stage(name="Compare activations", seconds=time.perf_counter() - quantized),
+        ),
+    )
+
+
+def logits_divergence(logits: Tensor) -> Tensor:
+    """Return (B, K) KL(p_0 || p_k) in nats from logits (B, 1 + K, labels), in float64 where there is one."""
+    wide = logits.cpu() if logits.device.type == "mps" else logits
+    log_p = torch.log_softmax(wide.double(), -1)
+    reference = log_p[:, :1]
+    return (reference.exp() * (reference - log_p[:, 1:])).sum(-1)
