@@ -20,6 +20,7 @@ ErrorCode = Literal[
     "E-DATA-SIZE",
     "E-DEVICE",
     "E-DISK",
+    "E-DISTRIBUTED",
     "E-EXPORT",
     "E-EXTRA",
     "E-GROUPS",

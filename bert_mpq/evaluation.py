@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from bert_mpq import distributed
 from bert_mpq.reporting import Reporter
 from bert_mpq.results import Accuracy
 from bert_mpq.sources.batches import Batch, TokenizedReviews
@@ -45,7 +46,7 @@ def evaluate(
     reporter: Reporter,
     title: str,
 ) -> Evaluation:
-    """Classify every review once.
+    """Classify every review once; several processes share the batches, and all of them get the result.
 
     Args:
         model: a classifier with two labels; it is moved to the device.
@@ -56,27 +57,37 @@ def evaluate(
         title: name of the stage.
 
     Raises:
-        MpqError: E-MEMORY.
+        MpqError: E-MEMORY, E-DISTRIBUTED.
     """
     started = time.perf_counter()
     module = machine.place(Logits(model).eval())
+    distributed.use_weights_of_first(module)
 
     def forward(batch: Batch) -> Tensor:
         with machine.arithmetic():
             answer: Tensor = module(machine.move(batch.input_ids), machine.move(batch.attention_mask))
             return answer
 
-    order, results = [], []  # copied back once at the end: a GPU is not waited for after every batch
+    own = distributed.share(tokens.plan(batch_tokens))
+    results = []  # copied back once at the end: a GPU is not waited for after every batch
     batches = BatchUse(largest=0, budget=batch_tokens)
-    for done in run_batches(tokens, batch_tokens, forward, machine, reporter, title):
-        order.append(done.batch.indices)
-        results.append(done.result.float())
+    for done in run_batches(tokens, batch_tokens, forward, machine, reporter, title, own):
+        results.append((done.batch.indices, done.result))
         batches = batches.after(done)
-    logits = np.empty((len(tokens), 2))
-    logits[np.concatenate(order)] = torch.cat(results).cpu().numpy()
+    logits = _merged(results, len(tokens))
     predictions = logits.argmax(1)
     accuracy = figures(logits, predictions, tokens.labels, time.perf_counter() - started)
-    return Evaluation(accuracy=accuracy, predictions=predictions, batches=batches)
+    return Evaluation(accuracy=accuracy, predictions=predictions, batches=batches.of_all_processes())
+
+
+def _merged(results: list[tuple[npt.NDArray[np.int64], Tensor]], reviews: int) -> npt.NDArray[np.float64]:
+    """Return the (reviews, 2) logits of all processes: each adds zeros for the reviews of the others."""
+    logits = torch.zeros(reviews, 2, dtype=torch.float64)
+    if results:
+        order = torch.from_numpy(np.concatenate([indices for indices, _ in results]))
+        logits[order] = torch.cat([result.float() for _, result in results]).cpu().double()
+    distributed.add(logits)
+    return logits.numpy()
 
 
 def figures(

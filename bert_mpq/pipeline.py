@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bert_mpq import flags
+from bert_mpq import distributed, flags
 from bert_mpq.artifacts.evaluation_files import evaluation_stem, evaluation_text, report_path
 from bert_mpq.artifacts.files import EVALUATION, SENSITIVITIES, prepare_folder, write_atomic, write_new
 from bert_mpq.artifacts.records import record_text
@@ -73,6 +73,7 @@ def analyse(
         MpqError: any of its codes. A metric without a valid score for every layer is no error here: it is in
             the result and the run record with its status, and has no sensitivity file.
     """
+    distributed.join()
     reporter, session = reporter or Silent(), session or Session()
     config = flags.relevant("sensitivity", config)
     plan = plan or make_plan(config, "sensitivity")
@@ -103,7 +104,8 @@ def analyse(
         agreement=agreement(scores, measurement.kl),
         stages=(*clock.stages[:2], *measurement.stages, *clock.stages[2:]),
     )
-    return Analysis(result=result, files=_write_analysis(result, classifier.revision))
+    files = distributed.on_first(lambda: _write_analysis(result, classifier.revision))
+    return Analysis(result=result, files=files)
 
 
 def quantize_and_evaluate(
@@ -123,6 +125,7 @@ def quantize_and_evaluate(
     Raises:
         MpqError: any of its codes.
     """
+    distributed.join()
     reporter, session = reporter or Silent(), session or Session()
     config = flags.relevant("quantize", config)
     plan = plan or make_plan(config, "quantize")
@@ -157,7 +160,8 @@ def quantize_and_evaluate(
         quantization_seconds=clock.seconds("Quantize"),
         stages=clock.stages,
     )
-    return Quantization(result=result, files=_write_evaluation(result, classifier.revision))
+    files = distributed.on_first(lambda: _write_evaluation(result, classifier.revision))
+    return Quantization(result=result, files=files)
 
 
 def run(
@@ -177,6 +181,7 @@ def run(
     Raises:
         MpqError: any of its codes.
     """
+    distributed.join()
     reporter, session = reporter or Silent(), session or Session()
     plan = plan or make_plan(config, "run")
     analysis = analyse(config, reporter, session, plan)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from bert_mpq import distributed
 from bert_mpq.allocation.clustering import allocate
 from bert_mpq.artifacts.files import EVALUATION, SENSITIVITIES, check_writable
 from bert_mpq.artifacts.sensitivity_files import read_sensitivities
@@ -90,8 +91,9 @@ def make_plan(config: RunConfig, phase: Phase, sources: Sources | None = None) -
     if phase == "quantize":
         if config.sensitivities is None:
             raise MpqError("E-NOFILE", "Phase 2 needs a sensitivity file.", "Give --sensitivities FILE.")
-        sensitivities = read_sensitivities(config.sensitivities)
-    sources = sources or find_sources(config, phase)
+        file = config.sensitivities
+        sensitivities = distributed.on_first(lambda: read_sensitivities(file))
+    sources = sources or _agreed(find_sources(config, phase))
     if config.max_length is not None and config.max_length > sources.model.positions:
         positions = sources.model.positions
         raise MpqError(
@@ -103,10 +105,10 @@ def make_plan(config: RunConfig, phase: Phase, sources: Sources | None = None) -
     if phase != "quantize":
         calibration = check_size(config.calibration_size, sources.calibration_size)
         check_required(config.metrics, sources.model.hidden, calibration)
-        check_writable(config.output, SENSITIVITIES)
+        distributed.on_first(lambda: check_writable(config.output, SENSITIVITIES))
     if phase != "sensitivity":
         evaluation = check_size(config.eval_size, sources.evaluation_size)
-        check_writable(config.output, EVALUATION)
+        distributed.on_first(lambda: check_writable(config.output, EVALUATION))
         check_groups(len(config.bits), sources.model.layers)
     allocation = None
     if sensitivities is not None:
@@ -171,6 +173,14 @@ def check_required(metrics: tuple[str, ...], hidden: int, size: int) -> None:
             "Take more reviews, or CKA.",
         )
     raise MpqError("E-DATA-SIZE", f"{size} reviews are too few.", f"Take at least {needed}.")
+
+
+def _agreed(sources: Sources) -> Sources:
+    """Refuse processes that found different things, as when only one host reaches the hub."""
+    distributed.agree("models", sources.model.name)
+    distributed.agree("data", sources.data.name)
+    distributed.agree("numbers of reviews", (sources.calibration_size, sources.evaluation_size))
+    return sources
 
 
 def _size(data: DataSource, split: Split) -> int:

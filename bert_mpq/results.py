@@ -16,11 +16,12 @@ class Setting:
         data_name: hub id or file.
         data_word: the data in file names.
         device: ``cpu``, ``cuda`` or ``mps``.
-        num_gpus: GPUs the forward pass is spread over; 0 on a CPU.
+        num_gpus: GPUs of all processes; 0 on a CPU.
         precision: arithmetic of the forward passes.
         max_length: tokens per review at most.
         batch_tokens: tokens per forward pass at most, padding included.
         layers: encoder layers.
+        processes: processes that shared the work, on one host or several.
     """
 
     model_name: str
@@ -34,6 +35,7 @@ class Setting:
     max_length: int
     batch_tokens: int
     layers: int
+    processes: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

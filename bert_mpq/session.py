@@ -2,6 +2,7 @@
 
 import time
 
+from bert_mpq import distributed
 from bert_mpq.config import RunConfig
 from bert_mpq.evaluation import Evaluation, evaluate
 from bert_mpq.planning import Plan
@@ -68,6 +69,7 @@ class Session:
         if split not in self._tokens or self._tokens[split][0] != key:
             assert self._classifier is not None
             reviews = sample(load_reviews(source.data, split), size, config.sampling, config.seed)
+            distributed.agree("reviews", reviews.fingerprint)
             length = config.max_length or source.model.max_length
             tokens = tokenize(reviews, self._classifier.tokenizer, length, reporter)
             self._tokens[split] = (key, tokens, reviews.fingerprint)
@@ -100,10 +102,11 @@ class Session:
             data_word=source.data_word,
             device=machine.device.type,
             precision=machine.precision,
-            num_gpus=machine.num_gpus,
+            num_gpus=sum(distributed.gather(machine.num_gpus)),
             max_length=plan.config.max_length or source.model.max_length,
             batch_tokens=batch_tokens,
             layers=source.model.layers,
+            processes=distributed.size(),
         )
 
     def sample(

@@ -17,6 +17,7 @@ class Command:
         name: the word after ``bert-mpq``.
         help: one line for the list of commands.
         add_flags: adds its flags to its parser.
+        several_processes: whether torchrun may start it as several processes.
         run: does it; results go to ``execution.output``, progress and errors to ``execution.errors``.
     """
 
@@ -24,6 +25,7 @@ class Command:
     help: str
     add_flags: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace, "Execution"], None]
+    several_processes: bool = False
 
 
 def add_common_flags(parser: argparse.ArgumentParser, default: object) -> None:

@@ -23,7 +23,7 @@ def _command(phase: "Phase", text: str) -> Command:
     def run(namespace: argparse.Namespace, execution: "Execution") -> None:
         run_phase(phase, namespace, execution)
 
-    return Command(name=phase, help=text, add_flags=add, run=run)
+    return Command(name=phase, help=text, add_flags=add, run=run, several_processes=True)
 
 
 def run_phase(phase: "Phase", namespace: argparse.Namespace, execution: "Execution") -> None:

@@ -1,5 +1,6 @@
 """Tokenize once, then batches of similar length under a token budget."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from bert_mpq import distributed
 from bert_mpq.reporting import Reporter
 from bert_mpq.sources.reviews import Reviews
 
@@ -89,14 +91,27 @@ class TokenizedReviews:
 
 
 def tokenize(reviews: Reviews, tokenizer: Any, max_length: int, reporter: Reporter) -> TokenizedReviews:
-    """Tokenize every review once, cut to ``max_length`` tokens."""
-    chunks = [reviews.texts[start : start + CHUNK] for start in range(0, len(reviews), CHUNK)]
-    ids: list[npt.NDArray[np.int32]] = []
-    for chunk in reporter.track(chunks, "Tokenize", len(reviews), len):
-        encoded = tokenizer(
-            list(chunk), truncation=True, max_length=max_length, padding=False, return_token_type_ids=False
+    """Tokenize every review once, cut to ``max_length`` tokens; several processes share the work.
+
+    Raises:
+        MpqError: E-DISTRIBUTED.
+    """
+
+    def encoded(texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
+        if not texts:
+            return []
+        answer = tokenizer(
+            list(texts), truncation=True, max_length=max_length, padding=False, return_token_type_ids=False
         )
-        ids += [np.asarray(row, dtype=np.int32) for row in encoded["input_ids"]]
+        return [np.asarray(row, dtype=np.int32) for row in answer["input_ids"]]
+
+    size = CHUNK * distributed.size()  # a chunk for each process, in the order of the reviews
+    rounds = [reviews.texts[start : start + size] for start in range(0, len(reviews), size)]
+    ids: list[npt.NDArray[np.int32]] = []
+    for texts in reporter.track(rounds, "Tokenize", len(reviews), len):
+        first = CHUNK * distributed.rank()
+        for rows in distributed.gather(encoded(texts[first : first + CHUNK])):
+            ids += rows
     return TokenizedReviews(
         ids=np.concatenate(ids),
         offsets=np.concatenate([[0], np.cumsum([len(row) for row in ids])]).astype(np.int64),

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from bert_mpq import distributed
 from bert_mpq.config import Device, Precision
 from bert_mpq.errors import MpqError
 
@@ -23,7 +24,7 @@ class Machine:
 
     Args:
         device: torch device of the (first) replica.
-        num_gpus: GPUs the forward pass is spread over; 0 on a CPU.
+        num_gpus: GPUs this process spreads a forward pass over; 0 on a CPU.
         precision: arithmetic of the forward passes.
     """
 
@@ -102,7 +103,23 @@ def _pick(name: Device) -> Machine:
     if name == "mps" and not mps:
         raise MpqError("E-DEVICE", "--device mps, but PyTorch sees no Apple GPU.", "Use --device cpu.")
     if cuda and name in ("auto", "cuda"):
-        return Machine(device=torch.device("cuda"), num_gpus=torch.cuda.device_count())
+        return _cuda()
     if mps and name in ("auto", "mps"):
         return Machine(device=torch.device("mps"), num_gpus=1)
     return Machine(device=torch.device("cpu"), num_gpus=0)
+
+
+def _cuda() -> Machine:
+    """Return every GPU; where torchrun has started several processes, the one GPU of this process."""
+    count = torch.cuda.device_count()
+    if not distributed.launched():
+        return Machine(device=torch.device("cuda"), num_gpus=count)
+    index = distributed.local_rank()
+    if index >= count:
+        raise MpqError(
+            "E-DEVICE",
+            f"Process {index} of this host has no GPU of its own: PyTorch sees {count}.",
+            f"Use --nproc-per-node {count}, or --device cpu.",
+        )
+    torch.cuda.set_device(index)
+    return Machine(device=torch.device("cuda", index), num_gpus=1)

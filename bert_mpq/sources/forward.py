@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from bert_mpq import distributed
 from bert_mpq.errors import MpqError
 from bert_mpq.reporting import Reporter
 from bert_mpq.sources.batches import Batch, TokenizedReviews
@@ -50,6 +51,11 @@ class BatchUse:
     def after(self, done: Completed[Result]) -> "BatchUse":
         """Return the use with one more batch."""
         return BatchUse(largest=max(self.largest, len(done.batch.indices)), budget=done.budget)
+
+    def of_all_processes(self) -> "BatchUse":
+        """Return the largest batch and the smallest budget of all processes."""
+        uses = distributed.gather(self)
+        return BatchUse(largest=max(use.largest for use in uses), budget=min(use.budget for use in uses))
 
 
 def run_batches(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import questionary
 from rich.console import Console
 
+from bert_mpq import distributed
 from bert_mpq.artifacts.sensitivity_files import check_scores
 from bert_mpq.planning import Plan, make_plan
 from bert_mpq.ui import views
@@ -48,10 +49,12 @@ class Execution:
     def confirm(self, plan: Plan) -> None:
         """Show the plan and ask before a scripted command starts; without a terminal just start.
 
+        Several processes are not asked: only one of them could be answered.
+
         Raises:
             KeyboardInterrupt: the user said no, or Ctrl-C.
         """
-        if not is_live(self.output) or sys.stdin is None or not sys.stdin.isatty():
+        if distributed.launched() or not is_live(self.output) or sys.stdin is None or not sys.stdin.isatty():
             return
         self.output.print(views.plan_panel(plan, self.output))
         if not questionary.confirm("Start now?", default=True).unsafe_ask():
