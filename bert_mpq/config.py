@@ -22,6 +22,7 @@ Precision = Literal["fp32", "tf32", "bf16"]
 SUPPORTED_BITS = (2, 3, 4, 6, 8, 16, 32)
 GROUP_SIZES = (32, 64, 128)
 LOWEST = {
+    "fit_head": 10,
     "calibration_size": 1,
     "eval_size": 1,
     "max_length": 8,
@@ -42,6 +43,8 @@ class RunConfig:
         data: ``imdb``, or a local CSV / JSON / Parquet file or Arrow folder with ``text`` and ``label``.
         device: where the model runs; ``auto`` takes CUDA, then MPS, then the CPU.
         precision: arithmetic of the forward passes; ``tf32`` and ``bf16`` are faster and rounder.
+        fit_head: fit the classification head on this many calibration reviews (for a model that was only
+            pretrained); None = keep the head it has.
         output: the folder that holds ``Sensitivities/`` and ``Evaluation/``.
         calibration_size: calibration reviews for Phase 1; None = the whole split.
         sampling: how both samples are drawn.
@@ -68,6 +71,7 @@ class RunConfig:
     data: str = "imdb"
     device: Device = "auto"
     precision: Precision = "fp32"
+    fit_head: int | None = None
     output: str = "."
     calibration_size: int | None = None
     sampling: Sampling = "stratified"
@@ -104,6 +108,11 @@ class RunConfig:
             raise _invalid("metrics", "kl", "only --scope propagated has logits for each layer")
         if not self.model.strip() or not self.data.strip():
             raise _invalid("model" if not self.model.strip() else "data", "", "give a name or a path")
+
+    @property
+    def head_text(self) -> str:
+        """Where the classification head comes from; empty when it is the model's own."""
+        return f"fitted on {self.fit_head:,} calibration reviews" if self.fit_head else ""
 
     @property
     def quantizer_text(self) -> str:

@@ -76,6 +76,7 @@ FLAGS: dict[str, Flag] = {
     "data": Flag(read=str, shown="imdb|PATH", help="reviews: IMDB, or a local file with text and label"),
     "device": _choice(Device, "where the model runs"),
     "precision": _choice(Precision, "arithmetic of the forward passes"),
+    "fit_head": _number("N|off", "fit the classification head on N calibration reviews", "off"),
     "output": Flag(read=str, shown="DIR", help="folder of Sensitivities/ and Evaluation/"),
     "calibration_size": _number("N|all", "Phase 1: calibration reviews", "all"),
     "sampling": _choice(Sampling, "how reviews are drawn"),

@@ -79,7 +79,7 @@ def analyse(
     plan = plan or make_plan(config, "sensitivity")
     clock = Clock()
     machine = session.machine(config)
-    classifier = session.classifier(plan.sources.model, reporter)
+    classifier = session.classifier(plan, reporter)
     clock.lap("Load the model")
     tokens, fingerprint = session.tokens(plan, "calibration", reporter)
     clock.lap("Read and tokenize")
@@ -134,7 +134,7 @@ def quantize_and_evaluate(
     allocation = plan.allocation
     clock = Clock()
     machine = session.machine(config)
-    classifier = session.classifier(plan.sources.model, reporter)
+    classifier = session.classifier(plan, reporter)
     clock.lap("Load the model")
     tokens, fingerprint = session.tokens(plan, "evaluation", reporter)
     clock.lap("Read and tokenize")

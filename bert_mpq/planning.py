@@ -101,6 +101,8 @@ def make_plan(config: RunConfig, phase: Phase, sources: Sources | None = None) -
             f"--max-length {config.max_length:,}, but the model reads {positions:,} tokens at most.",
             f"Use {positions:,} or fewer.",
         )
+    if config.fit_head is not None:
+        check_size(config.fit_head, sources.calibration_size or _size(sources.data, "calibration"))
     calibration = evaluation = 0
     if phase != "quantize":
         calibration = check_size(config.calibration_size, sources.calibration_size)

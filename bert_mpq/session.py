@@ -9,8 +9,9 @@ from bert_mpq.planning import Plan
 from bert_mpq.reporting import Reporter
 from bert_mpq.results import Sample, Setting, Stage
 from bert_mpq.sources.batches import TokenizedReviews, tokenize
-from bert_mpq.sources.classifiers import Classifier, ModelSource, load_classifier
+from bert_mpq.sources.classifiers import Classifier, load_classifier
 from bert_mpq.sources.devices import Machine, pick_machine
+from bert_mpq.sources.heads import fit_head
 from bert_mpq.sources.reviews import Split, load_reviews
 from bert_mpq.sources.sampling import sample
 
@@ -41,7 +42,7 @@ class Session:
     """Keeps the last of everything that is slow to make and that the next run may need again."""
 
     def __init__(self) -> None:
-        self._classifier: Classifier | None = None
+        self._classifier: tuple[object, Classifier] | None = None
         self._tokens: dict[Split, tuple[object, TokenizedReviews, str]] = {}
         self._baseline: tuple[object, Evaluation] | None = None
 
@@ -49,13 +50,30 @@ class Session:
         """Return the device of a run; raises MpqError E-DEVICE."""
         return pick_machine(config.device, config.precision)
 
-    def classifier(self, source: ModelSource, reporter: Reporter) -> Classifier:
-        """Return the loaded classifier; raises what ``load_classifier`` raises."""
-        if self._classifier is None or self._classifier.source.name != source.name:
+    def classifier(self, plan: Plan, reporter: Reporter) -> Classifier:
+        """Return the loaded classifier, its head fitted where the plan says so.
+
+        Raises:
+            MpqError: what ``load_classifier`` and ``fit_head`` raise.
+        """
+        config, source = plan.config, plan.sources
+        fitting = (source.data, config.seed, config.max_length) if config.fit_head else None
+        key = (source.model, config.fit_head, fitting)
+        if self._classifier is None or self._classifier[0] != key:
             for _ in reporter.track([source], "Load the model", 1):
-                self._classifier = load_classifier(source)
-        assert self._classifier is not None
-        return self._classifier
+                classifier = load_classifier(source.model, needs_head=config.fit_head is None)
+            if config.fit_head is not None:
+                self._fit_head(plan, classifier, config.fit_head, reporter)
+            self._classifier = (key, classifier)
+        return self._classifier[1]
+
+    def _fit_head(self, plan: Plan, classifier: Classifier, size: int, reporter: Reporter) -> None:
+        reviews = sample(load_reviews(plan.sources.data, "calibration"), size, "stratified", plan.config.seed)
+        length = plan.config.max_length or plan.sources.model.max_length
+        tokens = tokenize(reviews, classifier.tokenizer, length, reporter)
+        machine = self.machine(plan.config)
+        budget = plan.config.batch_tokens or machine.batch_tokens
+        fit_head(classifier.model, tokens, machine, budget, reporter)
 
     def tokens(self, plan: Plan, split: Split, reporter: Reporter) -> tuple[TokenizedReviews, str]:
         """Return the tokenized sample of a split and its fingerprint.
@@ -65,13 +83,21 @@ class Session:
         """
         config, source = plan.config, plan.sources
         size = plan.calibration if split == "calibration" else plan.evaluation
-        key = (source.model, source.data, size, config.sampling, config.seed, config.max_length)
+        key = (
+            source.model,
+            config.fit_head,
+            source.data,
+            size,
+            config.sampling,
+            config.seed,
+            config.max_length,
+        )
         if split not in self._tokens or self._tokens[split][0] != key:
             assert self._classifier is not None
             reviews = sample(load_reviews(source.data, split), size, config.sampling, config.seed)
             distributed.agree("reviews", reviews.fingerprint)
             length = config.max_length or source.model.max_length
-            tokens = tokenize(reviews, self._classifier.tokenizer, length, reporter)
+            tokens = tokenize(reviews, self._classifier[1].tokenizer, length, reporter)
             self._tokens[split] = (key, tokens, reviews.fingerprint)
         return self._tokens[split][1:]
 

@@ -41,6 +41,7 @@ fields = st.fixed_dictionaries(
         "model": names,
         "data": names,
         "device": one_of(Device),
+        "fit_head": st.none() | st.integers(10, 2**32 - 1),
         "output": names | st.just(""),
         "calibration_size": sizes,
         "sampling": one_of(Sampling),

@@ -9,6 +9,7 @@ from torch import nn
 from transformers import (
     AutoModelForSequenceClassification,
     BertConfig,
+    DebertaV2Config,
     DistilBertConfig,
     ElectraConfig,
     MPNetConfig,
@@ -27,6 +28,15 @@ CONFIGS = {
     "roberta": RobertaConfig(vocab_size=500, num_labels=2, max_position_embeddings=130, **TINY),
     "electra": ElectraConfig(vocab_size=500, num_labels=2, embedding_size=16, **TINY),
     "mpnet": MPNetConfig(vocab_size=500, num_labels=2, max_position_embeddings=130, **TINY),
+    "deberta-v2": DebertaV2Config(
+        vocab_size=500,
+        num_labels=2,
+        relative_attention=True,
+        max_relative_positions=16,
+        position_buckets=8,
+        pos_att_type=["p2c", "c2p"],
+        **TINY,
+    ),
     "distilbert": DistilBertConfig(
         vocab_size=500, num_labels=2, dim=32, n_layers=3, n_heads=4, hidden_dim=64
     ),

@@ -51,6 +51,7 @@ def _heading(result: EvaluationResult, timestamp: str) -> list[str]:
         f"precision: {setting.precision}",
         f"max_length: {setting.max_length}",
         f"seed: {result.config.seed}",
+        *([f"head: {result.config.head_text}"] if result.config.head_text else []),
     ]
 
 

@@ -92,6 +92,7 @@ def sensitivity_text(result: SensitivityResult, scores: Scores) -> str:
         f"pooling: {config.pooling}",
         f"probe: {config.probe_bits}-bit {config.quantizer_text}",
         f"seed: {config.seed}",
+        *([f"head: {config.head_text}"] if config.head_text else []),
     ]
     lines += [f"layer_{index}\t{value:.6f}" for index, value in enumerate(scores.values)]
     return "\n".join(lines) + "\n"

@@ -94,8 +94,13 @@ def find_classifier(model: str) -> ModelSource:
     return _source(model, "hub", hub.hub_file(model, "config.json"))
 
 
-def load_classifier(source: ModelSource) -> Classifier:
+def load_classifier(source: ModelSource, needs_head: bool = True) -> Classifier:
     """Load weights and tokenizer: safetensors only, no code from the repository.
+
+    Args:
+        source: what ``find_classifier`` returned.
+        needs_head: refuse a checkpoint without a trained classification head; without one the head is
+            random, by a fixed seed.
 
     Raises:
         MpqError: E-MODEL when it is not a trained classifier with two labels, E-NETWORK, E-OFFLINE.
@@ -106,13 +111,18 @@ def load_classifier(source: ModelSource) -> Classifier:
         model, tokenizer = embedded.load_embedded()
         return Classifier(source=source, model=model, tokenizer=tokenizer)
     model, missing, tokenizer = _load_pretrained(source)
-    if missing:
-        inside = missing[0].startswith(f"{model.base_model_prefix}.")
-        what = "is incomplete" if inside else "has no trained classification head"
+    inside = [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]
+    if inside:
         raise MpqError(
             "E-MODEL",
-            f"{source.name} {what} ({missing[0]} is missing).",
+            f"{source.name} is incomplete ({inside[0]} is missing).",
             "Use a model that was fine-tuned for classification.",
+        )
+    if missing and needs_head:
+        raise MpqError(
+            "E-MODEL",
+            f"{source.name} has no trained classification head ({missing[0]} is missing).",
+            "Use a model that was fine-tuned for classification, or --fit-head 2000.",
         )
     # Without its files transformers makes a tokenizer that knows no words and says nothing.
     if not model.config.vocab_size // 2 <= len(tokenizer) <= model.config.vocab_size:
@@ -133,6 +143,7 @@ def load_classifier(source: ModelSource) -> Classifier:
 
 
 def _load_pretrained(source: ModelSource) -> tuple[Any, list[str], Any]:
+    import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -141,9 +152,11 @@ def _load_pretrained(source: ModelSource) -> tuple[Any, list[str], Any]:
         options["local_files_only"] = True
     try:
         tokenizer = AutoTokenizer.from_pretrained(source.name, **options)
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            source.name, use_safetensors=True, output_loading_info=True, **options
-        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # for what a checkpoint without a head leaves to chance
+            model, info = AutoModelForSequenceClassification.from_pretrained(
+                source.name, use_safetensors=True, output_loading_info=True, **options
+            )
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
         if source.kind == "hub" and not hub.hub_reachable():
             raise hub.network_error(source.name) from error

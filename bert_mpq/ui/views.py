@@ -27,6 +27,8 @@ def plan_panel(plan: Plan, console: Console) -> RenderableType:
     """Return what is about to be run; nothing has been written yet."""
     config, sources = plan.config, plan.sources
     rows = [("Model", f"{sources.model.title}, {sources.model.layers} encoder layers")]
+    if config.head_text:
+        rows.append(("", f"head {config.head_text}"))
     if plan.calibration:
         metrics = " + ".join(METRIC_TITLES[metric] for metric in config.metrics)
         split = sources.data.split_name("calibration")

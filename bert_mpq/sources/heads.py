@@ -1,0 +1,109 @@
+"""A classification head for a model that was only pretrained: logistic regression on frozen features."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bert_mpq.errors import MpqError
+from bert_mpq.reporting import Reporter
+from bert_mpq.sources.batches import Batch, TokenizedReviews
+from bert_mpq.sources.devices import Machine
+from bert_mpq.sources.forward import run_batches
+
+
+def fit_head(
+    model: Any, tokens: TokenizedReviews, machine: Machine, batch_tokens: int, reporter: Reporter
+) -> None:
+    """Fit the last Linear of ``model``, in place, by L2-regularised logistic regression.
+
+    The features are what enters that Linear; everything before it stays as it is, a head layer that the
+    checkpoint did not hold (RoBERTa's dense layer) included: it is a fixed random projection. Features are
+    standardised for the fit, and the scaling is folded into the weights, so that the model gives the fitted
+    log-odds as the difference of its two logits.
+
+    Args:
+        model: a transformers classifier with two labels, in FP32.
+        tokens: labelled reviews, both classes among them.
+        machine: where the features are computed.
+        batch_tokens: tokens per forward pass, padding included.
+        reporter: shows the progress.
+
+    Raises:
+        MpqError: E-MODEL when the model has no such Linear, or gives NaN or infinity; E-MEMORY.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    head = last_linear(model)
+    features = _features(model, head, tokens, machine, batch_tokens, reporter)
+    if not np.isfinite(features).all():
+        raise MpqError("E-MODEL", "The model gives NaN or infinite features.", "Check the checkpoint.")
+    fitted = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2_000))
+    fitted.fit(features, tokens.labels)
+    scaler, regression = fitted[0], fitted[1]
+    slope = regression.coef_[0] / scaler.scale_
+    intercept = float(regression.intercept_[0] - slope @ scaler.mean_)
+    with torch.no_grad():
+        # Half of the log-odds on either side: softmax looks at the difference only.
+        rows = torch.from_numpy(np.stack([-slope, slope]) / 2)
+        head.weight.copy_(rows)
+        head.bias.copy_(torch.tensor([-intercept / 2, intercept / 2]))
+
+
+def last_linear(model: Any) -> nn.Linear:
+    """Return the Linear that gives the logits: the only one outside the encoder with two outputs.
+
+    Raises:
+        MpqError: E-MODEL when there is none, or more than one.
+    """
+    inside = f"{model.base_model_prefix}."
+    found = [
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear)
+        and module.out_features == 2
+        and module.bias is not None
+        and not name.startswith(inside)
+    ]
+    if len(found) != 1:
+        raise MpqError(
+            "E-MODEL",
+            f"{type(model).__name__} has no single classification layer to fit.",
+            "Use a BERT-like encoder classifier with two labels.",
+        )
+    return found[0]
+
+
+def _features(
+    model: Any,
+    head: nn.Linear,
+    tokens: TokenizedReviews,
+    machine: Machine,
+    batch_tokens: int,
+    reporter: Reporter,
+) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Return (n, d) what enters ``head``, one row per review in the sample's order."""
+    # The Linear is swapped for the identity, so that the logits are the features themselves; a hook would
+    # have to tell concurrent batches apart.
+    name = next(name for name, module in model.named_modules() if module is head)
+    model.set_submodule(name, nn.Identity())
+    try:
+        module = model.to(machine.device).eval()
+
+        def forward(batch: Batch) -> Tensor:
+            with machine.arithmetic():
+                answer = module(
+                    input_ids=machine.move(batch.input_ids), attention_mask=machine.move(batch.attention_mask)
+                )
+                return answer.logits.float().cpu()  # type: ignore[no-any-return]
+
+        rows = np.empty((len(tokens), head.in_features))
+        for batch, features in run_batches(tokens, batch_tokens, forward, machine, reporter, "Fit the head"):
+            rows[batch.indices] = features.numpy()
+    finally:
+        model.set_submodule(name, head)
+        model.to("cpu")
+    return rows
