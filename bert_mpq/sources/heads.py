@@ -101,8 +101,8 @@ def _features(
                 return answer.logits.float().cpu()  # type: ignore[no-any-return]
 
         rows = np.empty((len(tokens), head.in_features))
-        for batch, features in run_batches(tokens, batch_tokens, forward, machine, reporter, "Fit the head"):
-            rows[batch.indices] = features.numpy()
+        for done in run_batches(tokens, batch_tokens, forward, machine, reporter, "Fit the head"):
+            rows[done.batch.indices] = done.result.numpy()
     finally:
         model.set_submodule(name, head)
         model.to("cpu")
