@@ -15,6 +15,7 @@ ErrorCode = Literal[
     "E-BITS-INT",
     "E-BITS-ORDER",
     "E-BITS-VALUE",
+    "E-BUDGET",
     "E-CONFIG",
     "E-DATA-FORMAT",
     "E-DATA-SIZE",
