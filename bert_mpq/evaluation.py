@@ -18,10 +18,18 @@ from bert_mpq.sources.forward import BatchUse, run_batches
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Figures, the prediction for each review of the sample in its order, and the batches that ran."""
+    """Figures, the prediction and the logits for each review of the sample, and the batches that ran.
+
+    Args:
+        accuracy: the figures.
+        predictions: (n,) in the order of the sample.
+        logits: (n, 2).
+        batches: what was run at once.
+    """
 
     accuracy: Accuracy
     predictions: npt.NDArray[np.int64]
+    logits: npt.NDArray[np.float64]
     batches: BatchUse
 
 
@@ -77,7 +85,9 @@ def evaluate(
     logits = _merged(results, len(tokens))
     predictions = logits.argmax(1)
     accuracy = figures(logits, predictions, tokens.labels, time.perf_counter() - started)
-    return Evaluation(accuracy=accuracy, predictions=predictions, batches=batches.of_all_processes())
+    return Evaluation(
+        accuracy=accuracy, predictions=predictions, logits=logits, batches=batches.of_all_processes()
+    )
 
 
 def _merged(results: list[tuple[npt.NDArray[np.int64], Tensor]], reviews: int) -> npt.NDArray[np.float64]:

@@ -77,6 +77,16 @@ class TokenizedReviews:
             start += size
         return batches
 
+    def take(self, indices: npt.NDArray[np.int64]) -> "TokenizedReviews":
+        """Return the reviews at ``indices``, in that order."""
+        rows = [self.ids[self.offsets[index] : self.offsets[index + 1]] for index in indices]
+        return TokenizedReviews(
+            ids=np.concatenate(rows),
+            offsets=np.concatenate([[0], np.cumsum(self.lengths[indices])]).astype(np.int64),
+            labels=self.labels[indices],
+            pad_id=self.pad_id,
+        )
+
     def batch(self, indices: npt.NDArray[np.int64]) -> Batch:
         """Return the reviews at ``indices`` as padded tensors."""
         lengths = self.lengths[indices]

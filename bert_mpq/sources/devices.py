@@ -41,15 +41,15 @@ class Machine:
         return 65_536 * self.num_gpus if self.device.type == "cuda" else 2_048
 
     @contextlib.contextmanager
-    def working(self) -> Iterator[int]:
+    def working(self, concurrent: bool = True) -> Iterator[int]:
         """Set the process up for forward passes; yield how many batches to work on at once.
 
         FP32 stays FP32 whatever the process has set. On a CPU the cores are shared out among batches: one
         thread a batch is faster than all threads on one, because small matrix products scale badly. A GPU
-        takes one batch at a time.
+        takes one batch at a time, and so does a training (``concurrent=False``).
         """
         precision, cores = torch.get_float32_matmul_precision(), torch.get_num_threads()
-        workers = min(cores, MOST_WORKERS) if self.device.type == "cpu" else 1
+        workers = min(cores, MOST_WORKERS) if self.device.type == "cpu" and concurrent else 1
         torch.set_float32_matmul_precision("high" if self.precision == "tf32" else "highest")
         torch.set_num_threads(cores // workers)
         try:
@@ -60,10 +60,10 @@ class Machine:
             torch.set_num_threads(cores)
 
     @contextlib.contextmanager
-    def arithmetic(self) -> Iterator[None]:
-        """Run this thread's forward passes in ``precision``, without gradients."""
+    def arithmetic(self, gradients: bool = False) -> Iterator[None]:
+        """Run this thread's forward passes in ``precision``; without gradients unless they are asked for."""
         with (
-            torch.inference_mode(),
+            torch.inference_mode(not gradients),
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"),
         ):
             yield

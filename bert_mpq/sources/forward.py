@@ -101,17 +101,26 @@ def run_batches(
                     yield Completed(batch=batch, result=result[0], budget=size)
                     continue
                 if len(batch.indices) == 1:
-                    raise MpqError(
-                        "E-MEMORY",
-                        "Out of memory even with one review per batch.",
-                        "Try --max-length 256 or --device cpu.",
-                    )
+                    raise no_memory()
                 size = max(1, min(size, batch.tokens) // 2)
                 attempts.replace(plan(size, np.concatenate([batch.indices, *attempts.left()])))
                 reporter.note(f"Out of memory: going on with {size:,} tokens per batch.")
 
     total = sum(int(tokens.lengths[part].sum()) for part in chosen)
     return reporter.track(results(), title, total, lambda done: int(tokens.lengths[done.batch.indices].sum()))
+
+
+def memory_ran_out(error: Exception) -> bool:
+    """Return whether torch could not get the memory it asked for."""
+    text = str(error).lower()  # torch.OutOfMemoryError is a RuntimeError
+    return isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY)
+
+
+def no_memory() -> MpqError:
+    """Return the error of a single review that does not fit."""
+    return MpqError(
+        "E-MEMORY", "Out of memory even with one review per batch.", "Try --max-length 256 or --device cpu."
+    )
 
 
 class _Attempts(Generic[Result]):
@@ -156,9 +165,8 @@ class _Attempts(Generic[Result]):
         batch = self._tokens.batch(indices)
         try:
             return batch, (self._forward(batch),)
-        except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
-            text = str(error).lower()
-            if not isinstance(error, MemoryError) and not any(words in text for words in NO_MEMORY):
+        except (MemoryError, RuntimeError) as error:
+            if not memory_ran_out(error):
                 raise
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -1,0 +1,85 @@
+"""From a quantized model to a better one of the same size."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from bert_mpq.encoder import layer_path
+from bert_mpq.qat.checkpoint import Checkpoint
+from bert_mpq.qat.order import make_order
+from bert_mpq.qat.recipe import Recipe
+from bert_mpq.qat.student import Frozen, Student, apply
+from bert_mpq.qat.training import Training
+from bert_mpq.qat.validation import Validation
+from bert_mpq.quantization.weight import QuantizedWeight
+from bert_mpq.reporting import Reporter
+from bert_mpq.sources.batches import TokenizedReviews
+from bert_mpq.sources.devices import Machine
+from bert_mpq.training_results import TrainingReport
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrained:
+    """A trained model.
+
+    Args:
+        model: plain classifier whose trained Linear weights are codes * scale exactly.
+        weights: those codes and scales by name of the Linear.
+        report: how the training went.
+    """
+
+    model: nn.Module
+    weights: dict[str, QuantizedWeight]
+    report: TrainingReport
+
+
+def retrain(
+    teacher: nn.Module,
+    quantized: nn.Module,
+    weights: Mapping[str, QuantizedWeight],
+    tokens: TokenizedReviews,
+    recipe: Recipe,
+    machine: Machine,
+    batch_tokens: int,
+    reporter: Reporter,
+    checkpoint: Checkpoint | None = None,
+) -> Retrained:
+    """Train the weights of a quantized model towards the FP32 model; bits and groups stay as they are.
+
+    Args:
+        teacher: the FP32 classifier.
+        quantized: the same after post-training quantization; it is not changed.
+        weights: its codes and scales by name of the Linear; none may have a zero point.
+        tokens: calibration reviews; a slice of them is kept for validation.
+        recipe: how to train.
+        machine: where; one device of it is used.
+        batch_tokens: tokens per forward pass, padding included.
+        reporter: shows the progress.
+        checkpoint: to go on from and to write.
+
+    Raises:
+        MpqError: E-MEMORY, E-CHECKPOINT, E-DIVERGED.
+    """
+    path = layer_path(quantized)
+    layers = tuple(f"{path}.{name}" for name, _ in quantized.get_submodule(path).named_children())
+    originals = {name: teacher.get_parameter(f"{name}.weight").detach() for name in weights}
+    student = Student(quantized, weights, originals, layers)
+    result = copy.deepcopy(quantized)
+    order = make_order(tokens.lengths, recipe)
+    validation = Validation(teacher, result, tokens.take(order.validation), machine, batch_tokens)
+    training = Training(
+        teacher=teacher,
+        student=student,
+        validation=validation,
+        tokens=tokens,
+        order=order,
+        recipe=recipe,
+        machine=machine,
+        batch_tokens=batch_tokens,
+        start=Frozen(weights=dict(weights), others=student.freeze().others),
+    )
+    trained = training.run(reporter, checkpoint)
+    apply(trained.frozen, result)
+    return Retrained(model=result, weights=trained.frozen.weights, report=trained.report)
