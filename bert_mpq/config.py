@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bert_mpq.errors import MpqError, UsageError
+from bert_mpq.quantizer import QuantizerName
 
 Metric = Literal["pwcca", "svcca", "cka", "kl"]
 Sampling = Literal["stratified", "random"]
@@ -16,7 +17,7 @@ Pooling = Literal["mean", "cls"]
 Granularity = Literal["layer", "linear"]
 Grouping = Literal["kmeans", "percentile", "hierarchical"]
 Clustering = Grouping
-QuantizerName = Literal["rtn", "per-tensor"]
+EmbeddingPrecision = Literal["fp32", "fp16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["fp32", "tf32", "bf16"]
 
@@ -25,6 +26,7 @@ GROUP_SIZES = (32, 64, 128)
 LOWEST = {
     "fit_head": 10,
     "calibration_size": 1,
+    "gptq_reviews": 1,
     "eval_size": 1,
     "max_length": 8,
     "batch_tokens": 8,
@@ -57,8 +59,10 @@ class RunConfig:
         eval_size: evaluation reviews for Phase 2; None = the whole split.
         clustering: how layers are grouped by score.
         bits: bits per group, most sensitive group first; its length is the number of groups.
-        quantizer: the algorithm below 16 bits.
+        quantizer: the algorithm below 16 bits (see ``bert_mpq.quantizer``).
         group_size: input weights that share a scale; None = a whole output channel.
+        gptq_reviews: calibration reviews that GPTQ looks at, in both phases.
+        embeddings: precision in which the embedding tables are kept.
         protect_last: keep this many last encoder layers at 16 bits or more.
         max_length: tokens per review; None = the model's own maximum, at most 512 (embedded: 256).
         batch_tokens: tokens per forward pass, padding included; None = chosen for the device.
@@ -84,8 +88,10 @@ class RunConfig:
     eval_size: int | None = None
     clustering: Clustering = "kmeans"
     bits: tuple[int, ...] = (16, 8, 4)
-    quantizer: QuantizerName = "rtn"
+    quantizer: QuantizerName = "auto"
     group_size: int | None = 64
+    gptq_reviews: int = 128
+    embeddings: EmbeddingPrecision = "fp32"
     protect_last: int = 0
     max_length: int | None = None
     batch_tokens: int | None = None
@@ -114,13 +120,6 @@ class RunConfig:
     def head_text(self) -> str:
         """Where the classification head comes from; empty when it is the model's own."""
         return f"fitted on {self.fit_head:,} calibration reviews" if self.fit_head else ""
-
-    @property
-    def quantizer_text(self) -> str:
-        """The quantizer in words."""
-        if self.quantizer == "per-tensor":
-            return "per-tensor"
-        return f"{self.quantizer}, group size {self.group_size or 'channel'}"
 
     def replace(self, **changes: Any) -> "RunConfig":
         """Return a copy with ``changes``; raises UsageError as the constructor does."""

@@ -14,16 +14,17 @@ from typing import Any
 from bert_mpq.config import (
     Clustering,
     Device,
+    EmbeddingPrecision,
     Metric,
     Pooling,
     Precision,
-    QuantizerName,
     RunConfig,
     Sampling,
     Scope,
 )
 from bert_mpq.config import parse_bits as read_bits
 from bert_mpq.errors import UsageError
+from bert_mpq.quantizer import QuantizerName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,13 +97,15 @@ FLAGS: dict[str, Flag] = {
     "bits": Flag(read=read_bits, shown="16,8,4", help="Phase 2: bits per group, most sensitive group first"),
     "quantizer": _choice(QuantizerName, "weight quantizer"),
     "group_size": _number("channel|32|64|128", "weights that share one scale", "channel"),
+    "gptq_reviews": _number("N", "calibration reviews that GPTQ looks at"),
+    "embeddings": _choice(EmbeddingPrecision, "Phase 2: precision of the embedding tables"),
     "protect_last": _number("N", "Phase 2: keep the last N layers at 16 bits or more"),
     "max_length": _number("N", "tokens per review", "auto"),
     "batch_tokens": _number("N", "tokens per forward pass", "auto"),
     "seed": _number("N", "random seed"),
 }
 PHASE_1 = ("calibration_size", "metrics", "probe_bits", "scope", "pooling")
-PHASE_2 = ("sensitivities", "eval_size", "clustering", "bits", "protect_last")
+PHASE_2 = ("sensitivities", "eval_size", "clustering", "bits", "embeddings", "protect_last")
 
 
 def fields_of(subcommand: str) -> tuple[str, ...]:

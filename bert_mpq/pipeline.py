@@ -14,6 +14,7 @@ from bert_mpq.evaluation import evaluate
 from bert_mpq.planning import Plan, make_plan
 from bert_mpq.probing import Probe
 from bert_mpq.quantization.modules import quantized_copy
+from bert_mpq.quantizer import needs_calibration, quantizers_for
 from bert_mpq.reporting import Reporter, Silent
 from bert_mpq.results import EvaluationResult, SensitivityResult
 from bert_mpq.sensitivity import agreement, measure, score
@@ -91,7 +92,13 @@ def analyse(
         quantizer=config.quantizer,
         group_size=config.group_size,
     )
-    measurement = measure(classifier, tokens, probe, machine, batch_tokens, reporter)
+    calibration = None
+    if needs_calibration(config.quantizer, (config.probe_bits,)):
+        calibration = session.gptq_calibration(plan, machine, reporter)
+        clock.lap("Read for GPTQ")
+    measurement = measure(
+        classifier, tokens, probe, machine, batch_tokens, reporter, calibration and calibration[0]
+    )
     clock.skip()
     scores = score(measurement, config.metrics, reporter)
     clock.lap("Score layers")
@@ -102,7 +109,11 @@ def analyse(
         scores=scores,
         kl=measurement.kl,
         agreement=agreement(scores, measurement.kl),
-        stages=(*clock.stages[:2], *measurement.stages, *clock.stages[2:]),
+        quantizers=quantizers_for(
+            config.quantizer, (config.probe_bits,), config.group_size, calibrated=calibration is not None
+        ),
+        gptq_sample=calibration and calibration[1],
+        stages=(*clock.stages[:-1], *measurement.stages, *clock.stages[-1:]),
     )
     files = distributed.on_first(lambda: _write_analysis(result, classifier.revision))
     return Analysis(result=result, files=files)
@@ -138,7 +149,19 @@ def quantize_and_evaluate(
     clock.lap("Load the model")
     tokens, fingerprint = session.tokens(plan, "evaluation", reporter)
     clock.lap("Read and tokenize")
-    quantized = quantized_copy(classifier.model, allocation.bits, config.quantizer, config.group_size)
+    calibration = None
+    if needs_calibration(config.quantizer, allocation.bits):
+        calibration = session.gptq_calibration(plan, machine, reporter)
+        clock.lap("Read for GPTQ")
+    quantized = quantized_copy(
+        classifier.model,
+        allocation.bits,
+        config.quantizer,
+        config.group_size,
+        calibration=calibration and calibration[0],
+        embeddings=config.embeddings,
+        reporter=reporter,
+    )
     clock.lap("Quantize")
     batch_tokens = config.batch_tokens or machine.batch_tokens
     before = session.baseline(plan, classifier, tokens, machine, batch_tokens, reporter)
@@ -156,6 +179,10 @@ def quantize_and_evaluate(
         before=before.accuracy,
         after=after.accuracy,
         agreement=float((before.predictions == after.predictions).mean()),
+        quantizers=quantizers_for(
+            config.quantizer, allocation.bits, config.group_size, calibrated=calibration is not None
+        ),
+        gptq_sample=calibration and calibration[1],
         sizes=quantized.sizes,
         quantization_seconds=clock.seconds("Quantize"),
         stages=clock.stages,

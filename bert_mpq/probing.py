@@ -15,18 +15,23 @@ Nothing is kept between calls, so ``torch.nn.DataParallel`` may replicate the mo
 over a twin would not survive that.
 """
 
+import contextlib
 import copy
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bert_mpq.config import Granularity, Pooling, QuantizerName, Scope
+from bert_mpq.config import Granularity, Pooling, Scope
 from bert_mpq.encoder import encoder_layers, layer_path, linears
+from bert_mpq.quantization.calibration import Calibration, LayerHessians
+from bert_mpq.quantization.hessian import Hessian
 from bert_mpq.quantization.modules import quantize_layer
+from bert_mpq.quantizer import QuantizerName, needs_calibration
+from bert_mpq.reporting import Reporter, Silent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +54,13 @@ class Probe:
     group_size: int | None
     granularity: Granularity = "layer"
 
-    def twins(self, layer: nn.Module) -> list[nn.Module]:
+    def twins(self, layer: nn.Module, hessians: Mapping[str, Hessian] | None = None) -> list[nn.Module]:
         """Return quantized copies of ``layer``, unit by unit, each at every width; they share all weights
         with it but those that are quantized.
+
+        Args:
+            layer: an encoder layer.
+            hessians: of the inputs of its Linears, for GPTQ.
 
         Raises:
             MpqError: E-MODEL when a weight holds NaN or infinity.
@@ -63,7 +72,8 @@ class Probe:
             for bits in self.bits:
                 shared = {id(p): p for p in layer.parameters() if id(p) not in own}
                 twin = copy.deepcopy(layer, shared)
-                quantize_layer(twin.get_submodule(name), bits, self.quantizer, self.group_size)
+                seen = {"": hessians[name]} if hessians and name else hessians
+                quantize_layer(twin.get_submodule(name), bits, self.quantizer, self.group_size, seen)
                 twins.append(twin)
         return twins
 
@@ -118,15 +128,28 @@ class ProbedLayer(nn.Module):
 
 
 class ProbedClassifier(nn.Module):
-    """A copy of a classifier whose encoder layers are all probed."""
+    """A copy of a classifier whose encoder layers are all probed.
 
-    def __init__(self, model: nn.Module, probe: Probe) -> None:
+    Args:
+        model: the FP32 classifier.
+        probe: what to compare.
+        calibration: reviews for GPTQ, which sees every layer's FP32 inputs; None = ``rtn-mse`` instead.
+        reporter: shows the progress of quantizing; default none.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        probe: Probe,
+        calibration: Calibration | None = None,
+        reporter: Reporter | None = None,
+    ) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).eval()
         self.probe = probe
         path = layer_path(self.model)
-        layers = encoder_layers(self.model)
-        twins = [probe.twins(layer) for layer in layers]
+        layers = list(encoder_layers(self.model))
+        twins = quantized_twins(self.model, probe, calibration, reporter or Silent())
         probed = [
             ProbedLayer(layer, made, index, probe.scope, keeps_output=index == len(layers) - 1)
             for index, (layer, made) in enumerate(zip(layers, twins, strict=True))
@@ -177,6 +200,20 @@ class ProbedClassifier(nn.Module):
         # Streams: last layer's FP32 output, ..., first layer's, the embeddings, then the twins in order.
         reference = pooled[:, :count].flip(1).repeat_interleave(self.twins, 1)
         return reference, pooled[:, count + 1 :], logits[:, [0, *last]]
+
+
+def quantized_twins(
+    model: nn.Module, probe: Probe, calibration: Calibration | None, reporter: Reporter
+) -> list[list[nn.Module]]:
+    """Return every encoder layer's quantized copies; ``model`` itself stays FP32."""
+    layers, twins = list(encoder_layers(model)), []
+    with contextlib.ExitStack() as stack:
+        source = None
+        if calibration is not None and needs_calibration(probe.quantizer, probe.bits):
+            source = stack.enter_context(LayerHessians(model, calibration))
+        for index in reporter.track(range(len(layers)), "Quantize the twins", len(layers)):
+            twins.append(probe.twins(layers[index], source.of_layer(index) if source else None))
+    return twins
 
 
 def _pool(streams: Tensor, attention_mask: Tensor, pooling: Pooling) -> Tensor:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from bert_mpq.config import RunConfig
+from bert_mpq.quantizer import WidthQuantizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +118,8 @@ class SensitivityResult:
         kl: KL(FP32 || quantized) of the logits in nats, mean over reviews, per layer; empty where the scope
             has no logits per layer.
         agreement: rank correlations between the scores, and with the KL.
+        quantizers: what quantized the probe; empty at 16 bits.
+        gptq_sample: the calibration reviews that GPTQ looked at.
         stages: seconds.
     """
 
@@ -126,6 +129,8 @@ class SensitivityResult:
     scores: tuple[Scores, ...]
     kl: tuple[float, ...]
     agreement: tuple[MetricAgreement, ...]
+    quantizers: tuple[WidthQuantizer, ...]
+    gptq_sample: Sample | None
     stages: tuple[Stage, ...]
 
     @property
@@ -191,21 +196,30 @@ class Accuracy:
 
 @dataclass(frozen=True, kw_only=True)
 class SizeReport:
-    """Bits of the model before and after.
+    """Bits of the model before and after, part by part.
 
     Args:
         linear_weights: weights in the Linear modules of the encoder layers.
         nominal_bits: those weights at their bit widths, without scales: the original tool's figure.
-        quantized_bits: with scales and zero points.
-        embedding_bits: embedding tables, FP32.
-        other_bits: LayerNorms, biases, pooler and classification head, FP32.
+        scale_bits: their scales and zero points.
+        embedding_weights: entries of the embedding tables.
+        embedding_bits: the embedding tables as they are kept.
+        norm_bits: LayerNorms, and the biases of the encoder layers, FP32.
+        head_bits: pooler, classification head and what else there is, FP32.
     """
 
     linear_weights: int
     nominal_bits: int
-    quantized_bits: int
+    scale_bits: int
+    embedding_weights: int
     embedding_bits: int
-    other_bits: int
+    norm_bits: int
+    head_bits: int
+
+    @property
+    def quantized_bits(self) -> int:
+        """Encoder Linear weights with scales and zero points."""
+        return self.nominal_bits + self.scale_bits
 
     @property
     def original_bits(self) -> int:
@@ -223,19 +237,29 @@ class SizeReport:
         return self.quantized_bits / self.linear_weights
 
     @property
+    def nominal_ratio(self) -> float:
+        """Encoder Linear weights: FP32 over nominal bits, scales left out, as the original tool counts."""
+        return self.original_bits / self.nominal_bits
+
+    @property
     def whole_original_bits(self) -> int:
         """The whole model at FP32."""
-        return self.original_bits + self.embedding_bits + self.other_bits
+        return self.original_bits + 32 * self.embedding_weights + self.norm_bits + self.head_bits
 
     @property
     def whole_bits(self) -> int:
         """The whole model after quantization."""
-        return self.quantized_bits + self.embedding_bits + self.other_bits
+        return self.quantized_bits + self.embedding_bits + self.norm_bits + self.head_bits
 
     @property
     def whole_ratio(self) -> float:
         """Whole model: FP32 over quantized."""
         return self.whole_original_bits / self.whole_bits
+
+    @property
+    def whole_ratio_fp16(self) -> float:
+        """Whole model: all of it in FP16 over quantized; FP16 is what costs nothing."""
+        return self.whole_ratio / 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,6 +274,8 @@ class EvaluationResult:
     before: Accuracy
     after: Accuracy
     agreement: float  # share of reviews on which both models predict the same
+    quantizers: tuple[WidthQuantizer, ...]  # what quantized each width below 16 bits
+    gptq_sample: Sample | None  # the calibration reviews that GPTQ looked at
     sizes: SizeReport
     quantization_seconds: float
     stages: tuple[Stage, ...]

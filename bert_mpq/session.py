@@ -4,16 +4,20 @@ import time
 
 from bert_mpq import distributed
 from bert_mpq.config import RunConfig
+from bert_mpq.errors import MpqError
 from bert_mpq.evaluation import Evaluation, evaluate
 from bert_mpq.planning import Plan
+from bert_mpq.quantization.calibration import Calibration
 from bert_mpq.reporting import Reporter
 from bert_mpq.results import Sample, Setting, Stage
 from bert_mpq.sources.batches import TokenizedReviews, tokenize
 from bert_mpq.sources.classifiers import Classifier, load_classifier
 from bert_mpq.sources.devices import Machine, pick_machine
 from bert_mpq.sources.heads import fit_head
-from bert_mpq.sources.reviews import Split, load_reviews
+from bert_mpq.sources.reviews import DataSource, Reviews, Split, load_reviews
 from bert_mpq.sources.sampling import sample
+
+NO_REVIEWS = ("E-DATA-FORMAT", "E-DATA-SIZE", "E-ONE-CLASS", "E-NETWORK", "E-OFFLINE", "E-NOFILE")
 
 
 class Clock:
@@ -43,7 +47,8 @@ class Session:
 
     def __init__(self) -> None:
         self._classifier: tuple[object, Classifier] | None = None
-        self._tokens: dict[Split, tuple[object, TokenizedReviews, str]] = {}
+        self._reviews: tuple[object, Reviews] | None = None
+        self._tokens: dict[str, tuple[object, TokenizedReviews, str]] = {}
         self._baseline: tuple[object, Evaluation] | None = None
 
     def machine(self, config: RunConfig) -> Machine:
@@ -68,7 +73,7 @@ class Session:
         return self._classifier[1]
 
     def _fit_head(self, plan: Plan, classifier: Classifier, size: int, reporter: Reporter) -> None:
-        reviews = sample(load_reviews(plan.sources.data, "calibration"), size, "stratified", plan.config.seed)
+        reviews = sample(self._split(plan.sources.data, "calibration"), size, "stratified", plan.config.seed)
         length = plan.config.max_length or plan.sources.model.max_length
         tokens = tokenize(reviews, classifier.tokenizer, length, reporter)
         machine = self.machine(plan.config)
@@ -81,8 +86,34 @@ class Session:
         Raises:
             MpqError: E-DATA-SIZE, E-ONE-CLASS, or what ``load_reviews`` raises.
         """
-        config, source = plan.config, plan.sources
         size = plan.calibration if split == "calibration" else plan.evaluation
+        return self._sampled(split, plan, split, size, reporter)
+
+    def gptq_calibration(
+        self, plan: Plan, machine: Machine, reporter: Reporter
+    ) -> tuple[Calibration, Sample] | None:
+        """Return the reviews of the calibration split that GPTQ may look at; all where there are fewer.
+
+        None, and a note that says why, where there are none to be had.
+        """
+        config, data = plan.config, plan.sources.data
+        batch_tokens = config.batch_tokens or machine.batch_tokens
+        try:
+            size = min(config.gptq_reviews, len(self._split(data, "calibration")))
+            tokens, fingerprint = self._sampled("gptq", plan, "calibration", size, reporter)
+        except MpqError as error:
+            if error.code not in NO_REVIEWS:
+                raise
+            reporter.note(f"No calibration reviews for GPTQ: {error.title} Rounding to nearest instead.")
+            return None
+        largest = max(map(len, tokens.plan(batch_tokens)))
+        drawn = self.sample(plan, "calibration", tokens, fingerprint, largest)
+        return Calibration(tokens=tokens, machine=machine, batch_tokens=batch_tokens), drawn
+
+    def _sampled(
+        self, purpose: str, plan: Plan, split: Split, size: int, reporter: Reporter
+    ) -> tuple[TokenizedReviews, str]:
+        config, source = plan.config, plan.sources
         key = (
             source.model,
             config.fit_head,
@@ -92,14 +123,19 @@ class Session:
             config.seed,
             config.max_length,
         )
-        if split not in self._tokens or self._tokens[split][0] != key:
+        if purpose not in self._tokens or self._tokens[purpose][0] != key:
             assert self._classifier is not None
-            reviews = sample(load_reviews(source.data, split), size, config.sampling, config.seed)
+            reviews = sample(self._split(source.data, split), size, config.sampling, config.seed)
             distributed.agree("reviews", reviews.fingerprint)
             length = config.max_length or source.model.max_length
             tokens = tokenize(reviews, self._classifier[1].tokenizer, length, reporter)
-            self._tokens[split] = (key, tokens, reviews.fingerprint)
-        return self._tokens[split][1:]
+            self._tokens[purpose] = (key, tokens, reviews.fingerprint)
+        return self._tokens[purpose][1:]
+
+    def _split(self, data: DataSource, split: Split) -> Reviews:
+        if self._reviews is None or self._reviews[0] != (data, split):
+            self._reviews = ((data, split), load_reviews(data, split))
+        return self._reviews[1]
 
     def baseline(
         self,

@@ -14,9 +14,9 @@ from bert_mpq.config import (
     SUPPORTED_BITS,
     Clustering,
     Device,
+    EmbeddingPrecision,
     Metric,
     Pooling,
-    QuantizerName,
     RunConfig,
     Sampling,
     Scope,
@@ -24,6 +24,7 @@ from bert_mpq.config import (
     to_json,
 )
 from bert_mpq.errors import UsageError
+from bert_mpq.quantizer import QuantizerName
 
 SUBCOMMANDS = ("sensitivity", "quantize", "run")
 
@@ -57,6 +58,8 @@ fields = st.fixed_dictionaries(
         ),
         "quantizer": one_of(QuantizerName),
         "group_size": st.none() | st.sampled_from(GROUP_SIZES),
+        "gptq_reviews": st.integers(1, 100_000),
+        "embeddings": one_of(EmbeddingPrecision),
         "protect_last": st.integers(0, 100),
         "max_length": tokens,
         "batch_tokens": tokens,

@@ -8,7 +8,14 @@ from bert_mpq import MpqError, RunConfig, analyse, quantize_and_evaluate, run
 from bert_mpq.errors import ERROR_CODES
 from bert_mpq.session import Session
 
-SMALL = {"model": "embedded", "calibration_size": 40, "eval_size": 40, "max_length": 16, "metrics": ("cka",)}
+SMALL = {
+    "model": "embedded",
+    "calibration_size": 40,
+    "eval_size": 40,
+    "max_length": 16,
+    "metrics": ("cka",),
+    "quantizer": "rtn",
+}
 
 
 def test_run_writes_what_its_result_says(tmp_path):

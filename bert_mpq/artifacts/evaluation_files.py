@@ -80,7 +80,14 @@ def _allocation(result: EvaluationResult) -> list[str]:
     return [
         "# Bit Allocation",
         *(f"layer_{i}: {bits}-bit (sensitivity: {score:.6f})" for i, (bits, score) in enumerate(rows)),
-        f"quantizer: {result.config.quantizer_text}",
+        f"quantizer: {result.config.quantizer}",
+        *(f"quantizer_{entry.bits}bit: {entry.text}" for entry in result.quantizers),
+        f"embeddings: {result.config.embeddings}",
+        *(
+            [f"gptq_reviews: {gptq.size}", f"gptq_split: {gptq.split}"]
+            if (gptq := result.gptq_sample)
+            else []
+        ),
     ]
 
 
@@ -118,11 +125,17 @@ def _compression(result: EvaluationResult) -> list[str]:
         f"compression_ratio: {sizes.ratio:.3f}x",
         f"size_reduction_pct: {1 - 1 / sizes.ratio:.2%}",
         f"quantization_time_s: {result.quantization_seconds:.3f}",
-        f"nominal_compression_ratio: {sizes.original_bits / sizes.nominal_bits:.3f}x",
+        f"nominal_compression_ratio: {sizes.nominal_ratio:.3f}x (as in the paper: without scales)",
         f"bits_per_weight: {sizes.bits_per_weight:.3f}",
+        f"encoder_codes_mb: {megabytes(sizes.nominal_bits):.2f}",
+        f"encoder_scales_mb: {megabytes(sizes.scale_bits):.2f}",
+        f"embeddings_mb: {megabytes(sizes.embedding_bits):.2f}",
+        f"norms_and_biases_mb: {megabytes(sizes.norm_bits):.2f}",
+        f"pooler_and_classifier_mb: {megabytes(sizes.head_bits):.2f}",
         f"whole_model_orig_size_mb: {megabytes(sizes.whole_original_bits):.2f}",
         f"whole_model_quant_size_mb: {megabytes(sizes.whole_bits):.2f}",
         f"whole_model_compression_ratio: {sizes.whole_ratio:.3f}x",
+        f"whole_model_compression_ratio_over_fp16: {sizes.whole_ratio_fp16:.3f}x",
     ]
 
 

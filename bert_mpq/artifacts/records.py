@@ -40,11 +40,14 @@ def record_text(result: SensitivityResult | EvaluationResult, timestamp: str, re
         sizes = result.sizes
         content["sizes"] |= {
             "original_bits": sizes.original_bits,
+            "quantized_bits": sizes.quantized_bits,
+            "nominal_ratio": sizes.nominal_ratio,
             "ratio": sizes.ratio,
             "bits_per_weight": sizes.bits_per_weight,
             "whole_original_bits": sizes.whole_original_bits,
             "whole_bits": sizes.whole_bits,
             "whole_ratio": sizes.whole_ratio,
+            "whole_ratio_fp16": sizes.whole_ratio_fp16,
         }
     return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
 

@@ -90,7 +90,8 @@ def sensitivity_text(result: SensitivityResult, scores: Scores) -> str:
         f"max_length: {setting.max_length}",
         f"scope: {config.scope}",
         f"pooling: {config.pooling}",
-        f"probe: {config.probe_bits}-bit {config.quantizer_text}",
+        " ".join([f"probe: {config.probe_bits}-bit", *(entry.text for entry in result.quantizers)]),
+        *([f"gptq_reviews: {result.gptq_sample.size}"] if result.gptq_sample else []),
         f"seed: {config.seed}",
         *([f"head: {config.head_text}"] if config.head_text else []),
     ]

@@ -1,100 +1,190 @@
 """A bit allocation applied to a model: every weight is quantized once, not at every forward pass."""
 
+import contextlib
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from bert_mpq.config import QuantizerName
+from bert_mpq.config import EmbeddingPrecision
 from bert_mpq.encoder import encoder_layers, linears
 from bert_mpq.errors import MpqError
-from bert_mpq.quantization import per_tensor, rtn
-from bert_mpq.quantization.weight import QuantizedWeight, finite
+from bert_mpq.quantization import gptq, per_tensor, rtn, rtn_mse
+from bert_mpq.quantization.calibration import Calibration, LayerHessians
+from bert_mpq.quantization.hessian import Hessian
+from bert_mpq.quantization.sizes import linear_names, size_report
+from bert_mpq.quantization.weight import Quantize, QuantizedWeight, finite
+from bert_mpq.quantizer import Algorithm, QuantizerName, needs_calibration, quantizer_for
+from bert_mpq.reporting import Reporter, Silent
 from bert_mpq.results import SizeReport
 
-Quantize = Callable[[Tensor, int, int | None], QuantizedWeight]
-QUANTIZERS: dict[str, Quantize] = {"rtn": rtn.quantize, "per-tensor": per_tensor.quantize}
+QUANTIZERS: dict[Algorithm, Quantize] = {
+    "gptq": gptq.quantize,
+    "rtn-mse": rtn_mse.quantize,
+    "rtn": rtn.quantize,
+    "per-tensor": per_tensor.quantize,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizedModel:
-    """A model with fake-quantized encoder weights, and its size.
+    """A model with fake-quantized encoder weights, the codes they were computed from, and its size.
 
     Args:
-        model: a copy of the FP32 model.
+        model: a copy of the FP32 model; a Linear below 16 bits holds exactly ``weights[name].dequantize()``.
+        bits: bits of every encoder Linear, by its name in the model; 16 = rounded to float16, 32 = as it was.
+        weights: codes and scales, in host memory, of the Linears below 16 bits, by name.
         sizes: bits before and after.
     """
 
     model: nn.Module
+    bits: Mapping[str, int]
+    weights: Mapping[str, QuantizedWeight]
     sizes: SizeReport
 
 
 @torch.no_grad()
-def quantize_layer(layer: nn.Module, bits: int, quantizer: QuantizerName, group_size: int | None) -> int:
-    """Replace every Linear weight of ``layer``, in place, by its fake-quantized value.
+def quantize_linear(
+    linear: nn.Linear, bits: int, quantizer: QuantizerName, group_size: int | None, hessian: Hessian | None
+) -> QuantizedWeight | None:
+    """Replace a Linear's weight, in place, by its fake-quantized value.
+
+    Args:
+        linear: the module.
+        bits: 32 leaves it untouched, 16 rounds to float16, fewer go through the quantizer.
+        quantizer: the algorithm; GPTQ without a Hessian becomes ``rtn-mse``.
+        group_size: inputs per scale; None = the whole channel.
+        hessian: of its calibration inputs.
+
+    Returns:
+        Codes and scales, in host memory; None at 16 and 32 bits.
+
+    Raises:
+        ValueError: NaN or infinity, or values beyond the range of float16.
+    """
+    weight: Tensor = linear.weight
+    if bits >= 16:
+        exact = finite(weight)
+        weight.copy_(finite(exact.half()) if bits == 16 else exact)
+        return None
+    chosen = quantizer_for(quantizer, bits, group_size, calibrated=hessian is not None)
+    source = weight if hessian is None else weight.to(hessian.matrix.device)
+    quantized = QUANTIZERS[chosen.algorithm](source, bits, chosen.group_size, hessian).cpu()
+    weight.copy_(quantized.dequantize())
+    return quantized
+
+
+def quantize_layer(
+    layer: nn.Module,
+    bits: int | Mapping[str, int],
+    quantizer: QuantizerName,
+    group_size: int | None,
+    hessians: Mapping[str, Hessian] | None = None,
+) -> dict[str, QuantizedWeight]:
+    """Replace every Linear weight of an encoder layer, in place, by its fake-quantized value.
 
     Args:
         layer: an encoder layer.
-        bits: 32 leaves it untouched, 16 rounds to float16, fewer go through the quantizer.
+        bits: of all its Linears, or of each by its name in the layer; see ``quantize_linear``.
         quantizer: the algorithm.
         group_size: inputs per scale; None = the whole channel.
+        hessians: of the calibration inputs, by the name in the layer.
 
     Returns:
-        Bits that the Linear weights take when packed, scales and zero points included.
+        Codes and scales by the name in the layer, of the Linears below 16 bits.
 
     Raises:
-        MpqError: E-MODEL when a weight holds NaN or infinity.
+        MpqError: E-MODEL when a weight or a calibration input holds NaN or infinity.
     """
-    total = 0
+    weights = {}
     for name, linear in linears(layer):
-        weight = linear.weight
+        width = bits if isinstance(bits, int) else bits[name]
+        hessian = hessians.get(name) if hessians else None
         try:
-            if bits >= 16:
-                replacement, size = finite(weight), bits * weight.numel()
-                replacement = finite(replacement.half()) if bits == 16 else replacement
-            else:
-                quantized = QUANTIZERS[quantizer](weight, bits, group_size)
-                replacement, size = quantized.dequantize(), quantized.storage_bits
+            quantized = quantize_linear(linear, width, quantizer, group_size, hessian)
         except ValueError as error:
             raise MpqError(
                 "E-MODEL", f"The weight of {name}: {error}.", "The checkpoint is broken."
             ) from error
-        weight.copy_(replacement)
-        total += size
-    return total
+        if quantized is not None:
+            weights[name] = quantized
+    return weights
 
 
 def quantized_copy(
-    model: nn.Module, bits: Sequence[int], quantizer: QuantizerName, group_size: int | None
+    model: nn.Module,
+    bits: Sequence[int] | Mapping[str, int],
+    quantizer: QuantizerName,
+    group_size: int | None,
+    calibration: Calibration | None = None,
+    embeddings: EmbeddingPrecision = "fp32",
+    reporter: Reporter | None = None,
 ) -> QuantizedModel:
-    """Return a copy of ``model`` whose encoder layer i is quantized to ``bits[i]``.
+    """Return a copy of ``model`` with its encoder layers quantized, first layer first.
 
-    Embeddings, pooler and classification head stay FP32.
+    With a calibration GPTQ sees, for every layer, the inputs that the quantized layers before it give.
+    Pooler and classification head stay FP32.
+
+    Args:
+        model: the FP32 classifier.
+        bits: of every encoder layer, or of every encoder Linear by its name in the model.
+        quantizer: the algorithm; without a calibration GPTQ becomes ``rtn-mse``.
+        group_size: inputs per scale; None = the whole channel.
+        calibration: reviews for GPTQ.
+        embeddings: fp16 rounds the embedding tables to float16.
+        reporter: shows the progress; default none.
 
     Raises:
-        MpqError: E-LAYERS when the numbers of layers differ; E-MODEL.
+        MpqError: E-LAYERS when the allocation is not for this model; E-MODEL; E-MEMORY.
     """
     quantized = copy.deepcopy(model)
-    layers = encoder_layers(quantized)
-    if len(layers) != len(bits):
-        raise MpqError("E-LAYERS", f"The allocation has {len(bits)} layers, the model has {len(layers)}.")
-    packed = [quantize_layer(layer, b, quantizer, group_size) for layer, b in zip(layers, bits, strict=True)]
-    weights = [sum(linear.weight.numel() for _, linear in linears(layer)) for layer in layers]
-    embeddings = {
-        parameter
-        for module in quantized.modules()
-        if isinstance(module, nn.Embedding)
-        for parameter in module.parameters()
-    }
-    embedding_bits = 32 * sum(parameter.numel() for parameter in embeddings)
-    every = 32 * sum(parameter.numel() for parameter in quantized.parameters())
-    sizes = SizeReport(
-        linear_weights=sum(weights),
-        nominal_bits=sum(count * b for count, b in zip(weights, bits, strict=True)),
-        quantized_bits=sum(packed),
-        embedding_bits=embedding_bits,
-        other_bits=every - embedding_bits - 32 * sum(weights),
-    )
-    return QuantizedModel(model=quantized, sizes=sizes)
+    names, layers = linear_names(quantized), list(encoder_layers(quantized))
+    by_name = _bits_by_name(names, bits)
+    if embeddings == "fp16":
+        round_embeddings(quantized)
+    weights: dict[str, QuantizedWeight] = {}
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(LayerHessians(quantized, calibration)) if calibration else None
+        for index in (reporter or Silent()).track(range(len(layers)), "Quantize", len(layers)):
+            short = [name for name, _ in linears(layers[index])]
+            widths = {name: by_name[full] for name, full in zip(short, names[index], strict=True)}
+            hessians = None
+            if source is not None and needs_calibration(quantizer, widths.values()):
+                hessians = source.of_layer(index)
+            found = quantize_layer(layers[index], widths, quantizer, group_size, hessians)
+            full_name = dict(zip(short, names[index], strict=True))
+            weights |= {full_name[name]: weight for name, weight in found.items()}
+    sizes = size_report(quantized, by_name, weights, 16 if embeddings == "fp16" else 32)
+    return QuantizedModel(model=quantized, bits=by_name, weights=weights, sizes=sizes)
+
+
+@torch.no_grad()
+def round_embeddings(model: nn.Module) -> None:
+    """Round every embedding table, in place, to float16 values.
+
+    Raises:
+        MpqError: E-MODEL when a table holds NaN, infinity or values beyond float16.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding):
+            try:
+                module.weight.copy_(finite(finite(module.weight).half()))
+            except ValueError as error:
+                raise MpqError("E-MODEL", f"The table {name}: {error}.", "Use --embeddings fp32.") from error
+
+
+def _bits_by_name(names: list[list[str]], bits: Sequence[int] | Mapping[str, int]) -> dict[str, int]:
+    """Return the bits of every Linear, in the order of the model."""
+    if isinstance(bits, Mapping):
+        every = [name for layer in names for name in layer]
+        if set(every) != set(bits):
+            odd = sorted(set(every) ^ set(bits))[0]
+            raise MpqError(
+                "E-LAYERS", f"The allocation does not fit the model: {odd} is in one of them only."
+            )
+        return {name: bits[name] for name in every}
+    if len(names) != len(bits):
+        raise MpqError("E-LAYERS", f"The allocation has {len(bits)} layers, the model has {len(names)}.")
+    return {name: width for layer, width in zip(names, bits, strict=True) for name in layer}

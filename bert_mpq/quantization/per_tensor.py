@@ -6,21 +6,16 @@ For comparison only: one outlier stretches the grid for all, and at 4 bits accur
 import torch
 from torch import Tensor
 
+from bert_mpq.quantization.hessian import Hessian
 from bert_mpq.quantization.weight import QuantizedWeight, finite
 
 
-def quantize(weight: Tensor, bits: int, group_size: int | None) -> QuantizedWeight:
+def quantize(
+    weight: Tensor, bits: int, group_size: int | None, hessian: Hessian | None = None
+) -> QuantizedWeight:
     """Quantize with codes 0 .. 2^bits - 1, scale (max - min) / (2^bits - 1) and an integer zero point.
 
-    The grid includes zero (Jacob et al. 2018, eq. 1); ``group_size`` is ignored.
-
-    Args:
-        weight: (out, in).
-        bits: 2 to 8.
-        group_size: ignored.
-
-    Raises:
-        ValueError: the weight holds NaN or infinity.
+    The grid includes zero (Jacob et al. 2018, eq. 1); ``group_size`` is ignored. See ``weight.Quantize``.
     """
     weight = finite(weight)
     low, high = weight.min().clamp(max=0.0), weight.max().clamp(min=0.0)

@@ -1,9 +1,12 @@
 """A quantized weight: integer codes and scales, from which the fake-quantized weight is computed."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from bert_mpq.quantization.hessian import Hessian
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +34,42 @@ class QuantizedWeight:
         return (codes * self.scale.float()[:, :, None]).reshape(self.codes.shape)
 
     @property
+    def scale_bits(self) -> int:
+        """Bits of scales and zero points when packed."""
+        zeros = 0 if self.zero_point is None else self.zero_point.numel() * self.bits
+        return self.scale.numel() * self.scale.element_size() * 8 + zeros
+
+    @property
     def storage_bits(self) -> int:
         """Bits of codes, scales and zero points when packed."""
-        scales = self.scale.numel() * self.scale.element_size() * 8
-        zeros = 0 if self.zero_point is None else self.zero_point.numel() * self.bits
-        return self.codes.numel() * self.bits + scales + zeros
+        return self.codes.numel() * self.bits + self.scale_bits
+
+    def cpu(self) -> "QuantizedWeight":
+        """Return the same in host memory."""
+        zero_point = None if self.zero_point is None else self.zero_point.cpu()
+        return QuantizedWeight(
+            codes=self.codes.cpu(), scale=self.scale.cpu(), bits=self.bits, zero_point=zero_point
+        )
+
+
+class Quantize(Protocol):
+    """The one signature of all quantizers."""
+
+    def __call__(
+        self, weight: Tensor, bits: int, group_size: int | None, hessian: Hessian | None = None
+    ) -> QuantizedWeight:
+        """Quantize a weight.
+
+        Args:
+            weight: (out, in).
+            bits: 2 to 8.
+            group_size: inputs per scale; None, or a size that does not divide ``in`` = the whole channel.
+            hessian: second moments of the Linear's calibration inputs; only GPTQ looks at them.
+
+        Raises:
+            ValueError: NaN or infinity, values too large for a float16 scale, or no Hessian for GPTQ.
+        """
+        ...
 
 
 def groups_of(in_features: int, group_size: int | None) -> int:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from bert_mpq.probing import Probe, ProbedClassifier
+from bert_mpq.quantization.calibration import Calibration
 from bert_mpq.reporting import Reporter
 from bert_mpq.results import Stage
 from bert_mpq.sensitivity.accumulation import Accumulation
@@ -50,6 +51,7 @@ def measure(
     machine: Machine,
     batch_tokens: int,
     reporter: Reporter,
+    calibration: Calibration | None = None,
 ) -> Measurement:
     """Run the probed model once over the sample; activations are added up and never stored.
 
@@ -60,12 +62,13 @@ def measure(
         machine: where to run.
         batch_tokens: tokens per forward pass, counted over all streams.
         reporter: shows the progress.
+        calibration: reviews for GPTQ, which quantizes the probes; without them ``rtn-mse`` does.
 
     Raises:
-        MpqError: E-MEMORY.
+        MpqError: E-MODEL when a weight holds NaN or infinity; E-MEMORY.
     """
     started = time.perf_counter()
-    probed = ProbedClassifier(classifier.model, probe)
+    probed = ProbedClassifier(classifier.model, probe, calibration, reporter)
     module = machine.place(probed)
     quantized = time.perf_counter()
     sums = Accumulation(classifier.source.hidden, probed.probes, len(tokens))

@@ -20,6 +20,8 @@ def evaluation_views(result: EvaluationResult) -> list[RenderableType]:
         _allocation(result),
         heading(f"Evaluation on {result.sample.size:,} reviews ({result.sample.split})"),
         _figures(result),
+        heading("Size"),
+        _sizes(result),
         *map(Text, [*notes, *advice(result)]),
     ]
 
@@ -49,7 +51,7 @@ def _allocation(result: EvaluationResult) -> Table:
 
 
 def _figures(result: EvaluationResult) -> Table:
-    before, after, sizes = result.before, result.after, result.sizes
+    before, after = result.before, result.after
     table = plain_table()
     table.add_column("", no_wrap=True)
     for name in ("FP32", f"{'/'.join(map(str, result.allocation.group_bits))} mix", "Change"):
@@ -62,10 +64,27 @@ def _figures(result: EvaluationResult) -> Table:
     ):
         table.add_row(name, f"{old:.4f}", f"{new:.4f}", f"{100 * (new - old):+.2f} pp")
     table.add_row("Same prediction", "", f"{result.agreement:.4f}", "")
-    for name, old_bits, new_bits, ratio in (
-        ("Encoder weights", sizes.original_bits, sizes.quantized_bits, sizes.ratio),
-        ("Whole model", sizes.whole_original_bits, sizes.whole_bits, sizes.whole_ratio),
-    ):
-        change = f"{ratio:.2f}x smaller"
-        table.add_row(name, f"{megabytes(old_bits):.1f} MB", f"{megabytes(new_bits):.1f} MB", change)
+    return table
+
+
+def _sizes(result: EvaluationResult) -> Table:
+    """Return the size of every part, the whole, and the figure that papers quote."""
+    sizes = result.sizes
+    table = plain_table()
+    table.add_column("", no_wrap=True)
+    for name in ("FP32", "Quantized", "Ratio"):
+        table.add_column(name, justify="right", no_wrap=True)
+
+    def add(name: str, before: int, after: int) -> None:
+        ratio = f"{before / after:.2f}x" if after else ""
+        table.add_row(name, f"{megabytes(before):.1f} MB", f"{megabytes(after):.1f} MB", ratio)
+
+    add("Encoder weights", sizes.original_bits, sizes.quantized_bits)
+    add("  without scales (as in the paper)", sizes.original_bits, sizes.nominal_bits)
+    add("Embeddings", 32 * sizes.embedding_weights, sizes.embedding_bits)
+    add("LayerNorms and biases", sizes.norm_bits, sizes.norm_bits)
+    add("Pooler and classifier", sizes.head_bits, sizes.head_bits)
+    table.add_section()
+    add("Whole model", sizes.whole_original_bits, sizes.whole_bits)
+    add("  over FP16", sizes.whole_original_bits // 2, sizes.whole_bits)
     return table

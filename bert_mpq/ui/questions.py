@@ -9,6 +9,7 @@ from bert_mpq.config import RunConfig, parse_bits
 from bert_mpq.errors import MpqError, UsageError
 from bert_mpq.flags import read_number
 from bert_mpq.planning import Sources, required_reviews
+from bert_mpq.quantizer import quantizers_for
 from bert_mpq.results import Sensitivities
 from bert_mpq.sources.hardware import accelerator
 from bert_mpq.sources.reviews import Split
@@ -259,7 +260,7 @@ def _size_of(config: RunConfig, bits: tuple[int, ...]) -> str:
         allocated = allocate(scores, bits, config.clustering, config.protect_last).bits
     except MpqError:
         return ""
-    # A float16 scale per group; per channel and per tensor it is next to nothing.
-    scale = 16 / config.group_size if config.group_size and config.quantizer == "rtn" else 0.0
-    mean = sum(b + scale * (b < 16) for b in allocated) / len(allocated)
+    used = quantizers_for(config.quantizer, allocated, config.group_size)
+    scales = {entry.bits: entry.scale_bits for entry in used}
+    mean = sum(width + scales.get(width, 0.0) for width in allocated) / len(allocated)
     return f"{mean:.2f} bits a weight on average, encoder {32 / mean:.2f}x smaller"

@@ -12,6 +12,7 @@ from rich.text import Text
 from bert_mpq.artifacts.sensitivity_files import METRIC_TITLES
 from bert_mpq.errors import MpqError
 from bert_mpq.planning import Plan
+from bert_mpq.quantizer import needs_calibration, quantizers_for
 from bert_mpq.reporting import duration
 from bert_mpq.sources.hardware import accelerator
 from bert_mpq.ui.console import is_live, is_utf8
@@ -45,7 +46,7 @@ def plan_panel(plan: Plan, console: Console) -> RenderableType:
             rows.append(("Scores", plan.sensitivities.file_name))
         rows.append(("Allocation", f"{config.clustering}, {len(config.bits)} groups, bits {bits}"))
         rows += _allocation(plan)
-        rows.append(("Quantizer", _quantizer(plan)))
+    rows += _quantizer(plan)
     guess = f"{accelerator()} (auto)" if config.device == "auto" else config.device
     rows.append(("Device", guess))
     folders = [
@@ -72,12 +73,22 @@ def _allocation(plan: Plan) -> list[tuple[str, str]]:
     ]
 
 
-def _quantizer(plan: Plan) -> str:
+def _quantizer(plan: Plan) -> list[tuple[str, str]]:
+    """Return what quantizes each width in words, and what GPTQ will look at."""
     config = plan.config
-    if config.quantizer == "per-tensor":
-        return "per-tensor (the original's, for comparison)"
-    size = f"groups of {config.group_size}" if config.group_size else "one scale per channel"
-    return f"{config.quantizer}, {size}"
+    widths: set[int] = set()
+    if plan.calibration:
+        widths.add(config.probe_bits)
+    if plan.evaluation:
+        widths.update(plan.allocation.bits if plan.allocation else config.bits)
+    used = quantizers_for(config.quantizer, widths, config.group_size)
+    rows = [("" if index else "Quantizer", entry.title) for index, entry in enumerate(used)]
+    if needs_calibration(config.quantizer, widths):
+        split = plan.sources.data.split_name("calibration")
+        rows.append(("GPTQ on", f"{config.gptq_reviews:,} reviews; {split}"))
+    if plan.evaluation and config.embeddings == "fp16":
+        rows.append(("Embeddings", "rounded to float16"))
+    return rows
 
 
 def files_panel(files: Sequence[Path], seconds: float, console: Console) -> RenderableType:

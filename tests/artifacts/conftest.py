@@ -3,6 +3,7 @@
 import pytest
 
 from bert_mpq.config import RunConfig
+from bert_mpq.quantizer import quantizers_for
 from bert_mpq.results import (
     Accuracy,
     BitAllocation,
@@ -18,6 +19,14 @@ from bert_mpq.results import (
     Stage,
 )
 
+GPTQ_SAMPLE = Sample(
+    split="TRAIN set",
+    size=128,
+    positive=64,
+    sampling="stratified",
+    fingerprint="3c" * 32,
+    largest_batch=16,
+)
 VALUES = (0.123456, 0.234567, 0.3, 1 / 3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8, 0.876543)
 
 
@@ -59,6 +68,8 @@ def sensitivity_result(setting, scores) -> SensitivityResult:
         scores=(scores,),
         kl=tuple(value / 10 for value in VALUES),
         agreement=(MetricAgreement(first="pwcca", second="kl", spearman=1.0),),
+        quantizers=quantizers_for("auto", (4,), 64),
+        gptq_sample=GPTQ_SAMPLE,
         stages=(
             Stage(name="Load the model", seconds=1.5),
             Stage(name="Compare activations", seconds=12.34),
@@ -115,12 +126,16 @@ def evaluation_result(setting) -> EvaluationResult:
             seconds=41.25,
         ),
         agreement=0.99,
+        quantizers=quantizers_for("auto", (8, 4), 64),
+        gptq_sample=GPTQ_SAMPLE,
         sizes=SizeReport(
             linear_weights=weights,
             nominal_bits=11 * weights,
-            quantized_bits=16 * weights,
+            scale_bits=5 * weights,
+            embedding_weights=23_837_184,
             embedding_bits=32 * 23_837_184,
-            other_bits=32 * 700_000,
+            norm_bits=32 * 120_000,
+            head_bits=32 * 580_000,
         ),
         quantization_seconds=2.345,
         stages=(Stage(name="Quantize", seconds=2.345), Stage(name="Evaluate FP32", seconds=41.5)),

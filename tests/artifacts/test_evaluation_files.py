@@ -11,6 +11,7 @@ from bert_mpq.artifacts.evaluation_files import (
     relative_drop,
     report_path,
 )
+from bert_mpq.quantizer import quantizers_for
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 TIMESTAMP = "20250113_142530"
@@ -91,16 +92,28 @@ def test_a_megabyte_is_1024_times_1024_bytes():
 
 
 @pytest.mark.parametrize(
-    ("changes", "line"),
+    ("name", "group_size", "lines"),
     [
-        ({"quantizer": "rtn"}, "quantizer: rtn, group size 64"),
-        ({"quantizer": "rtn", "group_size": None}, "quantizer: rtn, group size channel"),
-        ({"quantizer": "per-tensor"}, "quantizer: per-tensor"),
+        ("rtn", 64, ["quantizer_4bit: rtn, group size 64"]),
+        ("rtn", None, ["quantizer_4bit: rtn, group size channel"]),
+        ("per-tensor", 64, ["quantizer_4bit: per-tensor"]),
+        ("auto", 32, ["quantizer_8bit: rtn, group size channel", "quantizer_4bit: gptq, group size 32"]),
     ],
 )
-def test_the_report_names_the_quantizer(evaluation_result, changes, line):
-    result = dataclasses.replace(evaluation_result, config=evaluation_result.config.replace(**changes))
-    assert line in evaluation_text(result, TIMESTAMP).splitlines()
+def test_the_report_names_what_quantized_each_width(evaluation_result, name, group_size, lines):
+    config = evaluation_result.config.replace(quantizer=name, group_size=group_size)
+    used = quantizers_for(name, (16, 8, 4), group_size)
+    text = evaluation_text(dataclasses.replace(evaluation_result, config=config, quantizers=used), TIMESTAMP)
+    assert {f"quantizer: {name}", *lines} <= set(text.splitlines())
+
+
+def test_the_report_says_what_gptq_used_in_place_of_calibration_reviews(evaluation_result):
+    assert "gptq_reviews: 128" in evaluation_text(evaluation_result, TIMESTAMP).splitlines()
+    used = quantizers_for("auto", (4,), 64, calibrated=False)
+    result = dataclasses.replace(evaluation_result, quantizers=used, gptq_sample=None)
+    text = evaluation_text(result, TIMESTAMP)
+    assert "gptq" not in text
+    assert "quantizer_4bit: rtn-mse, group size 64" in text.splitlines()
 
 
 def test_an_unknown_metric_is_called_unknown(evaluation_result):

@@ -79,6 +79,7 @@ def test_the_parts_of_the_size_add_up_to_all_parameters(classifier):
     sizes = quantized_copy(classifier.model, (16, 8, 8, 4, 4, 2), "rtn", 64).sizes
     assert sizes.whole_original_bits == 32 * count
     assert sizes.linear_weights == 6 * 1_769_472
+    assert sizes.head_bits == 32 * (384 * 384 + 384 + 2 * 384 + 2)
     assert sizes.embedding_bits == 32 * 384 * (30_522 + 512 + 2)
 
 
@@ -96,9 +97,53 @@ def test_32_bits_save_nothing(tiny_model):
     assert (sizes.ratio, sizes.bits_per_weight, sizes.whole_ratio) == (1.0, 32.0, 1.0)
 
 
-def test_a_layer_returns_the_bits_it_takes(tiny_model):
+def test_a_layer_returns_the_codes_that_its_weights_are_made_of(tiny_model):
     layer = copy.deepcopy(encoder_layers(tiny_model)[0])
-    assert quantize_layer(layer, 8, "per-tensor", None) == 8 * LAYER_WEIGHTS + 6 * (32 + 8)
+    weights = quantize_layer(layer, 8, "per-tensor", None)
+    assert sum(weight.storage_bits for weight in weights.values()) == 8 * LAYER_WEIGHTS + 6 * (32 + 8)
+    for name, linear in linears(layer):
+        assert linear.weight.equal(weights[name].dequantize())
+
+
+def test_a_model_keeps_codes_and_scales_under_the_names_of_its_modules(tiny_model):
+    copied = quantized_copy(tiny_model, (16, 4), "rtn", 16)
+    modules = dict(copied.model.named_modules())
+    assert list(copied.bits.values()) == [16] * 6 + [4] * 6
+    assert list(copied.weights) == [name for name, bits in copied.bits.items() if bits == 4]
+    assert all(modules[name].weight.equal(weight.dequantize()) for name, weight in copied.weights.items())
+
+
+def test_every_linear_can_have_bits_of_its_own(tiny_model):
+    by_name = dict.fromkeys(quantized_copy(tiny_model, (32, 32), "rtn", 16).bits, 32)
+    by_name["bert.encoder.layer.1.output.dense"] = 2
+    copied = quantized_copy(tiny_model, by_name, "rtn", 16)
+    assert changed(parameters(tiny_model), copied.model) == {"bert.encoder.layer.1.output.dense.weight"}
+    assert copied.sizes.nominal_bits == 32 * 2 * LAYER_WEIGHTS - 30 * 16 * 32
+
+
+def test_bits_of_a_linear_that_is_not_there_are_refused(tiny_model):
+    with pytest.raises(MpqError, match=r"bert\.encoder\.layer\.0\.attention") as refused:
+        quantized_copy(tiny_model, {"pooler": 4}, "rtn", 16)
+    assert refused.value.code == "E-LAYERS"
+
+
+def test_embeddings_in_fp16_are_rounded_and_halve_their_size(tiny_model):
+    copied = quantized_copy(tiny_model, (32, 32), "rtn", 64, embeddings="fp16")
+    tables = {name for name, module in tiny_model.named_modules() if isinstance(module, nn.Embedding)}
+    assert changed(parameters(tiny_model), copied.model) <= {f"{name}.weight" for name in tables}
+    modules = dict(copied.model.named_modules())
+    for name in tables:
+        assert modules[name].weight.equal(tiny_model.get_submodule(name).weight.half().float())
+    assert 2 * copied.sizes.embedding_bits == 32 * copied.sizes.embedding_weights
+
+
+def test_a_table_that_float16_cannot_hold_is_named(tiny_model):
+    broken = copy.deepcopy(tiny_model)
+    with torch.no_grad():
+        broken.bert.embeddings.word_embeddings.weight[7, 3] = 1e6
+    with pytest.raises(MpqError, match="word_embeddings") as refused:
+        quantized_copy(broken, (32, 32), "rtn", 64, embeddings="fp16")
+    assert refused.value.code == "E-MODEL"
 
 
 @pytest.mark.parametrize("bits", [(4,), (4, 4, 4), ()])
@@ -132,5 +177,6 @@ def test_a_weight_that_is_not_a_number_is_named_at_any_width(broken_model, bits)
 
 def test_a_layer_of_other_linears_is_quantized_too():
     layer = nn.ModuleDict({"project": nn.Linear(64, 3), "norm": nn.LayerNorm(3)})
-    assert quantize_layer(layer, 4, "rtn", 64) == 4 * 3 * 64 + 16 * 3
+    weights = quantize_layer(layer, 4, "rtn", 64)
+    assert weights["project"].storage_bits == 4 * 3 * 64 + 16 * 3
     assert len(layer["project"].weight[0].unique()) <= 16

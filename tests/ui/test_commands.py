@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-SMALL = ["--model", "embedded", "--max-length", "16", "--yes"]
+SMALL = ["--model", "embedded", "--max-length", "16", "--quantizer", "rtn", "--yes"]
 LAYERS = {f"layer_{index}": 0.01 * (index + 1) for index in range(6)}
 
 
