@@ -1,5 +1,6 @@
 """Phase 2's measurement: a classifier on labelled reviews."""
 
+import functools
 import time
 from dataclasses import dataclass
 
@@ -9,11 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from bert_mpq import distributed
+from bert_mpq.checkpoints import Arrays, Checkpoint, Checkpoints, stage_identity, weights_digest
 from bert_mpq.reporting import Reporter
 from bert_mpq.results import Accuracy
 from bert_mpq.sources.batches import Batch, TokenizedReviews
 from bert_mpq.sources.devices import Machine
-from bert_mpq.sources.forward import BatchUse, run_batches
+from bert_mpq.sources.forward import BatchUse, Completed, run_batches
+
+Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +57,7 @@ def evaluate(
     batch_tokens: int,
     reporter: Reporter,
     title: str,
+    checkpoints: Checkpoints | None = None,
 ) -> Evaluation:
     """Classify every review once; several processes share the batches, and all of them get the result.
 
@@ -63,11 +68,11 @@ def evaluate(
         batch_tokens: tokens per forward pass, padding included.
         reporter: shows the progress.
         title: name of the stage.
+        checkpoints: where to go on from, and to write to; default none.
 
     Raises:
         MpqError: E-MEMORY, E-DISTRIBUTED.
     """
-    started = time.perf_counter()
     module = machine.place(Logits(model).eval())
     distributed.use_weights_of_first(module)
 
@@ -76,28 +81,97 @@ def evaluate(
             answer: Tensor = module(machine.move(batch.input_ids), machine.move(batch.attention_mask))
             return answer
 
-    own = distributed.share(tokens.plan(batch_tokens))
-    results = []  # copied back once at the end: a GPU is not waited for after every batch
-    batches = BatchUse(largest=0, budget=batch_tokens)
-    for done in run_batches(tokens, batch_tokens, forward, machine, reporter, title, own):
-        results.append((done.batch.indices, done.result))
-        batches = batches.after(done)
-    logits = _merged(results, len(tokens))
+    identity = functools.partial(_identity, module, tokens, machine, batch_tokens)
+    checkpoint = checkpoints.open(title, identity) if checkpoints else None
+    progress = Progress.resumed(checkpoint, batch_tokens, reporter, title)
+    started = time.perf_counter() - progress.seconds
+    own = np.concatenate([np.empty(0, np.int64), *distributed.share(tokens.plan(batch_tokens))])
+    left = own[~np.isin(own, progress.order)]
+    for done in run_batches(tokens, progress.batches.budget, forward, machine, reporter, title, [left]):
+        progress.add(done, time.perf_counter() - started)
+        if checkpoint is not None and checkpoint.due:
+            checkpoint.write(progress.state())
+    if checkpoint is not None and checkpoint.written is not None:
+        checkpoint.write(progress.state())  # the stages after this one may be stopped, too
+    logits = progress.logits_of_all_processes(len(tokens))
     predictions = logits.argmax(1)
     accuracy = figures(logits, predictions, tokens.labels, time.perf_counter() - started)
-    return Evaluation(
-        accuracy=accuracy, predictions=predictions, logits=logits, batches=batches.of_all_processes()
-    )
+    batches = progress.batches.of_all_processes()
+    return Evaluation(accuracy=accuracy, predictions=predictions, logits=logits, batches=batches)
 
 
-def _merged(results: list[tuple[npt.NDArray[np.int64], Tensor]], reviews: int) -> npt.NDArray[np.float64]:
-    """Return the (reviews, 2) logits of all processes: each adds zeros for the reviews of the others."""
-    logits = torch.zeros(reviews, 2, dtype=torch.float64)
-    if results:
-        order = torch.from_numpy(np.concatenate([indices for indices, _ in results]))
-        logits[order] = torch.cat([result.float() for _, result in results]).cpu().double()
-    distributed.add(logits)
-    return logits.numpy()
+def _identity(module: nn.Module, tokens: TokenizedReviews, machine: Machine, budget: int) -> dict[str, str]:
+    return {"weights": weights_digest(module), "reviews": tokens.digest, **stage_identity(machine, budget)}
+
+
+class Progress:
+    """The logits so far of this process's reviews.
+
+    Args:
+        budget: tokens per batch.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self.batches = BatchUse(largest=0, budget=budget)
+        self.seconds = 0.0
+        self._order: list[Indices] = []
+        self._logits: list[Tensor] = []  # copied back at the end: a GPU is not waited for after every batch
+
+    @classmethod
+    def resumed(
+        cls, checkpoint: Checkpoint | None, budget: int, reporter: Reporter, title: str
+    ) -> "Progress":
+        """Return the progress that a checkpoint holds, or none."""
+        progress = cls(budget)
+        if checkpoint is not None and checkpoint.restore(progress.load):
+            reporter.note(f"{title}: going on from a checkpoint, {len(progress.order):,} reviews are done.")
+        return progress
+
+    @property
+    def order(self) -> Indices:
+        """(done,) the reviews that are done."""
+        return np.concatenate([np.empty(0, np.int64), *self._order])
+
+    def add(self, done: Completed[Tensor], seconds: float) -> None:
+        """Add a batch; ``seconds`` is the time until now."""
+        self._order.append(done.batch.indices)
+        self._logits.append(done.result)
+        self.batches, self.seconds = self.batches.after(done), seconds
+
+    def logits_of_all_processes(self, reviews: int) -> npt.NDArray[np.float64]:
+        """Return (reviews, 2) logits; each process adds zeros for the reviews of the others.
+
+        Raises:
+            MpqError: E-DISTRIBUTED.
+        """
+        logits = torch.zeros(reviews, 2, dtype=torch.float64)
+        logits[torch.from_numpy(self.order)] = self._so_far().double()
+        distributed.add(logits)
+        return logits.numpy()
+
+    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Return what ``load`` takes."""
+        return {
+            "order": self.order,
+            "logits": self._so_far().numpy(),
+            "batches": np.array([self.batches.largest, self.batches.budget]),
+            "seconds": np.array(self.seconds),
+        }
+
+    def load(self, arrays: Arrays) -> bool:
+        """Take over a state; raises ValueError or KeyError when it is none."""
+        order, logits = arrays["order"].astype(np.int64), torch.from_numpy(arrays["logits"])
+        if logits.shape != (len(order), 2):
+            raise ValueError("logits and reviews do not match")
+        largest, budget = (int(value) for value in arrays["batches"])
+        self.batches, self.seconds = BatchUse(largest=largest, budget=budget), float(arrays["seconds"])
+        self._order, self._logits = [order], [logits]
+        return True
+
+    def _so_far(self) -> Tensor:
+        if len(self._logits) > 1:
+            self._logits = [torch.cat([logits.float().cpu() for logits in self._logits])]
+        return torch.cat([torch.empty(0, 2), *self._logits]).float().cpu()
 
 
 def figures(

@@ -9,6 +9,7 @@ from bert_mpq.artifacts.evaluation_files import evaluation_stem, evaluation_text
 from bert_mpq.artifacts.files import EVALUATION, SENSITIVITIES, prepare_folder, write_atomic, write_new
 from bert_mpq.artifacts.records import record_text
 from bert_mpq.artifacts.sensitivity_files import check_scores, sensitivity_path, write_sensitivities
+from bert_mpq.checkpoints import Checkpoints
 from bert_mpq.config import RunConfig
 from bert_mpq.evaluation import evaluate
 from bert_mpq.planning import Plan, make_plan
@@ -78,6 +79,13 @@ def analyse(
     reporter, session = reporter or Silent(), session or Session()
     config = flags.relevant("sensitivity", config)
     plan = plan or make_plan(config, "sensitivity")
+    with session.checkpoints(config, SENSITIVITIES, reporter) as checkpoints:
+        return _analyse(config, reporter, session, plan, checkpoints)
+
+
+def _analyse(
+    config: RunConfig, reporter: Reporter, session: Session, plan: Plan, checkpoints: Checkpoints
+) -> Analysis:
     clock = Clock()
     machine = session.machine(config)
     classifier = session.classifier(plan, reporter)
@@ -97,7 +105,14 @@ def analyse(
         calibration = session.gptq_calibration(plan, machine, reporter)
         clock.lap("Read for GPTQ")
     measurement = measure(
-        classifier, tokens, probe, machine, batch_tokens, reporter, calibration and calibration[0]
+        classifier,
+        tokens,
+        probe,
+        machine,
+        batch_tokens,
+        reporter,
+        calibration=calibration and calibration[0],
+        checkpoints=checkpoints,
     )
     clock.skip()
     scores = score(measurement, config.metrics, reporter)
@@ -140,6 +155,13 @@ def quantize_and_evaluate(
     reporter, session = reporter or Silent(), session or Session()
     config = flags.relevant("quantize", config)
     plan = plan or make_plan(config, "quantize")
+    with session.checkpoints(config, EVALUATION, reporter) as checkpoints:
+        return _quantize_and_evaluate(config, reporter, session, plan, checkpoints)
+
+
+def _quantize_and_evaluate(
+    config: RunConfig, reporter: Reporter, session: Session, plan: Plan, checkpoints: Checkpoints
+) -> Quantization:
     assert plan.sensitivities is not None
     assert plan.allocation is not None
     allocation = plan.allocation
@@ -164,9 +186,11 @@ def quantize_and_evaluate(
     )
     clock.lap("Quantize")
     batch_tokens = config.batch_tokens or machine.batch_tokens
-    before = session.baseline(plan, classifier, tokens, machine, batch_tokens, reporter)
+    before = session.baseline(plan, classifier, tokens, machine, batch_tokens, reporter, checkpoints)
     clock.lap("Evaluate FP32")
-    after = evaluate(quantized.model, tokens, machine, batch_tokens, reporter, "Evaluate quantized")
+    after = evaluate(
+        quantized.model, tokens, machine, batch_tokens, reporter, "Evaluate quantized", checkpoints
+    )
     clock.lap("Evaluate quantized")
     result = EvaluationResult(
         config=config,

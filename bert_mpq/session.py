@@ -3,6 +3,7 @@
 import time
 
 from bert_mpq import distributed
+from bert_mpq.checkpoints import EVERY, Checkpoints
 from bert_mpq.config import RunConfig
 from bert_mpq.errors import MpqError
 from bert_mpq.evaluation import Evaluation, evaluate
@@ -43,13 +44,22 @@ class Clock:
 
 
 class Session:
-    """Keeps the last of everything that is slow to make and that the next run may need again."""
+    """Keeps the last of everything that is slow to make and that the next run may need again.
 
-    def __init__(self) -> None:
+    Args:
+        checkpoint_every: seconds between two checkpoints of a stage at least.
+    """
+
+    def __init__(self, checkpoint_every: float = EVERY) -> None:
+        self._checkpoint_every = checkpoint_every
         self._classifier: tuple[object, Classifier] | None = None
         self._reviews: tuple[object, Reviews] | None = None
         self._tokens: dict[str, tuple[object, TokenizedReviews, str]] = {}
         self._baseline: tuple[object, Evaluation] | None = None
+
+    def checkpoints(self, config: RunConfig, folder: str, reporter: Reporter) -> Checkpoints:
+        """Return the checkpoints of a phase that writes to ``folder``."""
+        return Checkpoints(config.output, folder, self._checkpoint_every, reporter)
 
     def machine(self, config: RunConfig) -> Machine:
         """Return the device of a run; raises MpqError E-DEVICE."""
@@ -145,11 +155,14 @@ class Session:
         machine: Machine,
         batch_tokens: int,
         reporter: Reporter,
+        checkpoints: Checkpoints | None = None,
     ) -> Evaluation:
         """Return the FP32 evaluation; measured once per model, sample, device and batch size."""
         key = (self._tokens["evaluation"][0], machine, batch_tokens)
         if self._baseline is None or self._baseline[0] != key:
-            result = evaluate(classifier.model, tokens, machine, batch_tokens, reporter, "Evaluate FP32")
+            result = evaluate(
+                classifier.model, tokens, machine, batch_tokens, reporter, "Evaluate FP32", checkpoints
+            )
             self._baseline = (key, result)
         return self._baseline[1]
 

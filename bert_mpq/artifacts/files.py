@@ -6,8 +6,9 @@ import itertools
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from bert_mpq.errors import MpqError
 from bert_mpq.paths import user_path
@@ -58,6 +59,27 @@ def write_atomic(path: Path, content: str | bytes) -> Path:
     return path
 
 
+def write_stream(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Let ``write`` fill ``path``, whole or not at all, without holding the content in memory.
+
+    A write that is killed leaves ``path.part``, which the next one overwrites.
+
+    Raises:
+        MpqError: E-READONLY or E-DISK; the older file is kept.
+    """
+    temporary = path.with_name(path.name + ".part")
+    with disk_errors(path.parent):
+        try:
+            with temporary.open("wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+
+
 def write_new(folder: Path, stem: str, suffix: str, text: str) -> Path:
     """Write ``stem + suffix``, or ``stem_2 + suffix`` and so on: never over a file that is there.
 
@@ -81,8 +103,19 @@ def _publish(temporary: str, path: Path) -> None:
     except OSError as error:
         if error.errno not in NO_LINKS:
             raise
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))  # reserves the name
+        _publish_without_links(temporary, path)
+
+
+def _publish_without_links(temporary: str, path: Path) -> None:
+    """Rename under a dot-file that only one process can make: an empty ``path`` would be a torn artifact."""
+    reserved = path.with_name(f".{path.name}.reserved")
+    os.close(os.open(reserved, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    try:
+        if path.exists():
+            raise FileExistsError
         os.replace(temporary, path)
+    finally:
+        reserved.unlink()
 
 
 @contextlib.contextmanager

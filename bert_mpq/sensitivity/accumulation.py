@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from bert_mpq import distributed
 from bert_mpq.similarity import Moments
 
 # A jackknife needs blocks: more of them cost memory (BLOCKS x the moments), fewer widen the intervals.
@@ -37,6 +38,11 @@ class Accumulation:
         self.done = np.zeros(reviews, bool)  # (reviews,) whether a review is in the sums
         self._open: tuple[int, tuple[Moments, ...]] | None = None
         self._open_kl: Tensor | None = None
+
+    def empty(self) -> "Accumulation":
+        """Return one without any review for the same sample and probes."""
+        first = self.blocks[0]
+        return Accumulation(first[0].dim, len(first), len(self.done), len(self.blocks))
 
     def parts(self, chosen: Indices | None = None) -> list[Indices]:
         """Return the reviews that are not done, by block; batches must be made within a part.
@@ -70,7 +76,7 @@ class Accumulation:
         for probe, moments in enumerate(self._open[1]):
             moments.update(reference[:, probe % reference.shape[1]], perturbed[:, probe])
         total = kl.sum(0)
-        self._open_kl = total if self._open_kl is None else self._open_kl + total
+        self._open_kl = total if self._open_kl is None else self._open_kl.to(total.device) + total
         self.done[reviews] = True
 
     def flush(self) -> None:
@@ -102,6 +108,26 @@ class Accumulation:
             self.kl = other.kl.copy() if self.kl is None else self.kl + other.kl
         self.done |= other.done
 
+    def all_reduce(self) -> None:
+        """Add up the sums of all processes, on every one of them; they must share the shifts.
+
+        Raises:
+            ValueError: the shifts differ.
+            MpqError: E-DISTRIBUTED.
+        """
+        self.flush()
+        with distributed.collective():
+            for _, moments in self._named():
+                moments.all_reduce()
+        columns = distributed.on_first(lambda: 0 if self.kl is None else self.kl.shape[1])
+        kl = torch.zeros(len(self.blocks), columns, dtype=torch.float64)
+        if self.kl is not None:
+            kl += torch.from_numpy(self.kl)
+        done = torch.from_numpy(self.done.astype(np.int64))
+        for tensor in (kl, done):
+            distributed.add(tensor)
+        self.kl, self.done = kl.numpy(), done.numpy() > 0
+
     def total(self, probe: int) -> Moments:
         """Return the moments of ``probe`` over all reviews done."""
         self.flush()
@@ -130,13 +156,21 @@ class Accumulation:
         )
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return everything there is to save: sums, shifts, and which reviews are done."""
-        self.flush()
+        """Return everything there is to save: sums, shifts, and which reviews are done.
+
+        The block under way stays apart, so that a restored pass adds in the same order as one that was never
+        stopped: its sums are the same to the last bit. Blocks without a row are left out.
+        """
         state = {"done": torch.from_numpy(self.done)}
         if self.kl is not None:
             state["kl"] = torch.from_numpy(self.kl)
         for name, moments in self._named():
-            state |= {f"{name}.{key}": tensor for key, tensor in moments.state_dict().items()}
+            if bool(moments.state_dict()["scalars"].any()):
+                state |= {f"{name}.{key}": tensor for key, tensor in moments.state_dict().items()}
+        if self._open is not None and self._open_kl is not None:
+            state |= {"open": torch.tensor(self._open[0]), "open.kl": self._open_kl}
+            for probe, moments in enumerate(self._open[1]):
+                state |= {f"open.{probe}.{key}": t for key, t in moments.state_dict().items()}
         return state
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -148,9 +182,14 @@ class Accumulation:
         if "done" not in state or state["done"].shape != self.done.shape:
             raise ValueError(f"not the state of a pass over {len(self.done):,} reviews")
         for name, moments in self._named():
-            own = {key.removeprefix(f"{name}."): t for key, t in state.items() if key.startswith(f"{name}.")}
-            moments.load_state_dict(own)
+            if f"{name}.scalars" in state:
+                moments.load_state_dict(_within(state, name))
         self._open = self._open_kl = None
+        if "open" in state:
+            self._open = (int(state["open"]), tuple(Moments(m.dim) for m in self.blocks[0]))
+            self._open_kl = state["open.kl"].clone()
+            for probe, moments in enumerate(self._open[1]):
+                moments.load_state_dict(_within(state, f"open.{probe}"))
         self.kl = state["kl"].numpy().copy() if "kl" in state else None
         self.done = state["done"].numpy().copy()
 
@@ -167,3 +206,7 @@ class Accumulation:
         if started:
             return tuple(moments.sibling(device) for moments in started)
         return tuple(Moments(moments.dim) for moments in self.blocks[0])
+
+
+def _within(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {key.removeprefix(f"{name}."): t for key, t in state.items() if key.startswith(f"{name}.")}

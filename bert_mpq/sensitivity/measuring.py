@@ -1,20 +1,24 @@
 """The one pass: the probed model over the calibration reviews."""
 
+import functools
 import time
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from bert_mpq import distributed
+from bert_mpq.checkpoints import Checkpoints, stage_identity, weights_digest
 from bert_mpq.probing import Probe, ProbedClassifier
 from bert_mpq.quantization.calibration import Calibration
 from bert_mpq.reporting import Reporter
 from bert_mpq.results import Stage
 from bert_mpq.sensitivity.accumulation import Accumulation
+from bert_mpq.sensitivity.passing import TITLE, Pass
 from bert_mpq.sources.batches import Batch, TokenizedReviews
 from bert_mpq.sources.classifiers import Classifier
 from bert_mpq.sources.devices import Machine
-from bert_mpq.sources.forward import BatchUse, run_batches
+from bert_mpq.sources.forward import BatchUse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +56,11 @@ def measure(
     batch_tokens: int,
     reporter: Reporter,
     calibration: Calibration | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Measurement:
     """Run the probed model once over the sample; activations are added up and never stored.
+
+    Several processes share the batches that one would run, and all of them get the sums.
 
     Args:
         classifier: the FP32 classifier, left as it is.
@@ -63,15 +70,16 @@ def measure(
         batch_tokens: tokens per forward pass, counted over all streams.
         reporter: shows the progress.
         calibration: reviews for GPTQ, which quantizes the probes; without them ``rtn-mse`` does.
+        checkpoints: where to go on from, and to write to; default none.
 
     Raises:
-        MpqError: E-MODEL when a weight holds NaN or infinity; E-MEMORY.
+        MpqError: E-MODEL when a weight holds NaN or infinity; E-MEMORY, E-DISTRIBUTED.
     """
     started = time.perf_counter()
     probed = ProbedClassifier(classifier.model, probe, calibration, reporter)
     module = machine.place(probed)
+    distributed.use_weights_of_first(probed)
     quantized = time.perf_counter()
-    sums = Accumulation(classifier.source.hidden, probed.probes, len(tokens))
 
     def forward(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         with machine.arithmetic():
@@ -80,13 +88,13 @@ def measure(
             return reference, perturbed, logits_divergence(logits)
 
     budget = max(1, batch_tokens // probed.streams)
-    batches = BatchUse(largest=0, budget=budget)
-    for done in run_batches(tokens, budget, forward, machine, reporter, "Compare activations", sums.parts()):
-        batches = batches.after(done)
-        sums.add(done.batch.indices, *done.result)
-    sums.flush()
+    one_pass = Pass(Accumulation(classifier.source.hidden, probed.probes, len(tokens)), tokens, budget)
+    identity = functools.partial(_identity, probed, probe, tokens, machine, budget)
+    checkpoint = checkpoints.open(TITLE, identity) if checkpoints else None
+    one_pass.run(forward, machine, reporter, checkpoint)
+    batches = one_pass.batches
     return Measurement(
-        sums=sums,
+        sums=one_pass.sums,
         batches=BatchUse(
             largest=batches.largest,
             budget=batch_tokens if batches.budget == budget else batches.budget * probed.streams,
@@ -94,9 +102,21 @@ def measure(
         scope=probe.scope,
         stages=(
             Stage(name="Quantize the twins", seconds=quantized - started),
-            Stage(name="Compare activations", seconds=time.perf_counter() - quantized),
+            Stage(name="Compare activations", seconds=one_pass.seconds),
         ),
     )
+
+
+def _identity(
+    probed: ProbedClassifier, probe: Probe, tokens: TokenizedReviews, machine: Machine, budget: int
+) -> dict[str, str]:
+    return {
+        "weights": weights_digest(probed),
+        "reviews": tokens.digest,
+        "scope": probe.scope,
+        "pooling": probe.pooling,
+        **stage_identity(machine, budget),
+    }
 
 
 def logits_divergence(logits: Tensor) -> Tensor:

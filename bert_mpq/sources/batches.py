@@ -1,5 +1,6 @@
 """Tokenize once, then batches of similar length under a token budget."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from bert_mpq.reporting import Reporter
 from bert_mpq.sources.reviews import Reviews
 
 CHUNK = 512
+HASHED = 1 << 22  # token ids hashed at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,14 @@ class TokenizedReviews:
     def lengths(self) -> npt.NDArray[np.int64]:
         """(n,) tokens per review."""
         return np.diff(self.offsets)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the token ids, review by review."""
+        digest = hashlib.sha256(self.offsets.tobytes())
+        for start in range(0, len(self.ids), HASHED):
+            digest.update(self.ids[start : start + HASHED].tobytes())
+        return digest.hexdigest()
 
     def plan(self, budget: int, indices: npt.NDArray[np.int64] | None = None) -> list[npt.NDArray[np.int64]]:
         """Return the indices of each batch: longest first, padded size at most ``budget`` tokens.
