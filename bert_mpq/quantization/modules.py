@@ -14,11 +14,12 @@ from bert_mpq.errors import MpqError
 from bert_mpq.quantization import gptq, per_tensor, rtn, rtn_mse
 from bert_mpq.quantization.calibration import Calibration, LayerHessians
 from bert_mpq.quantization.hessian import Hessian
-from bert_mpq.quantization.sizes import linear_names, size_report
+from bert_mpq.quantization.sizes import linear_names, outline_of
 from bert_mpq.quantization.weight import Quantize, QuantizedWeight, finite
 from bert_mpq.quantizer import Algorithm, QuantizerName, needs_calibration, quantizer_for
 from bert_mpq.reporting import Reporter, Silent
 from bert_mpq.results import SizeReport
+from bert_mpq.sizes import size_report
 
 QUANTIZERS: dict[Algorithm, Quantize] = {
     "gptq": gptq.quantize,
@@ -156,7 +157,7 @@ def quantized_copy(
             found = quantize_layer(layers[index], widths, quantizer, group_size, hessians)
             full_name = dict(zip(short, names[index], strict=True))
             weights |= {full_name[name]: weight for name, weight in found.items()}
-    sizes = size_report(quantized, by_name, weights, 16 if embeddings == "fp16" else 32)
+    sizes = size_report(outline_of(quantized), by_name, quantizer, group_size, embeddings)
     return QuantizedModel(model=quantized, bits=by_name, weights=weights, sizes=sizes)
 
 

@@ -1,40 +1,35 @@
-"""What a quantized model takes, part by part."""
-
-from collections.abc import Mapping
+"""The shape of a model, from which its size follows."""
 
 from torch import nn
 
 from bert_mpq.encoder import encoder_layers, linears
-from bert_mpq.quantization.weight import QuantizedWeight
-from bert_mpq.results import SizeReport
+from bert_mpq.outline import LinearShape, Outline
 
 
-def size_report(
-    model: nn.Module, bits: Mapping[str, int], weights: Mapping[str, QuantizedWeight], embedding_bits: int
-) -> SizeReport:
-    """Count every parameter of a classifier once, in the part it belongs to.
-
-    Args:
-        model: the classifier.
-        bits: bits of every encoder Linear, by its name in the model.
-        weights: those below 16 bits.
-        embedding_bits: bits per entry of the embedding tables.
-    """
+def outline_of(model: nn.Module) -> Outline:
+    """Count every parameter of a classifier once, in the part it belongs to."""
     modules = dict(model.named_modules())
-    encoder = {modules[name].weight for name in bits}
+    shapes = tuple(
+        LinearShape(
+            name=name,
+            layer=layer,
+            outputs=modules[name].weight.shape[0],
+            inputs=modules[name].weight.shape[1],
+        )
+        for layer, names in enumerate(linear_names(model))
+        for name in names
+    )
+    encoder = {modules[shape.name].weight for shape in shapes}
     tables = {p for m in modules.values() if isinstance(m, nn.Embedding) for p in m.parameters()}
     layers = set(encoder_layers(model).parameters())
     norms = {p for m in modules.values() if isinstance(m, nn.LayerNorm) for p in m.parameters()}
     small = (layers | norms) - encoder - tables
     rest = set(model.parameters()) - encoder - tables - small
-    return SizeReport(
-        linear_weights=_count(encoder),
-        nominal_bits=sum(modules[name].weight.numel() * width for name, width in bits.items()),
-        scale_bits=sum(weight.scale_bits for weight in weights.values()),
+    return Outline(
+        linears=shapes,
         embedding_weights=_count(tables),
-        embedding_bits=embedding_bits * _count(tables),
-        norm_bits=32 * _count(small),
-        head_bits=32 * _count(rest),
+        norm_weights=_count(small),
+        head_weights=_count(rest),
     )
 
 

@@ -72,13 +72,6 @@ class Quantize(Protocol):
         ...
 
 
-def groups_of(in_features: int, group_size: int | None) -> int:
-    """Return how many groups a row of weights has: one where the size does not divide it."""
-    if group_size is None or in_features % group_size:
-        return 1
-    return in_features // group_size
-
-
 def finite(weight: Tensor) -> Tensor:
     """Return ``weight`` in float32.
 
