@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from bert_mpq.errors import MpqError, UsageError
 from bert_mpq.quantizer import QuantizerName
+from bert_mpq.targets import EXAMPLES, Target, parse_pin, parse_target
 
 Metric = Literal["pwcca", "svcca", "cka", "kl"]
 Sampling = Literal["stratified", "random"]
@@ -16,7 +17,7 @@ Scope = Literal["propagated", "isolated", "cumulative"]
 Pooling = Literal["mean", "cls"]
 Granularity = Literal["layer", "linear"]
 Grouping = Literal["kmeans", "percentile", "hierarchical"]
-Clustering = Grouping
+Clustering = Literal["kmeans", "percentile", "hierarchical", "budget"]
 EmbeddingPrecision = Literal["fp32", "fp16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["fp32", "tf32", "bf16"]
@@ -30,6 +31,7 @@ LOWEST = {
     "eval_size": 1,
     "max_length": 8,
     "batch_tokens": 8,
+    "max_widths": 1,
     "protect_last": 0,
     "seed": 0,
 }
@@ -52,13 +54,18 @@ class RunConfig:
         calibration_size: calibration reviews for Phase 1; None = the whole split.
         sampling: how both samples are drawn.
         metrics: scores to compute; the first one decides the allocation of a full run.
-        probe_bits: bits of the fake-quantized layer in Phase 1.
+        probe_bits: widths of the fake-quantized layer in Phase 1; the sensitivity files hold the scores of
+            the first. None = 4, and 4, 2, 3 and 8 where a budget is to be planned.
         scope: where the effect of quantizing a layer is measured (see ``bert_mpq.probing``).
         pooling: how a review's token vectors become one row.
         sensitivities: sensitivity file for Phase 2; None = the one Phase 1 has just written.
         eval_size: evaluation reviews for Phase 2; None = the whole split.
-        clustering: how layers are grouped by score.
+        clustering: how layers are grouped by score; ``budget`` finds the best bits for ``target`` instead.
         bits: bits per group, most sensitive group first; its length is the number of groups.
+        target: what a budget asks for: ``4x``, ``30MB``, ``4.5bits`` or ``0.5pp`` (see ``bert_mpq.targets``).
+        score: the loss that a budget minimises.
+        pin: layers that a budget keeps at a width, as ``layer_11=16``.
+        max_widths: most distinct widths in a budget's allocation; None = any number.
         quantizer: the algorithm below 16 bits (see ``bert_mpq.quantizer``).
         group_size: input weights that share a scale; None = a whole output channel.
         gptq_reviews: calibration reviews that GPTQ looks at, in both phases.
@@ -81,13 +88,17 @@ class RunConfig:
     calibration_size: int | None = None
     sampling: Sampling = "stratified"
     metrics: tuple[Metric, ...] = ("pwcca", "cka")
-    probe_bits: int = 4
+    probe_bits: tuple[int, ...] | None = None
     scope: Scope = "propagated"
     pooling: Pooling = "mean"
     sensitivities: str | None = None
     eval_size: int | None = None
     clustering: Clustering = "kmeans"
     bits: tuple[int, ...] = (16, 8, 4)
+    target: str | None = None
+    score: Metric = "kl"
+    pin: tuple[str, ...] = ()
+    max_widths: int | None = None
     quantizer: QuantizerName = "auto"
     group_size: int | None = 64
     gptq_reviews: int = 128
@@ -101,8 +112,8 @@ class RunConfig:
         for field, hint in typing.get_type_hints(type(self)).items():
             _check_type(field, getattr(self, field), hint)
         check_bits(self.bits)
-        if self.probe_bits not in SUPPORTED_BITS or self.probe_bits == 32:
-            raise _invalid("probe-bits", self.probe_bits, "use 2, 3, 4, 6, 8 or 16")
+        _check_probe_bits(self.probe_bits)
+        self._check_budget()
         if not self.metrics or len(set(self.metrics)) != len(self.metrics):
             raise _invalid("metrics", ",".join(self.metrics), "name each metric once, at least one")
         if self.group_size is not None and self.group_size not in GROUP_SIZES:
@@ -120,6 +131,43 @@ class RunConfig:
     def head_text(self) -> str:
         """Where the classification head comes from; empty when it is the model's own."""
         return f"fitted on {self.fit_head:,} calibration reviews" if self.fit_head else ""
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The widths that Phase 1 probes; the first one's scores go into the sensitivity files."""
+        if self.probe_bits is not None:
+            return self.probe_bits
+        return (4, 2, 3, 8) if self.clustering == "budget" else (4,)
+
+    @property
+    def goal(self) -> Target:
+        """What a budget asks for.
+
+        Raises:
+            UsageError: E-BUDGET when nothing is asked for.
+        """
+        if self.target is None:
+            raise UsageError("E-BUDGET", "A budget needs a target.", f"Give --target: {EXAMPLES}.")
+        return parse_target(self.target)
+
+    @property
+    def pins(self) -> dict[int, int]:
+        """Bits of the pinned layers."""
+        return dict(map(parse_pin, self.pin))
+
+    def _check_budget(self) -> None:
+        if self.target is not None:
+            parse_target(self.target)
+        pins = [parse_pin(text) for text in self.pin]
+        for layer, bits in pins:
+            if bits not in SUPPORTED_BITS:
+                raise UsageError("E-BITS-VALUE", f"layer_{layer}={bits}: use 2, 3, 4, 6, 8, 16 or 32 bits.")
+        if len({layer for layer, _ in pins}) < len(pins):
+            raise _invalid("pin", ",".join(self.pin), "pin each layer once")
+        if (self.clustering == "budget") != (self.target is not None):
+            missing = "--target" if self.target is None else "--clustering budget"
+            given = "--clustering budget" if self.target is None else "--target"
+            raise UsageError("E-BUDGET", f"{given} needs {missing}.", f"A target is {EXAMPLES}.")
 
     def replace(self, **changes: Any) -> "RunConfig":
         """Return a copy with ``changes``; raises UsageError as the constructor does."""
@@ -183,7 +231,17 @@ def from_json(values: object) -> RunConfig:
     if unknown:
         raise MpqError("E-CONFIG", f'"{unknown[0]}" is no setting of a run.', "See bert-mpq run --help.")
     given: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+    if type(given.get("probe_bits")) is int:  # one width may stand without brackets
+        given["probe_bits"] = (given["probe_bits"],)
     return RunConfig(**given)
+
+
+def _check_probe_bits(widths: tuple[int, ...] | None) -> None:
+    if widths is None:
+        return
+    if not widths or len(set(widths)) < len(widths) or not {*widths} <= {*SUPPORTED_BITS} - {32}:
+        shown = ",".join(map(str, widths))
+        raise _invalid("probe-bits", shown, "use 2, 3, 4, 6, 8 or 16, each once")
 
 
 def _check_type(field: str, value: object, hint: Any) -> None:

@@ -35,6 +35,7 @@ class Flag:
     shown: str
     help: str
     none: str = ""  # the word for None
+    repeats: bool = False  # may be given several times; comma-separated values say the same
 
 
 def _choice(kind: Any, text: str) -> Flag:
@@ -72,6 +73,14 @@ def _words(value: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in value.lower().split(",") if word.strip())
 
 
+def _widths(value: str) -> tuple[int, ...] | None:
+    return None if value == "auto" else tuple(read_number(word) for word in value.split(","))
+
+
+def _pins(value: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in value.split(",") if word.strip())
+
+
 FLAGS: dict[str, Flag] = {
     "model": Flag(read=str, shown="ID|PATH|embedded", help="classifier: hub id, folder, or the embedded one"),
     "data": Flag(read=str, shown="imdb|PATH", help="reviews: IMDB, or a local file with text and label"),
@@ -86,15 +95,33 @@ FLAGS: dict[str, Flag] = {
         shown=",".join(typing.get_args(Metric)),
         help="Phase 1: scores, comma-separated; the first decides the allocation of a full run",
     ),
-    "probe_bits": _number("N", "Phase 1: bits of the fake-quantized layer"),
+    "probe_bits": Flag(
+        read=_widths,
+        shown="4|2,3,4,8",
+        help="Phase 1: bits of the fake-quantized layer, or several widths for a budget",
+        none="auto",
+    ),
     "scope": _choice(
         Scope, "Phase 1: compare after the last layer, after the layer itself, or all quantized"
     ),
     "pooling": _choice(Pooling, "Phase 1: mean over tokens, or the first token"),
     "sensitivities": Flag(read=str, shown="FILE", help="Phase 2: sensitivity file of Phase 1"),
     "eval_size": _number("N|all", "Phase 2: evaluation reviews", "all"),
-    "clustering": _choice(Clustering, "Phase 2: how layers are grouped by score"),
+    "clustering": _choice(
+        Clustering, "Phase 2: how layers are grouped by score, or the best bits for a target"
+    ),
     "bits": Flag(read=read_bits, shown="16,8,4", help="Phase 2: bits per group, most sensitive group first"),
+    "target": Flag(
+        read=str, shown="4x|30MB|4.5bits|0.5pp", help="Phase 2: what a budget asks for", none="none"
+    ),
+    "score": _choice(Metric, "Phase 2: the loss that a budget minimises"),
+    "pin": Flag(
+        read=_pins,
+        shown="layer_11=16",
+        help="Phase 2: keep a layer at a width; may be repeated",
+        repeats=True,
+    ),
+    "max_widths": _number("N|any", "Phase 2: most distinct widths of a budget", "any"),
     "quantizer": _choice(QuantizerName, "weight quantizer"),
     "group_size": _number("channel|32|64|128", "weights that share one scale", "channel"),
     "gptq_reviews": _number("N", "calibration reviews that GPTQ looks at"),
@@ -105,7 +132,8 @@ FLAGS: dict[str, Flag] = {
     "seed": _number("N", "random seed"),
 }
 PHASE_1 = ("calibration_size", "metrics", "probe_bits", "scope", "pooling")
-PHASE_2 = ("sensitivities", "eval_size", "clustering", "bits", "embeddings", "protect_last")
+BUDGET = ("target", "score", "pin", "max_widths")
+PHASE_2 = ("sensitivities", "eval_size", "clustering", "bits", *BUDGET, "embeddings", "protect_last")
 
 
 def fields_of(subcommand: str) -> tuple[str, ...]:
@@ -122,6 +150,7 @@ def add_flags(parser: argparse.ArgumentParser, subcommand: str) -> None:
         parser.add_argument(
             _dashed(name),
             metavar=FLAGS[name].shown,
+            action="append" if FLAGS[name].repeats else "store",
             default=argparse.SUPPRESS,
             help=f"{FLAGS[name].help} (default: {default})" if default else FLAGS[name].help,
         )
@@ -133,7 +162,11 @@ def config_from(namespace: argparse.Namespace, base: RunConfig) -> RunConfig:
     Raises:
         UsageError: a value that no run can have.
     """
-    given = {name: FLAGS[name].read(getattr(namespace, name)) for name in FLAGS if hasattr(namespace, name)}
+    given = {
+        name: flag.read(",".join(getattr(namespace, name)) if flag.repeats else getattr(namespace, name))
+        for name, flag in FLAGS.items()
+        if hasattr(namespace, name)
+    }
     return base.replace(**given)
 
 

@@ -10,16 +10,20 @@ from bert_mpq.artifacts.files import EVALUATION, SENSITIVITIES, prepare_folder, 
 from bert_mpq.artifacts.records import record_text
 from bert_mpq.artifacts.sensitivity_files import check_scores, sensitivity_path, write_sensitivities
 from bert_mpq.checkpoints import Checkpoints
+from bert_mpq.artifacts.width_files import PREFIX, write_width_scores
 from bert_mpq.config import RunConfig
 from bert_mpq.evaluation import evaluate
 from bert_mpq.planning import Plan, make_plan
 from bert_mpq.probing import Probe
 from bert_mpq.quantization.modules import quantized_copy
+from bert_mpq.quantization.sizes import outline_of
 from bert_mpq.quantizer import needs_calibration, quantizers_for
 from bert_mpq.reporting import Reporter, Silent
 from bert_mpq.results import EvaluationResult, SensitivityResult
-from bert_mpq.sensitivity import agreement, measure, score
+from bert_mpq.searching import check_outline, smallest_accurate
+from bert_mpq.sensitivity import agreement, measure, score, width_tables
 from bert_mpq.session import Clock, Session
+from bert_mpq.width_scores import WidthScores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,14 +32,17 @@ class Analysis:
 
     result: SensitivityResult
     files: tuple[Path, ...]
+    width_scores: WidthScores | None = None  # where several widths were probed
 
-    @property
-    def deciding_file(self) -> Path:
-        """The sensitivity file of the first metric, which decides the allocation of a full run.
+    def deciding_file(self, config: RunConfig) -> Path:
+        """Return the file that decides the allocation of a full run: the scores at several widths for a
+        budget, else the sensitivity file of the first metric.
 
         Raises:
             MpqError: E-SCORE when that metric has no valid score for every layer.
         """
+        if config.clustering == "budget":
+            return next(path for path in self.files if path.name.startswith(PREFIX))
         scores = self.result.scores[0]
         check_scores(scores)
         return sensitivity_path(self.files[-1].parent, self.result, scores.metric)
@@ -77,6 +84,8 @@ def analyse(
     """
     distributed.join()
     reporter, session = reporter or Silent(), session or Session()
+    if config.clustering == "budget":
+        config = config.replace(probe_bits=config.widths)
     config = flags.relevant("sensitivity", config)
     plan = plan or make_plan(config, "sensitivity")
     with session.checkpoints(config, SENSITIVITIES, reporter) as checkpoints:
@@ -96,12 +105,12 @@ def _analyse(
     probe = Probe(
         scope=config.scope,
         pooling=config.pooling,
-        bits=(config.probe_bits,),
+        bits=config.widths,
         quantizer=config.quantizer,
         group_size=config.group_size,
     )
     calibration = None
-    if needs_calibration(config.quantizer, (config.probe_bits,)):
+    if needs_calibration(config.quantizer, config.widths):
         calibration = session.gptq_calibration(plan, machine, reporter)
         clock.lap("Read for GPTQ")
     measurement = measure(
@@ -115,23 +124,35 @@ def _analyse(
         checkpoints=checkpoints,
     )
     clock.skip()
-    scores = score(measurement, config.metrics, reporter)
+    first = measurement.of_width(0)
+    scores = score(first, config.metrics, reporter)
+    widths = None
+    if len(config.widths) > 1:
+        widths = WidthScores(
+            config=config,
+            model_name=plan.sources.model.name,
+            split=plan.sources.data.split_name("calibration"),
+            reviews=len(tokens),
+            outline=outline_of(classifier.model),
+            widths=config.widths,
+            tables=width_tables(measurement, config.metrics),
+        )
     clock.lap("Score layers")
     result = SensitivityResult(
         config=config,
         setting=session.setting(plan, machine, measurement.batches.budget),
         sample=session.sample(plan, "calibration", tokens, fingerprint, measurement.batches.largest),
         scores=scores,
-        kl=measurement.kl,
-        agreement=agreement(scores, measurement.kl),
+        kl=first.kl,
+        agreement=agreement(scores, first.kl),
         quantizers=quantizers_for(
-            config.quantizer, (config.probe_bits,), config.group_size, calibrated=calibration is not None
+            config.quantizer, config.widths, config.group_size, calibrated=calibration is not None
         ),
         gptq_sample=calibration and calibration[1],
         stages=(*clock.stages[:-1], *measurement.stages, *clock.stages[-1:]),
     )
-    files = distributed.on_first(lambda: _write_analysis(result, classifier.revision))
-    return Analysis(result=result, files=files)
+    files = distributed.on_first(lambda: _write_analysis(result, widths, classifier.revision))
+    return Analysis(result=result, files=files, width_scores=widths)
 
 
 def quantize_and_evaluate(
@@ -163,14 +184,18 @@ def _quantize_and_evaluate(
     config: RunConfig, reporter: Reporter, session: Session, plan: Plan, checkpoints: Checkpoints
 ) -> Quantization:
     assert plan.sensitivities is not None
-    assert plan.allocation is not None
-    allocation = plan.allocation
     clock = Clock()
     machine = session.machine(config)
     classifier = session.classifier(plan, reporter)
     clock.lap("Load the model")
     tokens, fingerprint = session.tokens(plan, "evaluation", reporter)
     clock.lap("Read and tokenize")
+    if plan.budget is not None:
+        check_outline(plan.budget, classifier.model)
+    allocation = plan.allocation
+    if allocation is None:
+        allocation = smallest_accurate(plan, session, classifier, machine, reporter)
+        clock.lap("Search for the accuracy")
     calibration = None
     if needs_calibration(config.quantizer, allocation.bits):
         calibration = session.gptq_calibration(plan, machine, reporter)
@@ -236,16 +261,17 @@ def run(
     reporter, session = reporter or Silent(), session or Session()
     plan = plan or make_plan(config, "run")
     analysis = analyse(config, reporter, session, plan)
-    second = config.replace(sensitivities=str(analysis.deciding_file))
+    second = config.replace(sensitivities=str(analysis.deciding_file(config)))
     quantization = quantize_and_evaluate(
         second, reporter, session, make_plan(second, "quantize", plan.sources)
     )
     return FullRun(analysis=analysis, quantization=quantization)
 
 
-def _write_analysis(result: SensitivityResult, revision: str) -> tuple[Path, ...]:
+def _write_analysis(result: SensitivityResult, widths: WidthScores | None, revision: str) -> tuple[Path, ...]:
     folder = prepare_folder(result.config.output, SENSITIVITIES)
     timestamp = time.strftime("%Y%m%d_%H%M%S")
+    more = [write_width_scores(folder, widths, timestamp)] if widths else []
     record = write_new(folder, f"run_{timestamp}", ".json", record_text(result, timestamp, revision))
     files = [
         path
@@ -253,7 +279,7 @@ def _write_analysis(result: SensitivityResult, revision: str) -> tuple[Path, ...
         if scores.usable
         for path in write_sensitivities(folder, result, scores)
     ]
-    return (*files, record)
+    return (*files, *more, record)
 
 
 def _write_evaluation(result: EvaluationResult, revision: str) -> tuple[Path, ...]:

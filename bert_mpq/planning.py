@@ -7,8 +7,11 @@ from bert_mpq import distributed
 from bert_mpq.allocation.clustering import allocate
 from bert_mpq.artifacts.files import EVALUATION, SENSITIVITIES, check_writable
 from bert_mpq.artifacts.sensitivity_files import read_sensitivities
+from bert_mpq.artifacts.width_files import read_width_scores
+from bert_mpq.budgeting import Budget, make_budget, sensitivities_of
 from bert_mpq.config import RunConfig
 from bert_mpq.errors import MpqError
+from bert_mpq.paths import user_path
 from bert_mpq.results import BitAllocation, Sensitivities
 from bert_mpq.sources.classifiers import ModelSource, find_classifier
 from bert_mpq.sources.reviews import DataSource, Split, find_reviews, known_size, load_reviews
@@ -46,7 +49,8 @@ class Plan:
         calibration: calibration reviews (0 when Phase 1 is not run).
         evaluation: evaluation reviews (0 when Phase 2 is not run).
         sensitivities: the file Phase 2 starts from; None when Phase 1 will write it.
-        allocation: the bits that follow from it.
+        allocation: the bits that follow from it; None when they are yet to be found by evaluating.
+        budget: the problem that a budget poses; None for a clustering.
     """
 
     config: RunConfig
@@ -56,6 +60,7 @@ class Plan:
     evaluation: int
     sensitivities: Sensitivities | None
     allocation: BitAllocation | None
+    budget: Budget | None = None
 
 
 def find_sources(config: RunConfig, phase: Phase) -> Sources:
@@ -87,12 +92,9 @@ def make_plan(config: RunConfig, phase: Phase, sources: Sources | None = None) -
     """
     from bert_mpq.sources.sampling import check_size
 
-    sensitivities = None
+    sensitivities = budget = None
     if phase == "quantize":
-        if config.sensitivities is None:
-            raise MpqError("E-NOFILE", "Phase 2 needs a sensitivity file.", "Give --sensitivities FILE.")
-        file = config.sensitivities
-        sensitivities = distributed.on_first(lambda: read_sensitivities(file))
+        sensitivities, budget = distributed.on_first(lambda: _scores(config))
     sources = sources or _agreed(find_sources(config, phase))
     if config.max_length is not None and config.max_length > sources.model.positions:
         positions = sources.model.positions
@@ -111,11 +113,12 @@ def make_plan(config: RunConfig, phase: Phase, sources: Sources | None = None) -
     if phase != "sensitivity":
         evaluation = check_size(config.eval_size, sources.evaluation_size)
         distributed.on_first(lambda: check_writable(config.output, EVALUATION))
-        check_groups(len(config.bits), sources.model.layers)
+        if config.clustering != "budget":
+            check_groups(len(config.bits), sources.model.layers)
     allocation = None
     if sensitivities is not None:
         check_layers(sensitivities, sources.model)
-        allocation = allocate(sensitivities.values, config.bits, config.clustering, config.protect_last)
+        allocation = _allocation(config, sensitivities, budget)
     return Plan(
         config=config,
         phase=phase,
@@ -124,7 +127,31 @@ def make_plan(config: RunConfig, phase: Phase, sources: Sources | None = None) -
         evaluation=evaluation,
         sensitivities=sensitivities,
         allocation=allocation,
+        budget=budget,
     )
+
+
+def _scores(config: RunConfig) -> tuple[Sensitivities, Budget | None]:
+    """Return the scores that Phase 2 starts from, and the budget problem where there is one."""
+    file = config.sensitivities
+    if file is None:
+        raise MpqError("E-NOFILE", "Phase 2 needs a sensitivity file.", "Give --sensitivities FILE.")
+    if config.clustering != "budget":
+        return read_sensitivities(file), None
+    scores = read_width_scores(file)
+    sensitivities = sensitivities_of(scores, config.score, user_path(file).name)
+    return sensitivities, make_budget(config, scores)
+
+
+def _allocation(
+    config: RunConfig, sensitivities: Sensitivities, budget: Budget | None
+) -> BitAllocation | None:
+    if config.clustering != "budget":
+        return allocate(sensitivities.values, config.bits, config.clustering, config.protect_last)
+    assert budget is not None
+    if config.goal.kind == "drop":
+        return None
+    return budget.allocation(budget.best(config.goal))
 
 
 def check_layers(sensitivities: Sensitivities, model: ModelSource) -> None:

@@ -120,6 +120,15 @@ class Session:
         drawn = self.sample(plan, "calibration", tokens, fingerprint, largest)
         return Calibration(tokens=tokens, machine=machine, batch_tokens=batch_tokens), drawn
 
+    def search_sample(self, plan: Plan, reporter: Reporter) -> tuple[TokenizedReviews, str]:
+        """Return calibration reviews to choose a plan on: as many as will be evaluated, or all there are.
+
+        Raises:
+            MpqError: what ``tokens`` raises.
+        """
+        size = min(plan.evaluation, len(self._split(plan.sources.data, "calibration")))
+        return self._sampled("search", plan, "calibration", size, reporter)
+
     def _sampled(
         self, purpose: str, plan: Plan, split: Split, size: int, reporter: Reporter
     ) -> tuple[TokenizedReviews, str]:

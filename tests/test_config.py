@@ -83,9 +83,11 @@ def test_any_text_gives_supported_bits_or_a_usage_error(text):
         {"metrics": ("rmse",)},
         {"metrics": ["pwcca"]},
         {"metrics": "pwcca"},
-        {"probe_bits": 5},
-        {"probe_bits": 32},
+        {"probe_bits": (5,)},
+        {"probe_bits": (32,)},
         {"probe_bits": "4"},
+        {"probe_bits": ()},
+        {"probe_bits": (4, 4)},
         {"scope": "local"},
         {"pooling": "max"},
         {"sensitivities": 1},
@@ -135,7 +137,7 @@ def test_a_seed_that_no_random_generator_takes_is_refused():
 
 def test_replace_checks_the_new_value():
     with pytest.raises(UsageError):
-        RunConfig().replace(probe_bits=7)
+        RunConfig().replace(probe_bits=(7,))
 
 
 def test_absent_json_keys_keep_their_defaults():
@@ -178,3 +180,19 @@ def test_a_usage_error_ends_with_exit_code_2_and_any_other_with_1():
 
 def test_error_codes_are_sorted_and_unique():
     assert list(ERROR_CODES) == sorted(set(ERROR_CODES))
+
+
+def test_one_probe_width_may_stand_without_brackets_in_a_file():
+    assert from_json({"probe_bits": 8}) == RunConfig(probe_bits=(8,))
+
+
+def test_a_budget_probes_several_widths_unless_told_otherwise():
+    assert RunConfig().widths == (4,)
+    assert RunConfig(clustering="budget", target="4x").widths == (4, 2, 3, 8)
+    assert RunConfig(clustering="budget", target="4x", probe_bits=(8, 2)).widths == (8, 2)
+
+
+def test_a_budget_without_a_target_is_refused():
+    with pytest.raises(UsageError, match="needs --target") as refused:
+        RunConfig(clustering="budget")
+    assert refused.value.code == "E-BUDGET"

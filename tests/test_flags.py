@@ -47,7 +47,8 @@ fields = st.fixed_dictionaries(
         "calibration_size": sizes,
         "sampling": one_of(Sampling),
         "metrics": st.lists(one_of(Metric), min_size=1, unique=True).map(tuple),
-        "probe_bits": st.sampled_from(SUPPORTED_BITS[:-1]),
+        "probe_bits": st.none()
+        | st.lists(st.sampled_from(SUPPORTED_BITS[:-1]), min_size=1, unique=True).map(tuple),
         "scope": one_of(Scope),
         "pooling": one_of(Pooling),
         "sensitivities": st.none() | names,
@@ -56,6 +57,16 @@ fields = st.fixed_dictionaries(
         "bits": st.lists(st.sampled_from(SUPPORTED_BITS), min_size=1, max_size=6).map(
             lambda bits: tuple(sorted(bits, reverse=True))
         ),
+        "target": st.builds(
+            lambda value, unit: f"{value}{unit}",
+            st.integers(1, 10**6),
+            st.sampled_from(("x", "MB", "bits", "pp")),
+        ),
+        "score": one_of(Metric),
+        "pin": st.dictionaries(st.integers(0, 99), st.sampled_from(SUPPORTED_BITS), max_size=4).map(
+            lambda pins: tuple(f"layer_{layer}={bits}" for layer, bits in pins.items())
+        ),
+        "max_widths": st.none() | st.integers(1, 7),
         "quantizer": one_of(QuantizerName),
         "group_size": st.none() | st.sampled_from(GROUP_SIZES),
         "gptq_reviews": st.integers(1, 100_000),
@@ -67,7 +78,9 @@ fields = st.fixed_dictionaries(
     }
 )
 configs = fields.filter(lambda given: "kl" not in given["metrics"] or given["scope"] == "propagated").map(
-    lambda given: RunConfig(**given)
+    lambda given: RunConfig(
+        **{**given, "target": given["target"] if given["clustering"] == "budget" else None}
+    )
 )
 
 
@@ -140,6 +153,12 @@ def test_the_shell_line_is_what_people_would_type():
         (["--max-length", "auto"], "max_length", None),
         (["--metrics", "CKA, PWCCA"], "metrics", ("cka", "pwcca")),
         (["--bits", "[16/8/4]"], "bits", (16, 8, 4)),
+        (["--probe-bits", "4"], "probe_bits", (4,)),
+        (["--probe-bits", "2,3, 4,8"], "probe_bits", (2, 3, 4, 8)),
+        (["--probe-bits", "auto"], "probe_bits", None),
+        (["--pin", "layer_5=16", "--pin", "layer_0=8"], "pin", ("layer_5=16", "layer_0=8")),
+        (["--pin", "layer_5=16,layer_0=8"], "pin", ("layer_5=16", "layer_0=8")),
+        (["--max-widths", "any"], "max_widths", None),
     ],
 )
 def test_flags_are_read_as_people_write_them(words, field, value):
@@ -168,6 +187,15 @@ def test_a_flag_changes_its_own_field_only():
         (["--bits", "4.5"], "E-BITS-INT"),
         (["--bits", "5"], "E-BITS-VALUE"),
         (["--bits", "4,8"], "E-BITS-ORDER"),
+        (["--probe-bits", "4,4"], "E-CONFIG"),
+        (["--probe-bits", "32"], "E-CONFIG"),
+        (["--clustering", "budget"], "E-BUDGET"),
+        (["--target", "4x"], "E-BUDGET"),
+        (["--clustering", "budget", "--target", "small"], "E-BUDGET"),
+        (["--pin", "5=16"], "E-BUDGET"),
+        (["--pin", "layer_5=5"], "E-BITS-VALUE"),
+        (["--pin", "layer_5=8", "--pin", "layer_5=4"], "E-CONFIG"),
+        (["--max-widths", "0"], "E-CONFIG"),
     ],
 )
 def test_a_bad_flag_is_a_usage_error(words, code):

@@ -63,7 +63,6 @@ def test_the_outline_needs_no_weights():
         model = BertForSequenceClassification(BertConfig())
     outline = outline_of(model)
     assert outline.linear_weights == 84_934_656
-    assert (
-        size_report(outline, outline.bits_by_name((32,) * 12), "auto", 64).whole_original_bits
-        == 32 * (109_483_778)
+    assert size_report(outline, outline.bits_by_name((32,) * 12), "auto", 64).whole_original_bits == 32 * (
+        109_483_778
     )

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from itertools import chain, pairwise
 
-from bert_mpq.config import Grouping, check_bits
+from bert_mpq.config import Clustering, check_bits
 from bert_mpq.errors import MpqError
 from bert_mpq.results import BitAllocation
 
@@ -17,7 +17,7 @@ Groups = list[list[float]]  # distinct scores in ascending order, cut into inter
 
 
 def allocate(
-    scores: Sequence[float], bits: Sequence[int], method: Grouping, protect_last: int = 0
+    scores: Sequence[float], bits: Sequence[int], method: Clustering, protect_last: int = 0
 ) -> BitAllocation:
     """Group layers by score and give each group its bits.
 
@@ -45,13 +45,15 @@ def allocate(
     )
 
 
-def group_layers(scores: Sequence[float], count: int, method: Grouping) -> tuple[int, ...]:
+def group_layers(scores: Sequence[float], count: int, method: Clustering) -> tuple[int, ...]:
     """Return the group of each layer, 0 = most sensitive; equal scores share a group.
 
     Raises:
         MpqError: E-GROUPS.
-        ValueError: a score is NaN or infinite.
+        ValueError: a score is NaN or infinite, or the method is ``budget``, which groups nothing.
     """
+    if method == "budget":
+        raise ValueError("a budget groups no layers: see bert_mpq.budgeting")
     if not all(map(math.isfinite, scores)):
         raise ValueError("scores must be finite")
     distinct = sorted(set(scores))

@@ -72,7 +72,17 @@ def _inputs(result: EvaluationResult) -> list[str]:
         "# Clustering",
         f"clustering_method: {result.allocation.method}",
         f"num_clusters: {len(result.allocation.group_bits)}",
+        *_goal(result),
     ]
+
+
+def _goal(result: EvaluationResult) -> list[str]:
+    config = result.config
+    if config.clustering != "budget":
+        return []
+    pins = [f"pinned: {','.join(config.pin)}"] if config.pin else []
+    limit = [f"max_widths: {config.max_widths}"] if config.max_widths else []
+    return [f"target: {config.target}", f"loss: {config.score}", *pins, *limit]
 
 
 def _allocation(result: EvaluationResult) -> list[str]:

@@ -60,10 +60,10 @@ def read_evaluation(name: Path | str) -> EvaluationRecord:
         environment = content.get("environment")
         return EvaluationRecord(
             path=path,
-            timestamp=_decoded(content.get("timestamp"), str, "timestamp"),
-            command=_decoded(content.get("command"), str, "command"),
+            timestamp=decoded(content.get("timestamp"), str, "timestamp"),
+            command=decoded(content.get("command"), str, "command"),
             revision=str((environment if isinstance(environment, dict) else {}).get("model_revision") or ""),
-            result=_decoded(content, EvaluationResult, ""),
+            result=decoded(content, EvaluationResult, ""),
         )
     except (FileNotFoundError, IsADirectoryError) as error:
         raise MpqError(
@@ -76,7 +76,7 @@ def read_evaluation(name: Path | str) -> EvaluationRecord:
         ) from error
 
 
-def _decoded(value: Any, kind: Any, where: str) -> Any:
+def decoded(value: Any, kind: Any, where: str) -> Any:
     """Return ``value`` as ``kind``, a type of ``bert_mpq.results`` or of one of its fields."""
     if kind is RunConfig:
         return from_json(value)
@@ -86,12 +86,12 @@ def _decoded(value: Any, kind: Any, where: str) -> Any:
     if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in arguments:
             return None
-        return _decoded(value, next(each for each in arguments if each is not type(None)), where)
+        return decoded(value, next(each for each in arguments if each is not type(None)), where)
     if origin is tuple and isinstance(value, list):
         kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else list(arguments)
         if len(kinds) == len(value):
             return tuple(
-                _decoded(item, each, f"{where}[{index}]")
+                decoded(item, each, f"{where}[{index}]")
                 for index, (item, each) in enumerate(zip(value, kinds, strict=True))
             )
     if origin is Literal and value in arguments:
@@ -108,7 +108,7 @@ def _decoded_fields(value: Any, kind: Any, where: str) -> Any:
         raise ValueError(f"{where} is {'missing' if value is None else 'not an object'}")
     hints = typing.get_type_hints(kind)
     given = {
-        field.name: _decoded(
+        field.name: decoded(
             value.get(field.name), hints[field.name], f"{where}.{field.name}" if where else field.name
         )
         for field in dataclasses.fields(kind)

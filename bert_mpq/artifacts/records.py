@@ -49,7 +49,7 @@ def record_text(result: SensitivityResult | EvaluationResult, timestamp: str, re
             "whole_ratio": sizes.whole_ratio,
             "whole_ratio_fp16": sizes.whole_ratio_fp16,
         }
-    return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
+    return json.dumps(finite(content), indent=2, allow_nan=False) + "\n"
 
 
 def _environment(revision: str) -> dict[str, Any]:
@@ -68,11 +68,12 @@ def _environment(revision: str) -> dict[str, Any]:
     }
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Return a JSON value with null for every NaN and infinity in it."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -90,13 +90,17 @@ def sensitivity_text(result: SensitivityResult, scores: Scores) -> str:
         f"max_length: {setting.max_length}",
         f"scope: {config.scope}",
         f"pooling: {config.pooling}",
-        " ".join([f"probe: {config.probe_bits}-bit", *(entry.text for entry in result.quantizers)]),
+        " ".join([f"probe: {config.widths[0]}-bit", *_quantizer(result)]),
         *([f"gptq_reviews: {result.gptq_sample.size}"] if result.gptq_sample else []),
         f"seed: {config.seed}",
         *([f"head: {config.head_text}"] if config.head_text else []),
     ]
     lines += [f"layer_{index}\t{value:.6f}" for index, value in enumerate(scores.values)]
     return "\n".join(lines) + "\n"
+
+
+def _quantizer(result: SensitivityResult) -> list[str]:
+    return [entry.text for entry in result.quantizers if entry.bits == result.config.widths[0]]
 
 
 def read_sensitivities(path: Path | str) -> Sensitivities:
@@ -123,7 +127,7 @@ def list_sensitivities(output: Path | str) -> list[SensitivityFile]:
     """Return every sensitivity JSON in ``output/Sensitivities``, newest first; broken ones say why."""
     files = []
     for path in user_path(output).joinpath(SENSITIVITIES).glob("*.json"):
-        if path.name.startswith("run_"):
+        if path.name.startswith(("run_", "widths_")):
             continue
         try:
             files.append(_listed(path, read_sensitivities(path), ""))

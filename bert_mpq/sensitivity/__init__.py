@@ -3,5 +3,15 @@
 from bert_mpq.sensitivity.accumulation import BLOCKS, Accumulation
 from bert_mpq.sensitivity.measuring import Measurement, logits_divergence, measure
 from bert_mpq.sensitivity.scoring import agreement, score
+from bert_mpq.sensitivity.widths import width_tables
 
-__all__ = ["BLOCKS", "Accumulation", "Measurement", "agreement", "logits_divergence", "measure", "score"]
+__all__ = [
+    "BLOCKS",
+    "Accumulation",
+    "Measurement",
+    "agreement",
+    "logits_divergence",
+    "measure",
+    "score",
+    "width_tables",
+]

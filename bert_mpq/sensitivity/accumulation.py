@@ -128,6 +128,14 @@ class Accumulation:
             distributed.add(tensor)
         self.kl, self.done = kl.numpy(), done.numpy() > 0
 
+    def every(self, start: int, step: int) -> "Accumulation":
+        """Return the sums of every ``step``-th probe from ``start`` on; they stay shared with this one."""
+        view = Accumulation(0, 0, len(self.done), len(self.blocks))
+        view.blocks = tuple(block[start::step] for block in self.blocks)
+        view.kl = None if self.kl is None else self.kl[:, start::step]
+        view.done = self.done
+        return view
+
     def total(self, probe: int) -> Moments:
         """Return the moments of ``probe`` over all reviews done."""
         self.flush()

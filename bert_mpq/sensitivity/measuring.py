@@ -2,7 +2,7 @@
 
 import functools
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -30,12 +30,18 @@ class Measurement:
         batches: what was run; its budget counts all streams.
         stages: seconds.
         scope: as in ``Probe``.
+        widths: probed widths; the probes of a layer follow one another.
     """
 
     sums: Accumulation
     batches: BatchUse
     stages: tuple[Stage, ...]
     scope: str
+    widths: int = 1
+
+    def of_width(self, index: int) -> "Measurement":
+        """Return what was measured at one of the probed widths: the sums are shared."""
+        return replace(self, sums=self.sums.every(index, self.widths), widths=1)
 
     @property
     def kl(self) -> tuple[float, ...]:
@@ -100,6 +106,7 @@ def measure(
             budget=batch_tokens if batches.budget == budget else batches.budget * probed.streams,
         ),
         scope=probe.scope,
+        widths=len(probe.bits),
         stages=(
             Stage(name="Quantize the twins", seconds=quantized - started),
             Stage(name="Compare activations", seconds=one_pass.seconds),

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bert_mpq.artifacts.sensitivity_files import METRIC_TITLES
+from bert_mpq.config import RunConfig
 from bert_mpq.errors import MpqError
 from bert_mpq.planning import Plan
 from bert_mpq.quantizer import needs_calibration, quantizers_for
@@ -35,16 +36,15 @@ def plan_panel(plan: Plan, console: Console) -> RenderableType:
         split = sources.data.split_name("calibration")
         rows += [
             ("Calibration", f"{plan.calibration:,} reviews, {config.sampling}; {split}"),
-            ("Metrics", f"{metrics}, FP32 against a {config.probe_bits}-bit probe,"),
+            ("Metrics", f"{metrics}, FP32 against a probe of {_listed(config.widths)} bits,"),
             ("", f"compared {SCOPES[config.scope]}"),
         ]
     if plan.evaluation:
-        bits = ", ".join(map(str, config.bits))
         split = sources.data.split_name("evaluation")
         rows += [("Evaluation", f"{plan.evaluation:,} reviews, {config.sampling}; {split}")]
         if plan.sensitivities is not None:
             rows.append(("Scores", plan.sensitivities.file_name))
-        rows.append(("Allocation", f"{config.clustering}, {len(config.bits)} groups, bits {bits}"))
+        rows += _strategy(config)
         rows += _allocation(plan)
     rows += _quantizer(plan)
     guess = f"{accelerator()} (auto)" if config.device == "auto" else config.device
@@ -59,6 +59,24 @@ def plan_panel(plan: Plan, console: Console) -> RenderableType:
     for name, value in rows:
         table.add_row(name, Text(value))
     return _panel(Group(table, Text("Nothing has been written yet.")), "Plan", console)
+
+
+def _strategy(config: RunConfig) -> list[tuple[str, str]]:
+    if config.clustering != "budget":
+        bits = _listed(config.bits)
+        return [("Allocation", f"{config.clustering}, {len(config.bits)} groups, bits {bits}")]
+    rows = [("Allocation", f"budget, exact, for {config.target}; loss {METRIC_TITLES[config.score]}")]
+    if config.goal.kind == "drop":
+        rows.append(("", "found by evaluating plans on calibration reviews"))
+    if config.pin:
+        rows.append(("", f"pinned: {', '.join(config.pin)}"))
+    if config.max_widths:
+        rows.append(("", f"at most {config.max_widths} distinct widths"))
+    return rows
+
+
+def _listed(bits: Sequence[int]) -> str:
+    return ", ".join(map(str, bits))
 
 
 def _allocation(plan: Plan) -> list[tuple[str, str]]:
@@ -78,9 +96,11 @@ def _quantizer(plan: Plan) -> list[tuple[str, str]]:
     config = plan.config
     widths: set[int] = set()
     if plan.calibration:
-        widths.add(config.probe_bits)
-    if plan.evaluation:
-        widths.update(plan.allocation.bits if plan.allocation else config.bits)
+        widths.update(config.widths)
+    if plan.allocation is not None:
+        widths.update(plan.allocation.bits)
+    elif plan.evaluation:
+        widths.update(config.widths if config.clustering == "budget" else config.bits)
     used = quantizers_for(config.quantizer, widths, config.group_size)
     rows = [("" if index else "Quantizer", entry.title) for index, entry in enumerate(used)]
     if needs_calibration(config.quantizer, widths):

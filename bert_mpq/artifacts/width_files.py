@@ -1,0 +1,80 @@
+"""Files of scores at several widths: ``Sensitivities/widths_{time}.json``, never overwritten."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from bert_mpq.artifacts.files import write_new
+from bert_mpq.artifacts.record_reading import decoded
+from bert_mpq.artifacts.records import finite
+from bert_mpq.config import to_json
+from bert_mpq.errors import MpqError
+from bert_mpq.paths import user_path
+from bert_mpq.width_scores import WidthScores
+
+SCHEMA = "bert-mpq/width-scores"
+VERSION = 1
+LARGEST = 1 << 24  # bytes; a thousand layers take 1 MB
+PREFIX = "widths_"
+HINT = "Run Phase 1 with --probe-bits 4,2,3,8; it writes Sensitivities/widths_*.json."
+
+
+def write_width_scores(folder: Path, scores: WidthScores, timestamp: str) -> Path:
+    """Write ``widths_{timestamp}.json``; null stands where there is no valid score.
+
+    Raises:
+        MpqError: E-READONLY or E-DISK.
+    """
+    content = {
+        "schema": SCHEMA,
+        "version": VERSION,
+        **dataclasses.asdict(scores),
+        "config": to_json(scores.config),
+    }
+    text = json.dumps(finite(content), indent=2, allow_nan=False) + "\n"
+    return write_new(folder, f"{PREFIX}{timestamp}", ".json", text)
+
+
+def read_width_scores(name: Path | str) -> WidthScores:
+    """Read what ``write_width_scores`` wrote; every value is checked.
+
+    Raises:
+        MpqError: E-NOFILE; E-BUDGET for a sensitivity file, which has the scores of one width only; E-JSON.
+    """
+    path = user_path(name)
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError("it is larger than any file of scores")
+        content = json.loads(path.read_bytes())
+        if isinstance(content, dict) and "layer_0" in content:
+            raise MpqError(
+                "E-BUDGET", f"{path.name} has the scores of one width; a budget needs several.", HINT
+            )
+        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+            raise ValueError("it holds no scores at several widths")
+        if content.get("version") != VERSION:
+            raise ValueError(f"its version is {content.get('version')!r:.20}, this program reads {VERSION}")
+        scores: WidthScores = decoded(content, WidthScores, "")
+        _check_shape(scores)
+        return scores
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise MpqError("E-NOFILE", f"No file of scores at {path}.", HINT) from error
+    except (ValueError, OSError, RecursionError) as error:
+        reason = "it is not valid JSON" if isinstance(error, json.JSONDecodeError) else str(error)
+        raise MpqError("E-JSON", f"{path.name}: {reason}.", HINT) from error
+
+
+def _check_shape(scores: WidthScores) -> None:
+    widths, linears = scores.widths, scores.outline.linears
+    if not widths or len(set(widths)) < len(widths):
+        raise ValueError("widths must be distinct, at least one")
+    if sorted({linear.layer for linear in linears}) != list(range(len({linear.layer for linear in linears}))):
+        raise ValueError("outline.linears leaves layers out")
+    if any(linear.outputs < 1 or linear.inputs < 1 for linear in linears) or not linears:
+        raise ValueError("outline.linears has a weight without entries")
+    for table in scores.tables:
+        shape = {len(row) for row in table.values}
+        if len(table.values) != scores.outline.layers or shape != {len(widths)}:
+            raise ValueError(f"the scores of {table.metric} are not layers x widths")
+        if any(value < 0 for row in table.values for value in row):
+            raise ValueError(f"{table.metric} has a score below 0")
