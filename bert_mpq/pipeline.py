@@ -9,8 +9,8 @@ from bert_mpq.artifacts.evaluation_files import evaluation_stem, evaluation_text
 from bert_mpq.artifacts.files import EVALUATION, SENSITIVITIES, prepare_folder, write_atomic, write_new
 from bert_mpq.artifacts.records import record_text
 from bert_mpq.artifacts.sensitivity_files import check_scores, sensitivity_path, write_sensitivities
-from bert_mpq.checkpoints import Checkpoints
 from bert_mpq.artifacts.width_files import PREFIX, write_width_scores
+from bert_mpq.checkpoints import Checkpoints
 from bert_mpq.config import RunConfig
 from bert_mpq.evaluation import evaluate
 from bert_mpq.planning import Plan, make_plan

@@ -130,6 +130,7 @@ class Accumulation:
 
     def every(self, start: int, step: int) -> "Accumulation":
         """Return the sums of every ``step``-th probe from ``start`` on; they stay shared with this one."""
+        self.flush()
         view = Accumulation(0, 0, len(self.done), len(self.blocks))
         view.blocks = tuple(block[start::step] for block in self.blocks)
         view.kl = None if self.kl is None else self.kl[:, start::step]
