@@ -71,7 +71,7 @@ class Execution:
         analysis = self._analyse(plan)
         if plan.phase == "sensitivity":
             return Finished(plan=plan, analysis=analysis)
-        second = plan.config.replace(sensitivities=str(analysis.deciding_file))
+        second = plan.config.replace(sensitivities=str(analysis.deciding_file(plan.config)))
         quantization = self._quantize(make_plan(second, "quantize", plan.sources))
         return Finished(plan=plan, analysis=analysis, quantization=quantization)
 
