@@ -33,6 +33,8 @@ LOWEST = {
     "batch_tokens": 8,
     "max_widths": 1,
     "protect_last": 0,
+    "qat_epochs": 0,
+    "qat_reviews": 20,
     "seed": 0,
 }
 LARGEST = 2**32 - 1
@@ -71,6 +73,9 @@ class RunConfig:
         gptq_reviews: calibration reviews that GPTQ looks at, in both phases.
         embeddings: precision in which the embedding tables are kept.
         protect_last: keep this many last encoder layers at 16 bits or more.
+        qat_epochs: epochs of quantization-aware training after the quantization; 0 = none.
+        qat_reviews: calibration reviews to train on, the validation slice included; None = the whole split.
+        qat_learning_rate: peak learning rate of that training.
         max_length: tokens per review; None = the model's own maximum, at most 512 (embedded: 256).
         batch_tokens: tokens per forward pass, padding included; None = chosen for the device.
         seed: seed of every random choice.
@@ -104,6 +109,9 @@ class RunConfig:
     gptq_reviews: int = 128
     embeddings: EmbeddingPrecision = "fp32"
     protect_last: int = 0
+    qat_epochs: int = 0
+    qat_reviews: int | None = None
+    qat_learning_rate: float = 2e-4
     max_length: int | None = None
     batch_tokens: int | None = None
     seed: int = 42
@@ -122,6 +130,8 @@ class RunConfig:
             value = getattr(self, name)
             if value is not None and not low <= value <= LARGEST:
                 raise _invalid(name.replace("_", "-"), value, f"use a whole number from {low} to {LARGEST:,}")
+        if not 0 < self.qat_learning_rate <= 1:
+            raise _invalid("qat-learning-rate", self.qat_learning_rate, "use a number such as 0.0002")
         if "kl" in self.metrics and self.scope != "propagated":
             raise _invalid("metrics", "kl", "only --scope propagated has logits for each layer")
         if not self.model.strip() or not self.data.strip():

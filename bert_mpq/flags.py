@@ -69,6 +69,16 @@ def _number(shown: str, text: str, none: str = "") -> Flag:
     return Flag(read=read, shown=shown, help=text, none=none)
 
 
+def _decimal(shown: str, text: str) -> Flag:
+    def read(value: str) -> float:
+        try:
+            return float(value)
+        except ValueError as error:
+            raise UsageError("E-CONFIG", f'"{value[:40]}" is not a number.') from error
+
+    return Flag(read=read, shown=shown, help=text)
+
+
 def _words(value: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in value.lower().split(",") if word.strip())
 
@@ -127,13 +137,26 @@ FLAGS: dict[str, Flag] = {
     "gptq_reviews": _number("N", "calibration reviews that GPTQ looks at"),
     "embeddings": _choice(EmbeddingPrecision, "Phase 2: precision of the embedding tables"),
     "protect_last": _number("N", "Phase 2: keep the last N layers at 16 bits or more"),
+    "qat_epochs": _number("N", "Phase 2: epochs of quantization-aware training afterwards, 1 to 3"),
+    "qat_reviews": _number("N|all", "Phase 2: calibration reviews for that training", "all"),
+    "qat_learning_rate": _decimal("X", "Phase 2: its peak learning rate"),
     "max_length": _number("N", "tokens per review", "auto"),
     "batch_tokens": _number("N", "tokens per forward pass", "auto"),
     "seed": _number("N", "random seed"),
 }
 PHASE_1 = ("calibration_size", "metrics", "probe_bits", "scope", "pooling")
 BUDGET = ("target", "score", "pin", "max_widths")
-PHASE_2 = ("sensitivities", "eval_size", "clustering", "bits", *BUDGET, "embeddings", "protect_last")
+TRAINING = ("qat_epochs", "qat_reviews", "qat_learning_rate")
+PHASE_2 = (
+    "sensitivities",
+    "eval_size",
+    "clustering",
+    "bits",
+    *BUDGET,
+    "embeddings",
+    "protect_last",
+    *TRAINING,
+)
 
 
 def fields_of(subcommand: str) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from bert_mpq.results import EvaluationResult, SensitivityResult
 from bert_mpq.searching import check_outline, smallest_accurate
 from bert_mpq.sensitivity import agreement, measure, score, width_tables
 from bert_mpq.session import Clock, Session
+from bert_mpq.training_phase import evaluate_trained, prepare_training, train
 from bert_mpq.width_scores import WidthScores
 
 
@@ -196,6 +197,7 @@ def _quantize_and_evaluate(
     if allocation is None:
         allocation = smallest_accurate(plan, session, classifier, machine, reporter)
         clock.lap("Search for the accuracy")
+    setup = prepare_training(plan, allocation, classifier, machine, session, reporter)
     calibration = None
     if needs_calibration(config.quantizer, allocation.bits):
         calibration = session.gptq_calibration(plan, machine, reporter)
@@ -217,6 +219,14 @@ def _quantize_and_evaluate(
         quantized.model, tokens, machine, batch_tokens, reporter, "Evaluate quantized", checkpoints
     )
     clock.lap("Evaluate quantized")
+    trained = None
+    if setup is not None:
+        retrained = train(setup, classifier, quantized, machine, batch_tokens, reporter)
+        clock.lap("Train")
+        trained = evaluate_trained(
+            setup, retrained, before, tokens, machine, batch_tokens, reporter, checkpoints
+        )
+        clock.lap("Evaluate trained")
     result = EvaluationResult(
         config=config,
         setting=session.setting(plan, machine, min(before.batches.budget, after.batches.budget)),
@@ -234,6 +244,7 @@ def _quantize_and_evaluate(
         gptq_sample=calibration and calibration[1],
         sizes=quantized.sizes,
         quantization_seconds=clock.seconds("Quantize"),
+        trained=trained,
         stages=clock.stages,
     )
     files = distributed.on_first(lambda: _write_evaluation(result, classifier.revision))

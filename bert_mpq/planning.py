@@ -51,6 +51,7 @@ class Plan:
         sensitivities: the file Phase 2 starts from; None when Phase 1 will write it.
         allocation: the bits that follow from it; None when they are yet to be found by evaluating.
         budget: the problem that a budget poses; None for a clustering.
+        training: calibration reviews of the quantization-aware training (0 when there is none).
     """
 
     config: RunConfig
@@ -61,6 +62,7 @@ class Plan:
     sensitivities: Sensitivities | None
     allocation: BitAllocation | None
     budget: Budget | None = None
+    training: int = 0
 
 
 def find_sources(config: RunConfig, phase: Phase) -> Sources:
@@ -105,7 +107,7 @@ def make_plan(config: RunConfig, phase: Phase, sources: Sources | None = None) -
         )
     if config.fit_head is not None:
         check_size(config.fit_head, sources.calibration_size or _size(sources.data, "calibration"))
-    calibration = evaluation = 0
+    calibration = evaluation = training = 0
     if phase != "quantize":
         calibration = check_size(config.calibration_size, sources.calibration_size)
         check_required(config.metrics, sources.model.hidden, calibration)
@@ -115,6 +117,11 @@ def make_plan(config: RunConfig, phase: Phase, sources: Sources | None = None) -
         distributed.on_first(lambda: check_writable(config.output, EVALUATION))
         if config.clustering != "budget":
             check_groups(len(config.bits), sources.model.layers)
+        if config.qat_epochs:
+            check_trainable(config)
+            training = check_size(
+                config.qat_reviews, sources.calibration_size or _size(sources.data, "calibration")
+            )
     allocation = None
     if sensitivities is not None:
         check_layers(sensitivities, sources.model)
@@ -128,6 +135,7 @@ def make_plan(config: RunConfig, phase: Phase, sources: Sources | None = None) -
         sensitivities=sensitivities,
         allocation=allocation,
         budget=budget,
+        training=training,
     )
 
 
@@ -178,6 +186,42 @@ def check_groups(groups: int, layers: int) -> None:
     if groups > layers:
         raise MpqError(
             "E-GROUPS", f"{groups} groups, but the model has only {layers} layers.", "Give fewer bits."
+        )
+
+
+def check_trainable(config: RunConfig) -> None:
+    """Refuse a quantization-aware training that cannot be.
+
+    Raises:
+        MpqError: E-CONFIG, E-DISTRIBUTED.
+    """
+    if config.clustering != "budget":
+        check_some_below_16(config.bits)
+    if config.quantizer == "per-tensor":
+        raise MpqError(
+            "E-CONFIG",
+            "--qat-epochs trains symmetric grids only, and per-tensor has none.",
+            "Use another --quantizer.",
+        )
+    if distributed.launched():
+        raise MpqError(
+            "E-DISTRIBUTED",
+            "Quantization-aware training runs in one process.",
+            "Start it without torchrun, or leave --qat-epochs out.",
+        )
+
+
+def check_some_below_16(bits: tuple[int, ...]) -> None:
+    """Refuse to train where no weight has fewer than 16 bits.
+
+    Raises:
+        MpqError: E-CONFIG.
+    """
+    if min(bits) >= 16:
+        raise MpqError(
+            "E-CONFIG",
+            "--qat-epochs trains weights below 16 bits, and there are none.",
+            "Give fewer bits, or leave it out.",
         )
 
 

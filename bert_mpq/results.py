@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from bert_mpq.config import RunConfig
 from bert_mpq.quantizer import WidthQuantizer
+from bert_mpq.training_results import TrainingReport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,8 +264,29 @@ class SizeReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainedEvaluation:
+    """The model after quantization-aware training, on the evaluation reviews.
+
+    Args:
+        accuracy: its figures.
+        agreement: share of the reviews on which it predicts what the FP32 model does.
+        sample: the calibration reviews that it was trained with.
+        training: how the training went.
+    """
+
+    accuracy: Accuracy
+    agreement: float
+    sample: Sample
+    training: TrainingReport
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluationResult:
-    """What Phase 2 measured: the same reviews through the FP32 and through the quantized model."""
+    """What Phase 2 measured: the same reviews through the FP32 and through the quantized model.
+
+    ``after`` and ``agreement`` are the model's after post-training quantization; ``trained`` is there when it
+    has been trained after that.
+    """
 
     config: RunConfig
     setting: Setting
@@ -279,6 +301,12 @@ class EvaluationResult:
     sizes: SizeReport
     quantization_seconds: float
     stages: tuple[Stage, ...]
+    trained: TrainedEvaluation | None = None
+
+    @property
+    def final(self) -> Accuracy:
+        """The figures of the model that the run ends with."""
+        return self.trained.accuracy if self.trained else self.after
 
     @property
     def seconds(self) -> float:

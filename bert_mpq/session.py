@@ -99,6 +99,10 @@ class Session:
         size = plan.calibration if split == "calibration" else plan.evaluation
         return self._sampled(split, plan, split, size, reporter)
 
+    def training_tokens(self, plan: Plan, reporter: Reporter) -> tuple[TokenizedReviews, str]:
+        """Return the calibration reviews of the training and their fingerprint; raises as ``tokens``."""
+        return self._sampled("training", plan, "calibration", plan.training, reporter)
+
     def gptq_calibration(
         self, plan: Plan, machine: Machine, reporter: Reporter
     ) -> tuple[Calibration, Sample] | None:

@@ -171,7 +171,7 @@ def test_json_of_the_wrong_type_is_refused(values):
 def test_json_holds_one_plain_value_per_field():
     values = to_json(RunConfig())
     assert values["bits"] == [16, 8, 4]
-    assert all(isinstance(value, str | int | list | None) for value in values.values())
+    assert all(isinstance(value, str | int | float | list | None) for value in values.values())
 
 
 def test_a_usage_error_ends_with_exit_code_2_and_any_other_with_1():

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from bert_mpq.artifacts.files import slug
-from bert_mpq.results import Accuracy, EvaluationResult
+from bert_mpq.artifacts.training_sections import accuracy_lines, training_sections
+from bert_mpq.results import EvaluationResult
 
 MEBIBYTE_BITS = 8 * 1024**2
 
@@ -21,18 +22,24 @@ def evaluation_text(result: EvaluationResult, timestamp: str) -> str:
         _heading(result, timestamp),
         _inputs(result),
         _allocation(result),
-        ["# FP32 Baseline (Before Quantization)", *_accuracy(result.before)],
-        ["# After Mixed-Precision Quantization", *_accuracy(result.after)],
+        ["# FP32 Baseline (Before Quantization)", *accuracy_lines(result.before)],
+        ["# After Mixed-Precision Quantization", *accuracy_lines(result.after)],
         _drops(result),
         _compression(result),
+        *training_sections(result),
     ]
     return "\n\n".join("\n".join(section) for section in sections) + "\n"
 
 
-def relative_drop(result: EvaluationResult) -> float:
-    """Return the accuracy drop as a share of the baseline accuracy (0 where that is 0)."""
-    before = result.before.accuracy
-    return (before - result.after.accuracy) / before if before else 0.0
+def relative_drop(result: EvaluationResult, trained: bool = False) -> float:
+    """Return the accuracy drop as a share of the baseline accuracy (0 where that is 0).
+
+    Args:
+        result: the evaluation.
+        trained: the drop of the model that the run ends with, quantization-aware training included.
+    """
+    before, after = result.before.accuracy, result.final if trained else result.after
+    return (before - after.accuracy) / before if before else 0.0
 
 
 def megabytes(bits: int) -> float:
@@ -98,17 +105,6 @@ def _allocation(result: EvaluationResult) -> list[str]:
             if (gptq := result.gptq_sample)
             else []
         ),
-    ]
-
-
-def _accuracy(accuracy: Accuracy) -> list[str]:
-    return [
-        f"accuracy: {accuracy.accuracy:.6f}",
-        f"precision: {accuracy.precision:.6f}",
-        f"recall: {accuracy.recall:.6f}",
-        f"f1_score: {accuracy.f1:.6f}",
-        f"loss: {accuracy.loss:.6f}",
-        f"evaluation_time_s: {accuracy.seconds:.3f}",
     ]
 
 

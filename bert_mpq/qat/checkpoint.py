@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from bert_mpq.artifacts.files import write_atomic
+from bert_mpq.artifacts.files import prepare_folder, write_atomic
 from bert_mpq.errors import MpqError
 
 NAME = "qat_checkpoint.safetensors"
@@ -125,6 +125,7 @@ class Checkpoint:
         """
         started = time.monotonic()
         header = {"version": 1, "identity": self._identity, "command": self._command, "facts": state.facts}
+        prepare_folder(self.path.parent.parent, self.path.parent.name)
         write_atomic(self.path, save(state.tensors, {KEY: json.dumps(header)}))
         ended = time.monotonic()
         self._due = ended + max(self._every, (ended - started) / self._writing_share)

@@ -1,7 +1,7 @@
 """From a quantized model to a better one of the same size."""
 
 import copy
-from collections.abc import Mapping
+import dataclasses
 from dataclasses import dataclass
 
 from torch import nn
@@ -13,7 +13,7 @@ from bert_mpq.qat.recipe import Recipe
 from bert_mpq.qat.student import Frozen, Student, apply
 from bert_mpq.qat.training import Training
 from bert_mpq.qat.validation import Validation
-from bert_mpq.quantization.weight import QuantizedWeight
+from bert_mpq.quantization.modules import QuantizedModel
 from bert_mpq.reporting import Reporter
 from bert_mpq.sources.batches import TokenizedReviews
 from bert_mpq.sources.devices import Machine
@@ -25,20 +25,17 @@ class Retrained:
     """A trained model.
 
     Args:
-        model: plain classifier whose trained Linear weights are codes * scale exactly.
-        weights: those codes and scales by name of the Linear.
+        quantized: the model, whose trained weights are codes * scale exactly, with bits and sizes as before.
         report: how the training went.
     """
 
-    model: nn.Module
-    weights: dict[str, QuantizedWeight]
+    quantized: QuantizedModel
     report: TrainingReport
 
 
 def retrain(
     teacher: nn.Module,
-    quantized: nn.Module,
-    weights: Mapping[str, QuantizedWeight],
+    quantized: QuantizedModel,
     tokens: TokenizedReviews,
     recipe: Recipe,
     machine: Machine,
@@ -50,8 +47,7 @@ def retrain(
 
     Args:
         teacher: the FP32 classifier.
-        quantized: the same after post-training quantization; it is not changed.
-        weights: its codes and scales by name of the Linear; none may have a zero point.
+        quantized: the same after post-training quantization, on symmetric grids; it is not changed.
         tokens: calibration reviews; a slice of them is kept for validation.
         recipe: how to train.
         machine: where; one device of it is used.
@@ -62,11 +58,12 @@ def retrain(
     Raises:
         MpqError: E-MEMORY, E-CHECKPOINT, E-DIVERGED.
     """
-    path = layer_path(quantized)
-    layers = tuple(f"{path}.{name}" for name, _ in quantized.get_submodule(path).named_children())
+    model, weights = quantized.model, quantized.weights
+    path = layer_path(model)
+    layers = tuple(f"{path}.{name}" for name, _ in model.get_submodule(path).named_children())
     originals = {name: teacher.get_parameter(f"{name}.weight").detach() for name in weights}
-    student = Student(quantized, weights, originals, layers)
-    result = copy.deepcopy(quantized)
+    student = Student(model, weights, originals, layers)
+    result = copy.deepcopy(model)
     order = make_order(tokens.lengths, recipe)
     validation = Validation(teacher, result, tokens.take(order.validation), machine, batch_tokens)
     training = Training(
@@ -82,4 +79,7 @@ def retrain(
     )
     trained = training.run(reporter, checkpoint)
     apply(trained.frozen, result)
-    return Retrained(model=result, weights=trained.frozen.weights, report=trained.report)
+    return Retrained(
+        quantized=dataclasses.replace(quantized, model=result, weights=trained.frozen.weights),
+        report=trained.report,
+    )

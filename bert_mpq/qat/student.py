@@ -66,7 +66,7 @@ class Student:
         """Return what the model computes with now, on the CPU."""
         weights = {name: frozen(self.model.get_submodule(name)) for name in self.names}
         return Frozen(
-            weights={name: _on_cpu(weight) for name, weight in weights.items()},
+            weights={name: weight.cpu() for name, weight in weights.items()},
             others={
                 name: value.detach().cpu().clone()
                 for name, value in self.trained.items()
@@ -82,7 +82,3 @@ def apply(trained: Frozen, model: nn.Module) -> None:
         model.get_parameter(f"{name}.weight").copy_(weight.dequantize())
     for name, value in trained.others.items():
         model.get_parameter(name).copy_(value)
-
-
-def _on_cpu(weight: QuantizedWeight) -> QuantizedWeight:
-    return QuantizedWeight(codes=weight.codes.cpu(), scale=weight.scale.cpu(), bits=weight.bits)

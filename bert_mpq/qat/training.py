@@ -88,6 +88,22 @@ class Training:
         """
         if checkpoint is not None and checkpoint.check():
             self._resume(checkpoint, reporter)
+        try:
+            seconds = self._train(reporter, checkpoint)
+        except MpqError as error:
+            if checkpoint is not None and error.code == "E-DIVERGED":
+                checkpoint.remove()
+            raise
+        except BaseException:
+            if checkpoint is not None and checkpoint.path.exists():
+                reporter.note(f"The training is kept in {checkpoint.path}: the same command goes on with it.")
+            raise
+        if checkpoint is not None:
+            checkpoint.remove()
+        return Trained(frozen=self._best, report=self._report(seconds))
+
+    def _train(self, reporter: Reporter, checkpoint: Checkpoint | None) -> float:
+        """Make the steps that are left; return the seconds of the whole training."""
         started = time.monotonic() - self._counters.seconds
         if not self._counters.curve:
             self._check(self._best, reporter)
@@ -102,9 +118,7 @@ class Training:
                     self._check(self._student.freeze(), reporter)
                 if checkpoint is not None and checkpoint.due:
                     self._save(checkpoint, reporter)
-        if checkpoint is not None:
-            checkpoint.remove()
-        return Trained(frozen=self._best, report=self._report(time.monotonic() - started))
+        return time.monotonic() - started
 
     def _batches(self) -> Iterator[Indices]:
         """Yield the batches that are left, as long as there is reason to go on."""

@@ -1,12 +1,21 @@
 """Phase 2's results: the allocation, the figures before and after, and what to try next."""
 
+from collections.abc import Callable
+
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from bert_mpq.artifacts.evaluation_files import megabytes, relative_drop
-from bert_mpq.results import EvaluationResult
+from bert_mpq.results import Accuracy, EvaluationResult
 from bert_mpq.ui.views import heading, plain_table
+
+FIGURES: tuple[tuple[str, Callable[[Accuracy], float]], ...] = (
+    ("Accuracy", lambda each: each.accuracy),
+    ("Precision", lambda each: each.precision),
+    ("Recall", lambda each: each.recall),
+    ("F1", lambda each: each.f1),
+)
 
 
 def evaluation_views(result: EvaluationResult) -> list[RenderableType]:
@@ -22,17 +31,19 @@ def evaluation_views(result: EvaluationResult) -> list[RenderableType]:
         _figures(result),
         heading("Size"),
         _sizes(result),
-        *map(Text, [*notes, *advice(result)]),
+        *map(Text, [*_training_note(result), *notes, *advice(result)]),
     ]
 
 
 def advice(result: EvaluationResult) -> list[str]:
     """Return what to try next, by the rules of the original tool's guide."""
-    drop = relative_drop(result)
+    drop = relative_drop(result, trained=True)
     if drop > 0.05:
         return ["The drop is over 5 %: give the sensitive groups more bits (32 instead of 16)."]
     if drop > 0.03:
-        return ["The drop is over 3 %: give more bits; quantization-aware training would be next."]
+        if result.trained:
+            return ["The drop is over 3 % even after training: give more bits, or train more epochs."]
+        return ["The drop is over 3 %: give more bits, or train the quantized model (--qat-epochs 1)."]
     if drop > 0.02:
         groups = len(result.allocation.group_bits)
         return [f"The drop is over 2 %: try {'4 groups' if groups < 4 else 'more bits'}."]
@@ -51,19 +62,20 @@ def _allocation(result: EvaluationResult) -> Table:
 
 
 def _figures(result: EvaluationResult) -> Table:
-    before, after = result.before, result.after
+    before, after, trained = result.before, result.after, result.trained
+    bits = "/".join(map(str, result.allocation.group_bits))
+    quantized = [("PTQ" if trained else f"{bits} mix", after, result.agreement)]
+    if trained:
+        quantized.append(("QAT", trained.accuracy, trained.agreement))
     table = plain_table()
-    table.add_column("", no_wrap=True)
-    for name in ("FP32", f"{'/'.join(map(str, result.allocation.group_bits))} mix", "Change"):
+    table.add_column(f"{bits} mix" if trained else "", no_wrap=True)
+    for name in ("FP32", *(name for name, _, _ in quantized), "Change"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name, old, new in (
-        ("Accuracy", before.accuracy, after.accuracy),
-        ("Precision", before.precision, after.precision),
-        ("Recall", before.recall, after.recall),
-        ("F1", before.f1, after.f1),
-    ):
-        table.add_row(name, f"{old:.4f}", f"{new:.4f}", f"{100 * (new - old):+.2f} pp")
-    table.add_row("Same prediction", "", f"{result.agreement:.4f}", "")
+    for name, figure in FIGURES:
+        values = [figure(each) for each in (before, *(accuracy for _, accuracy, _ in quantized))]
+        change = f"{100 * (values[-1] - values[0]):+.2f} pp"
+        table.add_row(name, *(f"{value:.4f}" for value in values), change)
+    table.add_row("Same prediction", "", *(f"{agreement:.4f}" for _, _, agreement in quantized), "")
     return table
 
 
@@ -88,3 +100,19 @@ def _sizes(result: EvaluationResult) -> Table:
     add("Whole model", sizes.whole_original_bits, sizes.whole_bits)
     add("  over FP16", sizes.whole_original_bits // 2, sizes.whole_bits)
     return table
+
+
+def _training_note(result: EvaluationResult) -> list[str]:
+    """Return one sentence on the training."""
+    if result.trained is None:
+        return []
+    training = result.trained.training
+    first, best = training.curve[0], min(training.curve, key=lambda point: point.kl)
+    if not training.best_step:
+        return ["Quantization-aware training made it no better on its validation slice: PTQ was kept."]
+    ended = f"stopped early after {training.steps:,} of" if training.stopped_early else "all"
+    return [
+        f"Trained on {training.training_reviews:,} calibration reviews, {ended} {training.planned_steps:,} "
+        f"steps; on {training.validation_reviews:,} others the KL to FP32 fell from {first.kl:.4f} to "
+        f"{best.kl:.4f}."
+    ]

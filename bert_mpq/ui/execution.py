@@ -90,8 +90,13 @@ class Execution:
     def _quantize(self, plan: Plan) -> "Quantization":
         with make_reporter(self.errors, self._quiet) as reporter:
             from bert_mpq.pipeline import quantize_and_evaluate
+            from bert_mpq.training_phase import has_checkpoint
 
-            quantization = quantize_and_evaluate(plan.config, reporter, self.session, plan)
+            try:
+                quantization = quantize_and_evaluate(plan.config, reporter, self.session, plan)
+            except BaseException:
+                self.written = self.written or has_checkpoint(plan.config.output)
+                raise
         self.written = True
         for view in evaluation_views(quantization.result):
             self.output.print(view)

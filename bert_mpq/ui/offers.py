@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bert_mpq.errors import MpqError
-from bert_mpq.ui import views
+from bert_mpq.ui import training_offer, views
 from bert_mpq.ui.choices import Option, choose
 from bert_mpq.ui.execution import Execution, Finished
 from bert_mpq.ui.steps import Back
@@ -35,7 +35,14 @@ class Offer:
     act: Callable[[Finished, Execution], None]
 
 
-OFFERS: tuple[Offer, ...] = ()
+OFFERS: tuple[Offer, ...] = (
+    Offer(
+        title="Quantization-aware training",
+        description="Trains the quantized model on calibration reviews; new report",
+        applies=training_offer.applies,
+        act=training_offer.act,
+    ),
+)
 
 
 def offer(finished: Finished, execution: Execution, offers: tuple[Offer, ...] | None = None) -> None:

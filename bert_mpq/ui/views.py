@@ -47,6 +47,13 @@ def plan_panel(plan: Plan, console: Console) -> RenderableType:
         rows += _strategy(config)
         rows += _allocation(plan)
     rows += _quantizer(plan)
+    if plan.training:
+        epochs = f"{config.qat_epochs} epoch{'s' if config.qat_epochs > 1 else ''}"
+        rate = f"learning rate {config.qat_learning_rate:g}"
+        rows += [
+            ("Training", f"quantization-aware, up to {epochs}, {rate}"),
+            ("", f"on {plan.training:,} reviews; {sources.data.split_name('calibration')}"),
+        ]
     guess = f"{accelerator()} (auto)" if config.device == "auto" else config.device
     rows.append(("Device", guess))
     folders = [

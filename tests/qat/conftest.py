@@ -10,7 +10,7 @@ from small_task import IDENTITY, Task
 
 from bert_mpq.encoder import encoder_layers, linears
 from bert_mpq.qat.checkpoint import Checkpoint
-from bert_mpq.quantization import rtn
+from bert_mpq.quantization.modules import quantized_copy
 from bert_mpq.reporting import Silent
 from bert_mpq.sources.batches import tokenize
 from bert_mpq.sources.sampling import sample
@@ -34,13 +34,7 @@ def task(tiny_model, tokens):
         for layer in encoder_layers(teacher):
             for _, linear in linears(layer):
                 linear.weight.mul_(12)
-    quantized, weights = copy.deepcopy(teacher), {}
-    for name, linear in linears(encoder_layers(quantized)[1]):
-        weight = rtn.quantize(linear.weight, 2, None)
-        weights[f"bert.encoder.layer.1.{name}"] = weight
-        with torch.no_grad():
-            linear.weight.copy_(weight.dequantize())
-    return Task(teacher, quantized, weights, tokens)
+    return Task(teacher, quantized_copy(teacher, (32, 2), "rtn", None), tokens)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import torch
 from bert_mpq.qat.checkpoint import Identity
 from bert_mpq.qat.recipe import Recipe
 from bert_mpq.qat.retraining import retrain
+from bert_mpq.quantization.modules import QuantizedModel
 from bert_mpq.reporting import Silent
 from bert_mpq.sources.devices import pick_machine
 
@@ -27,10 +28,17 @@ IDENTITY = Identity(
 @dataclasses.dataclass(frozen=True)
 class Task:
     teacher: torch.nn.Module
-    quantized: torch.nn.Module
-    weights: dict
+    compressed: QuantizedModel
     tokens: object
 
+    @property
+    def quantized(self):
+        return self.compressed.model
+
+    @property
+    def weights(self):
+        return self.compressed.weights
+
     def train(self, recipe=RECIPE, reporter=None, checkpoint=None, batch_tokens=2_048):
-        arguments = (self.teacher, self.quantized, self.weights, self.tokens, recipe, pick_machine("cpu"))
+        arguments = (self.teacher, self.compressed, self.tokens, recipe, pick_machine("cpu"))
         return retrain(*arguments, batch_tokens, reporter or Silent(), checkpoint)

@@ -45,11 +45,11 @@ def test_a_resumed_training_gives_the_same_model(task, uninterrupted, checkpoint
     stopped(task, checkpoint(), steps)
     resumed = task.train(checkpoint=checkpoint())
     assert without_seconds(resumed.report) == without_seconds(uninterrupted.report)
-    for name, weight in uninterrupted.weights.items():
-        assert resumed.weights[name].codes.equal(weight.codes)
-        assert resumed.weights[name].scale.equal(weight.scale)
+    for name, weight in uninterrupted.quantized.weights.items():
+        assert resumed.quantized.weights[name].codes.equal(weight.codes)
+        assert resumed.quantized.weights[name].scale.equal(weight.scale)
     for (name, mine), theirs in zip(
-        resumed.model.named_parameters(), uninterrupted.model.parameters(), strict=True
+        resumed.quantized.model.named_parameters(), uninterrupted.quantized.model.parameters(), strict=True
     ):
         assert mine.equal(theirs), name
 

@@ -40,18 +40,18 @@ def test_loss_and_kl_fall(trained):
 
 
 def test_the_model_is_exactly_its_codes_and_scales(task, trained):
-    for name, weight in trained[0].weights.items():
+    for name, weight in trained[0].quantized.weights.items():
         assert weight.bits == 2
         assert weight.scale.dtype == torch.float16
         assert int(weight.codes.min()) >= -2
         assert int(weight.codes.max()) <= 1
-        assert trained[0].model.get_parameter(f"{name}.weight").equal(weight.dequantize())
-    assert trained[0].weights.keys() == task.weights.keys()
-    assert not any("parametrizations" in name for name, _ in trained[0].model.named_parameters())
+        assert trained[0].quantized.model.get_parameter(f"{name}.weight").equal(weight.dequantize())
+    assert trained[0].quantized.weights.keys() == task.weights.keys()
+    assert not any("parametrizations" in name for name, _ in trained[0].quantized.model.named_parameters())
 
 
 def test_layers_that_are_not_quantized_and_all_else_stay_as_they_are(task, trained):
-    before, after = (dict(model.named_parameters()) for model in (task.quantized, trained[0].model))
+    before, after = (dict(model.named_parameters()) for model in (task.quantized, trained[0].quantized.model))
     changed = {name for name, value in after.items() if not value.equal(before[name])}
     assert changed
     assert all(name.startswith("bert.encoder.layer.1.") for name in changed)
@@ -74,8 +74,8 @@ def test_the_best_check_is_kept(task, trained):
     best = min(report.curve, key=lambda point: point.kl)
     assert report.best_step == best.step
     slice_ = task.tokens.take(order.validation)
-    validation = Validation(task.teacher, trained[0].model, slice_, pick_machine("cpu"), 2_048)
-    frozen = training.Frozen(weights=trained[0].weights, others={})
+    validation = Validation(task.teacher, trained[0].quantized.model, slice_, pick_machine("cpu"), 2_048)
+    frozen = training.Frozen(weights=trained[0].quantized.weights, others={})
     assert validation.measure(frozen, 0, None).kl == pytest.approx(best.kl, rel=1e-6)
 
 
@@ -89,7 +89,10 @@ def test_progress_is_told_in_tokens_and_every_check_in_words(task, trained):
 
 def test_the_same_seed_gives_the_same_model(task):
     first, second = (task.train(dataclasses.replace(RECIPE, epochs=1)) for _ in range(2))
-    assert all(first.weights[name].codes.equal(second.weights[name].codes) for name in first.weights)
+    assert all(
+        first.quantized.weights[name].codes.equal(second.quantized.weights[name].codes)
+        for name in first.quantized.weights
+    )
     assert first.report.curve == second.report.curve
 
 
@@ -101,8 +104,8 @@ def test_without_improvement_it_stops_early_and_returns_what_it_was_given(task):
     assert (report.steps, report.planned_steps, report.best_step) == (9, 30, 0)
     assert report.stopped_early
     for name, weight in task.weights.items():
-        assert result.weights[name].codes.equal(weight.codes)
-        assert result.weights[name].scale.equal(weight.scale)
+        assert result.quantized.weights[name].codes.equal(weight.codes)
+        assert result.quantized.weights[name].scale.equal(weight.scale)
 
 
 def test_a_training_that_diverges_is_an_error(task):

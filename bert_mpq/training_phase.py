@@ -1,0 +1,142 @@
+"""The part of Phase 2 that trains the quantized model and measures it again."""
+
+from dataclasses import dataclass
+
+from bert_mpq import flags
+from bert_mpq.artifacts.files import EVALUATION
+from bert_mpq.checkpoints import Checkpoints
+from bert_mpq.config import RunConfig
+from bert_mpq.evaluation import Evaluation, evaluate
+from bert_mpq.paths import user_path
+from bert_mpq.planning import Plan, check_some_below_16
+from bert_mpq.qat.checkpoint import EVERY, NAME, Checkpoint
+from bert_mpq.qat.identity import identity_of
+from bert_mpq.qat.recipe import Recipe
+from bert_mpq.qat.retraining import Retrained, retrain
+from bert_mpq.quantization.modules import QuantizedModel
+from bert_mpq.reporting import Reporter
+from bert_mpq.results import BitAllocation, Sample, TrainedEvaluation
+from bert_mpq.session import Session
+from bert_mpq.sources.batches import TokenizedReviews
+from bert_mpq.sources.classifiers import Classifier
+from bert_mpq.sources.devices import Machine
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSetup:
+    """A training that has been decided.
+
+    Args:
+        tokens: calibration reviews to train and validate on.
+        sample: what the artifacts say of them.
+        recipe: how to train.
+        checkpoint: where to go on from; it has been checked.
+    """
+
+    tokens: TokenizedReviews
+    sample: Sample
+    recipe: Recipe
+    checkpoint: Checkpoint
+
+
+def recipe_of(config: RunConfig) -> Recipe:
+    """Return the recipe that the flags name."""
+    return Recipe(epochs=config.qat_epochs, learning_rate=config.qat_learning_rate, seed=config.seed)
+
+
+def has_checkpoint(output: str) -> bool:
+    """Return whether an unfinished training is kept in ``output``."""
+    return (user_path(output) / EVALUATION / NAME).exists()
+
+
+def prepare_training(
+    plan: Plan,
+    allocation: BitAllocation,
+    classifier: Classifier,
+    machine: Machine,
+    session: Session,
+    reporter: Reporter,
+) -> TrainingSetup | None:
+    """Draw the reviews and look for a checkpoint, before anything slow is done; None without a training.
+
+    Raises:
+        MpqError: E-CHECKPOINT when the checkpoint there is another training's; E-CONFIG when the allocation
+            has nothing to train; what reading reviews raises.
+    """
+    config = plan.config
+    if not plan.training:
+        return None
+    check_some_below_16(allocation.bits)
+    tokens, reviews = session.training_tokens(plan, reporter)
+    recipe = recipe_of(config)
+    identity = identity_of(
+        config,
+        classifier.model,
+        plan.sources.model.name,
+        allocation.bits,
+        reviews,
+        config.max_length or plan.sources.model.max_length,
+        config.batch_tokens or machine.batch_tokens,
+        recipe,
+    )
+    folder = user_path(config.output) / EVALUATION
+    checkpoint = Checkpoint(folder, identity, flags.command_line("quantize", config), EVERY)
+    checkpoint.check()
+    sample = session.sample(plan, "calibration", tokens, reviews, recipe.batch_size)
+    return TrainingSetup(tokens=tokens, sample=sample, recipe=recipe, checkpoint=checkpoint)
+
+
+def train(
+    setup: TrainingSetup,
+    classifier: Classifier,
+    quantized: QuantizedModel,
+    machine: Machine,
+    batch_tokens: int,
+    reporter: Reporter,
+) -> Retrained:
+    """Train the quantized model; raises as ``bert_mpq.qat.retraining.retrain``."""
+    return retrain(
+        classifier.model,
+        quantized,
+        setup.tokens,
+        setup.recipe,
+        machine,
+        batch_tokens,
+        reporter,
+        setup.checkpoint,
+    )
+
+
+def evaluate_trained(
+    setup: TrainingSetup,
+    retrained: Retrained,
+    before: Evaluation,
+    tokens: TokenizedReviews,
+    machine: Machine,
+    batch_tokens: int,
+    reporter: Reporter,
+    checkpoints: Checkpoints,
+) -> TrainedEvaluation:
+    """Measure the trained model on the evaluation reviews.
+
+    Args:
+        setup: of the training.
+        retrained: what it yielded.
+        before: the FP32 model's evaluation.
+        tokens: the evaluation reviews.
+        machine: where to run.
+        batch_tokens: tokens per forward pass, padding included.
+        reporter: shows the progress.
+        checkpoints: where the evaluation goes on from.
+
+    Raises:
+        MpqError: E-MEMORY.
+    """
+    model = retrained.quantized.model
+    after = evaluate(model, tokens, machine, batch_tokens, reporter, "Evaluate trained", checkpoints)
+    return TrainedEvaluation(
+        accuracy=after.accuracy,
+        agreement=float((before.predictions == after.predictions).mean()),
+        sample=setup.sample,
+        training=retrained.report,
+    )

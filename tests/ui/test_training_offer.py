@@ -1,0 +1,137 @@
+"""The menu's offer to train a model that lost too much, and the table with all three models."""
+
+import dataclasses
+import io
+import json
+import shutil
+
+import pytest
+from keyboard import pressing
+from rich.console import Console
+
+from bert_mpq import RunConfig, quantize_and_evaluate
+from bert_mpq.pipeline import Quantization
+from bert_mpq.planning import make_plan
+from bert_mpq.results import TrainedEvaluation
+from bert_mpq.training_results import CurvePoint, TrainingReport
+from bert_mpq.ui import training_offer
+from bert_mpq.ui.evaluation_view import advice, evaluation_views
+from bert_mpq.ui.execution import Execution, Finished
+from bert_mpq.ui.offers import OFFERS
+
+CURVE = (
+    CurvePoint(step=0, loss=None, kl=0.25, agreement=0.75, accuracy=0.7),
+    CurvePoint(step=6, loss=0.5, kl=0.125, agreement=0.85, accuracy=0.8),
+)
+TRAINING = TrainingReport(
+    training_reviews=90,
+    validation_reviews=10,
+    batch_size=16,
+    learning_rate=2e-4,
+    planned_steps=6,
+    steps=6,
+    best_step=6,
+    curve=CURVE,
+    seconds=12.0,
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tiny_model, tokenizer_files):
+    """A real evaluation of a tiny classifier at 2 bits, as the menu has it."""
+    folder = tmp_path_factory.mktemp("offer")
+    tiny_model.save_pretrained(folder / "tiny-bert")
+    for file in tokenizer_files:
+        shutil.copy(file, folder / "tiny-bert")
+    (folder / "scores.json").write_text(json.dumps({"layer_0": 0.2, "layer_1": 0.1}))
+    config = RunConfig(
+        model=str(folder / "tiny-bert"),
+        output=str(folder),
+        sensitivities=str(folder / "scores.json"),
+        eval_size=40,
+        bits=(2, 2),
+        quantizer="rtn",
+        qat_reviews=40,
+        max_length=16,
+    )
+    plan = make_plan(config, "quantize")
+    return Finished(plan=plan, quantization=quantize_and_evaluate(config, plan=plan))
+
+
+def with_drop(finished, share, **changes):
+    """Return the same evaluation with an accuracy that is ``share`` lower than the FP32 model's."""
+    result = finished.quantization.result
+    after = dataclasses.replace(result.after, accuracy=result.before.accuracy * (1 - share))
+    result = dataclasses.replace(result, after=after, **changes)
+    return Finished(
+        plan=finished.plan, quantization=Quantization(result=result, files=finished.quantization.files)
+    )
+
+
+def trained(result, accuracy, training=TRAINING):
+    figures = dataclasses.replace(result.after, accuracy=accuracy)
+    return TrainedEvaluation(accuracy=figures, agreement=0.9, sample=result.sample, training=training)
+
+
+@pytest.mark.parametrize(("share", "offered"), [(0.0, False), (0.029, False), (0.031, True), (0.5, True)])
+def test_it_is_offered_when_more_than_3_percent_are_lost(finished, share, offered):
+    (offer,) = (offer for offer in OFFERS if offer.title == "Quantization-aware training")
+    assert offer.applies(with_drop(finished, share)) is offered
+
+
+def test_it_is_not_offered_twice_nor_where_nothing_can_be_trained(finished):
+    result = finished.quantization.result
+    assert not training_offer.applies(with_drop(finished, 0.5, trained=trained(result, 0.5)))
+    for changes in ({"bits": (32, 16)}, {"quantizer": "per-tensor"}):
+        config = result.config.replace(**changes)
+        assert not training_offer.applies(with_drop(finished, 0.5, config=config))
+    assert not training_offer.applies(Finished(plan=finished.plan))
+
+
+def test_it_trains_and_shows_all_three_models(finished):
+    output = Console(file=io.StringIO(), width=100)
+    execution = Execution(output, Console(file=io.StringIO()), quiet=True)
+    with pressing("down", "enter"):
+        training_offer.act(with_drop(finished, 0.5), execution)
+    shown = output.file.getvalue()
+    assert "quantization-aware, up to 2 epochs, learning rate 0.0002" in shown
+    assert "on 40 reviews; TRAIN set, calibration half" in shown
+    heading = next(line for line in shown.splitlines() if "QAT" in line)
+    assert heading.split() == ["2/2", "mix", "FP32", "PTQ", "QAT", "Change"]
+    assert "--qat-epochs 2 --qat-reviews 40" in shown.replace("\n", " ")
+
+
+def test_esc_leads_back_without_a_training(finished):
+    output = Console(file=io.StringIO(), width=100)
+    with pressing("esc"):
+        training_offer.act(with_drop(finished, 0.5), Execution(output, Console(file=io.StringIO())))
+    assert output.file.getvalue() == ""
+
+
+def sentences(result):
+    console = Console(file=io.StringIO(), width=200)
+    for view in evaluation_views(result):
+        console.print(view)
+    return console.file.getvalue()
+
+
+def test_the_training_is_told_in_one_sentence(finished):
+    result = finished.quantization.result
+    shown = sentences(dataclasses.replace(result, trained=trained(result, 0.5)))
+    assert "Trained on 90 calibration reviews, all 6 steps; on 10 others the KL" in shown
+    assert "fell from 0.2500 to 0.1250." in shown
+    early = dataclasses.replace(TRAINING, planned_steps=20)
+    shown = sentences(dataclasses.replace(result, trained=trained(result, 0.5, early)))
+    assert "stopped early after 6 of 20 steps" in shown
+    useless = dataclasses.replace(TRAINING, best_step=0)
+    shown = sentences(dataclasses.replace(result, trained=trained(result, 0.5, useless)))
+    assert "made it no better on its validation slice: PTQ was kept." in shown
+
+
+def test_advice_looks_at_the_model_that_the_run_ends_with(finished):
+    lost = with_drop(finished, 0.04).quantization.result
+    assert "--qat-epochs 1" in advice(lost)[0]
+    recovered = dataclasses.replace(lost, trained=trained(lost, lost.before.accuracy))
+    assert advice(recovered) == []
+    still = dataclasses.replace(lost, trained=trained(lost, lost.after.accuracy))
+    assert "even after training" in advice(still)[0]
