@@ -1,13 +1,12 @@
 """From scores at several widths to the best bits for a target: what ``plan`` shows and Phase 2 applies."""
 
-import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from bert_mpq.allocation.budget import Assignment, InfeasibleError, Unit, frontier, optimum, smallest
 from bert_mpq.allocation.comparison import Candidate, best_clusterings
-from bert_mpq.allocation.losses import Cost, WidthLosses, layer_units
+from bert_mpq.allocation.losses import WidthLosses, assignment_of, layer_units
 from bert_mpq.config import RunConfig
 from bert_mpq.errors import MpqError
 from bert_mpq.outline import Outline
@@ -83,16 +82,30 @@ class Budget:
         except InfeasibleError as error:
             raise self._refusal(None, error.smallest) from error
 
+    @property
+    def foreign_quantizer(self) -> bool:
+        """Whether the losses were measured with another quantizer than the one that will be used."""
+        probe, config = self.scores.config, self.config
+        return (probe.quantizer, probe.group_size) != (config.quantizer, config.group_size)
+
     def clusterings(self, limit: int) -> tuple[Candidate, ...]:
         """Return the best each clustering can do within ``limit`` bits of encoder weights."""
         first = self.losses.widths.index(self.scores.widths[0])
         scores = [row[first] for row in self.losses.values]
         config = self.config
-        return best_clusterings(scores, self.losses, self.cost, limit, config.pins, config.protect_last)
+        return best_clusterings(
+            scores, self.losses, self.cost, limit, config.pins, config.protect_last, config.max_widths
+        )
+
+    def assignment(self, bits: tuple[int, ...]) -> Assignment:
+        """Return bits per layer with their cost and loss; all widths are options of their layers."""
+        found = assignment_of(self.losses, self.cost, bits, {})
+        assert found is not None
+        return found
 
     def cost(self, layer: int, bits: int) -> int:
         """Return the packed bits of a layer at a width."""
-        return layer_cost(self.config, self.outline)(layer, bits)
+        return layer_bits(self.outline, layer, bits, self.config.quantizer, self.config.group_size)
 
     def allocation(self, assignment: Assignment) -> BitAllocation:
         """Return an assignment as Phase 2 takes it: a group for each width in use."""
@@ -136,9 +149,8 @@ def make_budget(config: RunConfig, scores: WidthScores) -> Budget:
             cannot be kept.
     """
     losses = losses_of(scores, config.score)
-    cost = layer_cost(config, scores.outline)
-    units = layer_units(losses, cost, config.pins, config.protect_last)
-    return Budget(config=config, scores=scores, losses=losses, units=units)
+    empty = Budget(config=config, scores=scores, losses=losses, units=())
+    return replace(empty, units=layer_units(losses, empty.cost, config.pins, config.protect_last))
 
 
 def losses_of(scores: WidthScores, metric: str) -> WidthLosses:
@@ -159,13 +171,6 @@ def losses_of(scores: WidthScores, metric: str) -> WidthLosses:
         score=metric,
         widths=tuple(scores.widths[k] for k in order),
         values=tuple(tuple(row[k] for k in order) for row in table.values),
-    )
-
-
-def layer_cost(config: RunConfig, outline: Outline) -> Cost:
-    """Return the function from layer and bits to packed bits."""
-    return functools.cache(
-        lambda layer, bits: layer_bits(outline, layer, bits, config.quantizer, config.group_size)
     )
 
 

@@ -160,8 +160,13 @@ PHASE_2 = (
 
 
 def fields_of(subcommand: str) -> tuple[str, ...]:
-    """Return the fields that ``subcommand`` (sensitivity, quantize or run) takes as flags."""
-    other = {"sensitivity": PHASE_2, "quantize": PHASE_1, "run": ("sensitivities",)}[subcommand]
+    """Return the fields that ``subcommand`` (sensitivity, quantize, run or plan) takes as flags."""
+    other = {
+        "sensitivity": PHASE_2,
+        "quantize": PHASE_1,
+        "run": ("sensitivities",),
+        "plan": ("clustering", "bits"),
+    }[subcommand]
     return tuple(name for name in FLAGS if name not in other)
 
 

@@ -17,6 +17,19 @@ from bert_mpq.sources.classifiers import Classifier
 from bert_mpq.sources.devices import Machine
 
 
+def find_allocation(plan: Plan, session: Session, reporter: Reporter) -> BitAllocation:
+    """Load the model and return what ``smallest_accurate`` finds.
+
+    Raises:
+        MpqError: E-BUDGET, E-LAYERS, or what loading and evaluating raise.
+    """
+    machine = session.machine(plan.config)
+    classifier = session.classifier(plan, reporter)
+    assert plan.budget is not None
+    check_outline(plan.budget, classifier.model)
+    return smallest_accurate(plan, session, classifier, machine, reporter)
+
+
 def smallest_accurate(
     plan: Plan, session: Session, classifier: Classifier, machine: Machine, reporter: Reporter
 ) -> BitAllocation:

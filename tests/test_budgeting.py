@@ -133,11 +133,13 @@ def test_an_allocation_has_a_group_for_each_width_in_use():
     assert [allocation.group_bits[group] for group in allocation.groups] == list(allocation.bits)
 
 
-def test_no_clustering_is_better_at_the_size_of_the_plan():
-    budget = make_budget(config("5bits"), SCORES)
+@pytest.mark.parametrize("max_widths", [None, 2, 3])
+def test_no_clustering_is_better_at_the_size_of_the_plan(max_widths):
+    budget = make_budget(config("5bits", pin=("layer_3=8",), max_widths=max_widths), SCORES)
     plan = budget.best(parse_target("5bits"))
     rivals = budget.clusterings(plan.cost)
     assert rivals
     for rival in rivals:
         assert rival.assignment.cost <= plan.cost
         assert rival.assignment.loss >= plan.loss * (1 - 1e-9)
+        assert max_widths is None or len(set(rival.assignment.bits)) <= max_widths

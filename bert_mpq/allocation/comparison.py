@@ -36,11 +36,13 @@ def best_clusterings(
     budget: int,
     pins: Mapping[int, int],
     protect_last: int = 0,
+    max_widths: int | None = None,
 ) -> tuple[Candidate, ...]:
     """Return, for each clustering with 3 and with 4 groups, the bits of least loss that fit the budget.
 
     All falling bits per group from the probed widths and 16 are tried, so that the comparison favours the
-    clusterings: their users have to guess the bits. Pins and protected layers hold for all alike.
+    clusterings: their users have to guess the bits. Pins, protected layers and the number of widths hold
+    for all alike.
 
     Args:
         scores: the sensitivities that are clustered.
@@ -49,6 +51,7 @@ def best_clusterings(
         budget: packed bits.
         pins: the one width of a layer.
         protect_last: this many last layers get 16 bits at least.
+        max_widths: at most this many distinct widths, those of pins included; None = any number.
     """
     widths = sorted({*losses.widths, FLOAT16}, reverse=True)
     found = []
@@ -61,7 +64,9 @@ def best_clusterings(
                 except MpqError:  # fewer distinct scores than groups
                     break
                 assignment = assignment_of(losses, cost, allocation.bits, pins)
-                if assignment is not None and assignment.cost <= budget:
+                if assignment is None or assignment.cost > budget:
+                    continue
+                if max_widths is None or len(set(assignment.bits)) <= max_widths:
                     fitting.append(Candidate(method=method, group_bits=bits, assignment=assignment))
             if fitting:
                 found.append(min(fitting, key=lambda c: (c.assignment.loss, c.assignment.cost)))

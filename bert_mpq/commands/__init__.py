@@ -2,7 +2,8 @@
 
 from bert_mpq.commands.command import Command
 from bert_mpq.commands.phases import QUANTIZE, RUN, SENSITIVITY
+from bert_mpq.commands.plan import PLAN
 
-COMMANDS: tuple[Command, ...] = (SENSITIVITY, QUANTIZE, RUN)
+COMMANDS: tuple[Command, ...] = (SENSITIVITY, QUANTIZE, RUN, PLAN)
 
 __all__ = ["COMMANDS", "Command"]

@@ -9,8 +9,12 @@ from rich.console import Console
 
 from bert_mpq import distributed
 from bert_mpq.artifacts.sensitivity_files import check_scores
+from bert_mpq.artifacts.width_files import read_width_scores
+from bert_mpq.budgeting import make_budget
+from bert_mpq.config import RunConfig
 from bert_mpq.planning import Plan, make_plan
 from bert_mpq.ui import views
+from bert_mpq.ui.budget_view import budget_views
 from bert_mpq.ui.console import is_live
 from bert_mpq.ui.evaluation_view import evaluation_views
 from bert_mpq.ui.progress import make_reporter
@@ -74,6 +78,36 @@ class Execution:
         second = plan.config.replace(sensitivities=str(analysis.deciding_file(plan.config)))
         quantization = self._quantize(make_plan(second, "quantize", plan.sources))
         return Finished(plan=plan, analysis=analysis, quantization=quantization)
+
+    def measure_widths(self, plan: Plan) -> str:
+        """Run Phase 1 at several widths; return the file of its scores.
+
+        Raises:
+            MpqError: what the pipeline raises.
+        """
+        return str(self._analyse(plan).deciding_file(plan.config))
+
+    def plan_budget(self, config: RunConfig) -> None:
+        """Print the best bits for the target of ``config``, beside the clusterings at that size.
+
+        Raises:
+            MpqError: E-BUDGET, E-SCORE, or what reading the scores and evaluating plans raise.
+        """
+        if config.goal.kind == "drop":
+            plan = make_plan(config, "quantize")
+            with make_reporter(self.errors, self._quiet) as reporter:
+                from bert_mpq.searching import find_allocation
+
+                bits = find_allocation(plan, self.session, reporter).bits
+            budget = plan.budget
+            assert budget is not None
+            assignment = budget.assignment(bits)
+        else:
+            assert config.sensitivities is not None
+            budget = make_budget(config, read_width_scores(config.sensitivities))
+            assignment = budget.best(config.goal)
+        for view in budget_views(budget, assignment):
+            self.output.print(view)
 
     def _analyse(self, plan: Plan) -> "Analysis":
         with make_reporter(self.errors, self._quiet) as reporter:

@@ -1,0 +1,46 @@
+"""``plan``: the best bits for a target, without quantizing anything."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from bert_mpq import flags
+from bert_mpq.commands.command import Command
+from bert_mpq.config import RunConfig
+
+if TYPE_CHECKING:
+    from bert_mpq.ui.execution import Execution
+
+
+def _add(parser: argparse.ArgumentParser) -> None:
+    flags.add_flags(parser, "plan")
+
+
+def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
+    """Measure the scores where no file is given, then plan.
+
+    Raises:
+        MpqError: any of its codes.
+    """
+    from bert_mpq.planning import make_plan
+
+    namespace.clustering = "budget"
+    config = flags.config_from(namespace, RunConfig())
+    if config.sensitivities is None:
+        first = make_plan(config, "sensitivity")
+        if first.sources.model.note:
+            execution.errors.print(first.sources.model.note, soft_wrap=True, markup=False)
+        if not namespace.yes:
+            execution.confirm(first)
+        config = config.replace(sensitivities=execution.measure_widths(first))
+    execution.plan_budget(config)
+    execution.output.print("Plan again, or quantize and evaluate it:")
+    for subcommand in ("plan", "quantize"):
+        execution.output.print(flags.command_line(subcommand, config), soft_wrap=True, markup=False)
+
+
+PLAN = Command(
+    name="plan",
+    help="the best bits per layer for a size, a ratio or an accuracy drop",
+    add_flags=_add,
+    run=_run,
+)

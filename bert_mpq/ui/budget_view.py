@@ -1,0 +1,93 @@
+"""A plan for a budget: layer by layer, its size, the clusterings at that size, other sizes."""
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bert_mpq.allocation.budget import Assignment
+from bert_mpq.artifacts.evaluation_files import megabytes
+from bert_mpq.artifacts.sensitivity_files import METRIC_TITLES
+from bert_mpq.budgeting import Budget
+from bert_mpq.ui.views import heading, plain_table
+
+OTHER_SIZES = 8
+
+
+def budget_views(budget: Budget, assignment: Assignment) -> list[RenderableType]:
+    """Return the plan, the clusterings at its size, and a part of the Pareto frontier."""
+    config, scores = budget.config, budget.scores
+    title = METRIC_TITLES[budget.losses.score]
+    loss = "KL of the logits, in nats" if budget.losses.score == "kl" else f"1 - {title}"
+    widths = ", ".join(map(str, budget.losses.widths))
+    sizes = budget.sizes(assignment.bits)
+    notes = [
+        f"Loss: {loss}, one layer quantized at a time, summed; probed at {widths} bits on "
+        f"{scores.reviews:,} reviews ({scores.split}).",
+    ]
+    if budget.foreign_quantizer:
+        notes.append("The losses were measured with another quantizer or group size than planned.")
+    summary = (
+        f"{sizes.bits_per_weight:.2f} bits per encoder weight, scales included; whole model "
+        f"{megabytes(sizes.whole_bits):.2f} MB, {sizes.whole_ratio:.2f}x smaller; predicted loss "
+        f"{assignment.loss:.6f}"
+    )
+    return [
+        heading(f"Plan for {config.target}"),
+        _layers(budget, assignment),
+        Text(f"{summary}."),
+        *map(Text, notes),
+        heading("The clusterings at this size, with the best bits for each"),
+        _clusterings(budget, assignment),
+        heading("Other sizes: the best plan for each"),
+        _frontier(budget, assignment),
+    ]
+
+
+def _layers(budget: Budget, assignment: Assignment) -> Table:
+    table = _table(("Layer", "Bits", "Size", "Loss"))
+    pins = budget.config.pins
+    for index, option in enumerate(assignment.options):
+        bits = f"{option.bits}{' (pinned)' if index in pins else ''}"
+        table.add_row(f"layer_{index}", bits, f"{megabytes(option.cost):.2f} MB", f"{option.loss:.6f}")
+    return table
+
+
+def _clusterings(budget: Budget, assignment: Assignment) -> Table:
+    table = _table(("Strategy", "Groups", "Bits a weight", "Loss", "Against the optimum"))
+    weights = budget.outline.linear_weights
+    best = assignment.loss
+
+    def add(name: str, groups: str, entry: Assignment) -> None:
+        times = f"{entry.loss / best:.2f}x" if best > 0 else ""
+        table.add_row(name, groups, f"{entry.cost / weights:.2f}", f"{entry.loss:.6f}", times)
+
+    add("budget", "any", assignment)
+    for rival in budget.clusterings(assignment.cost):
+        add(rival.method, "/".join(map(str, rival.group_bits)), rival.assignment)
+    return table
+
+
+def _frontier(budget: Budget, assignment: Assignment) -> Table:
+    table = _table(("Bits a weight", "Whole model", "Ratio", "Loss", "Bits per layer"))
+    points = list(budget.frontier())
+    step = max(1, -(-len(points) // OTHER_SIZES))
+    shown = [*points[::step], assignment, points[-1]]
+    for point in sorted({p.bits: p for p in shown}.values(), key=lambda p: p.cost):
+        sizes = budget.sizes(point.bits)
+        mark = " (the plan)" if point.bits == assignment.bits else ""
+        table.add_row(
+            f"{sizes.bits_per_weight:.2f}",
+            f"{megabytes(sizes.whole_bits):.2f} MB",
+            f"{sizes.whole_ratio:.2f}x",
+            f"{point.loss:.6f}",
+            f"{' '.join(map(str, point.bits))}{mark}",
+        )
+    return table
+
+
+def _table(names: tuple[str, ...]) -> Table:
+    table = plain_table()
+    for name in names:
+        left = name in ("Layer", "Strategy", "Groups", "Bits per layer")
+        table.add_column(name, justify="left" if left else "right", no_wrap=name != "Bits per layer")
+    return table

@@ -1,0 +1,108 @@
+"""``bert-mpq plan`` on made-up scores: what is printed, and the command that carries it out."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from bert_mpq import flags
+from bert_mpq.artifacts.width_files import read_width_scores, write_width_scores
+from bert_mpq.cli import main
+from bert_mpq.config import RunConfig
+from bert_mpq.outline import LinearShape, Outline
+from bert_mpq.width_scores import MetricTable, WidthScores
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "plan.txt"
+# KL of the embedded classifier's shape: fragile first layers, noise in one value (layer_3 at 3 bits).
+KL = (
+    (0.0316, 0.92, 0.148, 0.000131),
+    (0.0287, 0.61, 0.121, 0.000119),
+    (0.0333, 0.48, 0.131, 0.000128),
+    (0.0277, 0.33, 0.021, 0.000097),
+    (0.0093, 0.12, 0.034, 0.000031),
+    (0.0012, 0.02, 0.004, 0.000005),
+)
+SHAPES = (("query", 384, 384), ("key", 384, 384), ("value", 384, 384), ("output", 384, 384))
+SHAPES += (("intermediate", 1536, 384), ("dense", 384, 1536))
+SCORES = WidthScores(
+    config=RunConfig(probe_bits=(4, 2, 3, 8)),
+    model_name="embedded",
+    split="TRAIN set, calibration half",
+    reviews=256,
+    outline=Outline(
+        linears=tuple(
+            LinearShape(name=f"{layer}.{name}", layer=layer, outputs=out, inputs=inputs)
+            for layer in range(6)
+            for name, out, inputs in SHAPES
+        ),
+        embedding_weights=11_918_592,
+        norm_weights=30_000,
+        head_weights=148_610,
+    ),
+    widths=(4, 2, 3, 8),
+    tables=(MetricTable(metric="kl", values=KL),),
+)
+
+
+@pytest.fixture
+def plan(tmp_path, monkeypatch, capsys):
+    """Run ``bert-mpq plan`` with these scores; return the exit code, stdout and stderr."""
+    write_width_scores(tmp_path, SCORES, "20250113_142530")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def call(*words):
+        code = main(["plan", "--sensitivities", "widths_20250113_142530.json", *words])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_the_screen_of_a_plan(plan, monkeypatch):
+    code, out, _ = plan("--target", "4.3bits", "--pin", "layer_5=8", "--max-widths", "3")
+    assert code == 0
+    shown = "\n".join(line.rstrip() for line in out.splitlines()) + "\n"
+    assert shown == GOLDEN.read_text()
+    assert max(map(len, shown.split("Plan again")[0].splitlines())) <= 80
+
+
+def test_a_plan_needs_no_model(plan, tmp_path):
+    """The file says the shape of the model: nothing is loaded, nothing is written."""
+    before = set(tmp_path.rglob("*"))
+    assert plan("--target", "1.7x", "--model", "someone/not-here")[0] == 0
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_the_commands_under_a_plan_repeat_it_and_carry_it_out(plan):
+    out = plan("--target", "4.3bits", "--pin", "layer_5=8", "--embeddings", "fp16")[1]
+    again, apply = (shlex.split(line) for line in out.splitlines()[-2:])
+    assert again[:2] == ["bert-mpq", "plan"]
+    config = RunConfig(
+        sensitivities="widths_20250113_142530.json",
+        clustering="budget",
+        target="4.3bits",
+        pin=("layer_5=8",),
+        embeddings="fp16",
+    )
+    assert shlex.join(apply) == flags.command_line("quantize", config)
+    assert plan(*again[4:])[1] == out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ([], 2, "error[E-BUDGET]: --clustering budget needs --target."),
+        (["--target", "4x"], 1, "error[E-BUDGET]: 4x cannot be reached: the smallest plan takes 2.25 bits"),
+        (["--target", "4"], 2, 'error[E-BUDGET]: "4" is no target.'),
+        (["--target", "4bits", "--pin", "layer_6=8"], 1, "layer_6 is pinned, but the last layer is layer_5"),
+        (["--target", "4bits", "--score", "cka"], 1, "error[E-SCORE]: The score cka was not measured"),
+        (["--target", "4bits", "--sensitivities", "gone.json"], 1, "error[E-NOFILE]"),
+    ],
+)
+def test_mistakes_get_one_sentence(plan, words, code, said):
+    result, _, err = plan(*words)
+    assert (result, said in err) == (code, True), err
+
+
+def test_the_scores_on_disk_are_the_ones_planned_from(tmp_path):
+    assert read_width_scores(write_width_scores(tmp_path, SCORES, "x")) == SCORES
