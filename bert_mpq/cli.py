@@ -59,7 +59,7 @@ def _run(namespace: argparse.Namespace, execution: "Execution") -> int:
         return error.exit_code
     except (KeyboardInterrupt, EOFError):
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends at once
-        kept = "The files named above are kept." if execution.written else "Nothing was written."
+        kept = "The files named above are kept." if execution.written else "No result was written."
         errors.print(f"Stopped. {kept}")
         return 130
     except Exception as error:

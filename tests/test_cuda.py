@@ -77,3 +77,30 @@ def test_running_out_of_gpu_memory_halves_the_batch_and_changes_no_prediction(ow
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert any("Out of memory" in text for text in notes.texts)
     assert (tight.predictions == roomy.predictions).all()
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_several_gpus_in_one_process_find_what_one_finds(own, tokens):
+    one = dataclasses.replace(pick_machine("cuda"), num_gpus=1)
+    several = pick_machine("cuda")
+    assert several.num_gpus == torch.cuda.device_count()
+    first, second = (
+        score(measure(own, tokens, PROBE, m, 4096, Silent()), ("cka",), Silent()) for m in (one, several)
+    )
+    assert second[0].values == pytest.approx(first[0].values, rel=1e-3)
+    here, there = (evaluate(own.model, tokens, m, 4096, Silent(), "") for m in (one, several))
+    assert (here.predictions == there.predictions).all()
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_a_process_for_each_gpu_finds_what_one_finds(model_folder, tmp_path):
+    from test_distributed import assert_same, runs_of
+
+    from bert_mpq import RunConfig, run
+
+    sizes = {"calibration_size": 90, "eval_size": 70, "max_length": 24, "batch_tokens": 240}
+    config = RunConfig(**sizes, model=str(model_folder), metrics=("cka",), bits=(8, 4), device="cuda")
+    one = run(config.replace(output=str(tmp_path / "one")))
+    for result in runs_of(2, config, tmp_path):
+        assert result.analysis.result.setting.num_gpus == 2
+        assert_same(result, one)

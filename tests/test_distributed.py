@@ -1,5 +1,6 @@
 """Several gloo processes on one CPU: the results of one, one voice, and no artifact when one of them dies."""
 
+import json
 import os
 import pickle
 import signal
@@ -28,7 +29,8 @@ def model(tmp_path_factory, tiny_model, tokenizer_files):
 @pytest.fixture(scope="module")
 def config(model):
     # 24 reviews of 24 tokens: 7 batches a phase, so that neither 2 nor 3 processes have equal shares.
-    return RunConfig(**SIZES, model=str(model), metrics=METRICS, bits=(8, 4), batch_tokens=240)
+    rest = {"metrics": METRICS, "bits": (8, 4), "quantizer": "rtn", "batch_tokens": 240}
+    return RunConfig(**SIZES, **rest, model=str(model))
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,29 @@ def test_several_processes_find_what_one_finds(size, config, one, tmp_path):
         assert sample.largest_batch == one.analysis.result.sample.largest_batch
 
 
+def digest_of_weights(model, folder):
+    """Leave the digest of weights that were rounded differently on every process."""
+    import torch
+
+    from bert_mpq import distributed
+    from bert_mpq.checkpoints import weights_digest
+
+    distributed.join()
+    with torch.no_grad():
+        model.classifier.weight.add_(1e-7 * distributed.rank())
+    distributed.use_weights_of_first(model)
+    folder.joinpath(f"result_{os.environ['RANK']}").write_text(weights_digest(model))
+
+
+def test_all_processes_hold_the_weights_of_process_0(tiny_model, tmp_path):
+    from bert_mpq.checkpoints import weights_digest
+
+    codes, errors = ranks(3, digest_of_weights, tiny_model, tmp_path, folder=tmp_path)
+    assert codes == [0, 0, 0], errors
+    digests = {tmp_path.joinpath(f"result_{rank}").read_text() for rank in range(3)}
+    assert digests == {weights_digest(tiny_model)}
+
+
 def test_process_0_writes_and_no_other(config, one, tmp_path):
     first, second = runs_of(2, config, tmp_path)
     written = {path for folder in ("Sensitivities", "Evaluation") for path in (tmp_path / folder).iterdir()}
@@ -84,6 +109,69 @@ def test_processes_without_any_batch_take_part(config, one, tmp_path):
     single = run(small.replace(output=str(tmp_path / "one")))
     for result in runs_of(3, small, tmp_path):
         assert_same(result, single)
+
+
+def run_with_a_death(config, folder):
+    """As ``save_run``, but process 1 is killed in its third forward pass; a checkpoint after each batch."""
+    from bert_mpq.probing import ProbedClassifier
+    from bert_mpq.session import Session
+
+    whole, calls = ProbedClassifier.forward, []
+
+    def forward(self, *arguments):
+        calls.append(self)
+        if os.environ["RANK"] == "1" and len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return whole(self, *arguments)
+
+    ProbedClassifier.forward = forward
+    run(config, session=Session(checkpoint_every=0.0))
+
+
+def resumed_run(config, folder):
+    from bert_mpq.reporting import Lines
+
+    folder.joinpath(f"result_{os.environ['RANK']}").write_bytes(pickle.dumps(run(config, Lines())))
+
+
+@pytest.mark.parametrize("lost", [None, 0, 1])
+def test_processes_that_were_stopped_go_on_together(config, one, tmp_path, lost):
+    config = config.replace(output=str(tmp_path))
+    ranks(2, run_with_a_death, config, tmp_path, folder=tmp_path)
+    checkpoints = sorted(tmp_path.glob("Sensitivities/.checkpoint_*"))
+    assert len(checkpoints) == 2
+    if lost is not None:  # as when a host comes back with an empty disk
+        checkpoints[lost].unlink()
+    codes, errors = ranks(2, resumed_run, config, tmp_path, folder=tmp_path)
+    assert codes == [0, 0], errors
+    assert ["going on from a checkpoint" in text for text in errors] == [lost != 0, lost != 1]
+    assert ("it does not belong to that of process 0" in errors[1]) == (lost == 0)
+    for rank in range(2):
+        assert_same(pickle.loads(tmp_path.joinpath(f"result_{rank}").read_bytes()), one)
+    assert not list(tmp_path.glob("Sensitivities/.*"))
+
+
+def torchrun(config, *more):
+    """Return what the real launcher gives for two processes."""
+    import subprocess
+    import sys
+
+    from bert_mpq import flags
+
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", *more]
+    command += ["-m", "bert_mpq", *flags.command("run", config), "--yes"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=200)
+
+
+def test_torchrun_runs_the_command_and_one_process_prints(config, one, tmp_path):
+    config = config.replace(output=str(tmp_path), metrics=("cka",))
+    done = torchrun(config)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Repeat this run:") == 1
+    assert done.stderr.count("Compare activations ...") == 1
+    (path,) = tmp_path.glob("Sensitivities/layer_*_cka.json")
+    expected = one.analysis.result.scores[METRICS.index("cka")].values
+    assert list(json.loads(path.read_text()).values()) == pytest.approx(expected, rel=1e-12)
 
 
 def command(config):

@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +16,7 @@ from bert_mpq.paths import user_path
 
 SENSITIVITIES = "Sensitivities"
 EVALUATION = "Evaluation"
+ABANDONED = 86_400.0  # seconds; a write that is under way takes a few
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # exFAT, some network drives
 
 
@@ -24,7 +26,7 @@ def slug(name: str) -> str:
 
 
 def prepare_folder(output: Path | str, name: str) -> Path:
-    """Return ``output/name``, made if needed.
+    """Return ``output/name``, made if needed, without the temporary files of writes killed days ago.
 
     Raises:
         MpqError: E-READONLY or E-DISK.
@@ -32,6 +34,10 @@ def prepare_folder(output: Path | str, name: str) -> Path:
     folder = user_path(output) / name
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.glob(".*.part"):
+        with contextlib.suppress(OSError):  # another run may have been quicker
+            if time.time() - path.stat().st_mtime > ABANDONED:
+                path.unlink()
     return folder
 
 

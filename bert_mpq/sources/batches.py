@@ -12,6 +12,7 @@ import torch
 from bert_mpq import distributed
 from bert_mpq.reporting import Reporter
 from bert_mpq.sources.reviews import Reviews
+from bert_mpq.sources.token_store import TokenStore
 
 CHUNK = 512
 HASHED = 1 << 22  # token ids hashed at a time
@@ -42,7 +43,7 @@ class TokenizedReviews:
     """Token ids of a sample, kept flat: 4 bytes a token.
 
     Args:
-        ids: (total tokens,) all reviews one after another.
+        ids: (total tokens,) all reviews one after another; where they are many, a memory-mapped file.
         offsets: (n + 1,) where each begins.
         labels: (n,) 0 or 1.
         pad_id: id that fills up a batch.
@@ -126,15 +127,15 @@ def tokenize(reviews: Reviews, tokenizer: Any, max_length: int, reporter: Report
         return [np.asarray(row, dtype=np.int32) for row in answer["input_ids"]]
 
     size = CHUNK * distributed.size()  # a chunk for each process, in the order of the reviews
-    rounds = [reviews.texts[start : start + size] for start in range(0, len(reviews), size)]
-    ids: list[npt.NDArray[np.int32]] = []
+    rounds = (reviews.texts[start : start + size] for start in range(0, len(reviews), size))
+    store = TokenStore()
     for texts in reporter.track(rounds, "Tokenize", len(reviews), len):
         first = CHUNK * distributed.rank()
         for rows in distributed.gather(encoded(texts[first : first + CHUNK])):
-            ids += rows
+            store.add(rows)
     return TokenizedReviews(
-        ids=np.concatenate(ids),
-        offsets=np.concatenate([[0], np.cumsum([len(row) for row in ids])]).astype(np.int64),
+        ids=store.ids(),
+        offsets=store.offsets(),
         labels=np.asarray(reviews.labels, dtype=np.int64),
         pad_id=int(tokenizer.pad_token_id or 0),
     )

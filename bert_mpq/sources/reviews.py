@@ -3,13 +3,18 @@
 import csv
 import glob
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from bert_mpq.errors import MpqError
 from bert_mpq.paths import user_path
 from bert_mpq.sources import hub, wheels
+from bert_mpq.sources.stored_texts import ROWS, StoredTexts
 
 Split = Literal["calibration", "evaluation"]
 IMDB = "stanfordnlp/imdb"
@@ -25,19 +30,19 @@ READERS = {".csv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parque
 
 @dataclass(frozen=True, kw_only=True)
 class Reviews:
-    """Texts and labels (0 negative, 1 positive)."""
+    """Texts, in memory or on disk, and labels (0 negative, 1 positive)."""
 
-    texts: tuple[str, ...]
+    texts: Sequence[str]
     labels: tuple[int, ...]
 
     def __len__(self) -> int:
         return len(self.texts)
 
-    def take(self, indices: list[int]) -> "Reviews":
-        """Return the reviews at ``indices``, in that order."""
-        return Reviews(
-            texts=tuple(self.texts[i] for i in indices), labels=tuple(self.labels[i] for i in indices)
-        )
+    def take(self, indices: Sequence[int] | npt.NDArray[np.int64]) -> "Reviews":
+        """Return the reviews at ``indices``, in that order; texts on disk stay there."""
+        stored = isinstance(self.texts, StoredTexts)
+        texts = self.texts.take(indices) if stored else tuple(self.texts[i] for i in indices)  # type: ignore[attr-defined]
+        return Reviews(texts=texts, labels=tuple(self.labels[i] for i in indices))
 
     @property
     def fingerprint(self) -> str:
@@ -118,16 +123,22 @@ def is_held_out(text: str) -> bool:
 
     Held out = the lowest bit of the first byte of the SHA-256 of the UTF-8 text is 1.
     """
-    return bool(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[0] & 1)
+    return bool(_digest(text)[0] & 1)
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def half(reviews: Reviews, split: Split) -> Reviews:
     """Cut one set of reviews in two: distinct texts only, by ``is_held_out``."""
-    first: dict[str, int] = {}
-    for index, text in enumerate(reviews.texts):
-        first.setdefault(text, index)
+    digests = bytearray()  # 32 bytes a text: texts on disk need not fit into memory
+    for text in reviews.texts:
+        digests += _digest(text)
+    _, first = np.unique(np.frombuffer(digests, "S32"), return_index=True)
+    held_out = np.frombuffer(digests, np.uint8)[::32] & 1
     wanted = split == "evaluation"
-    return reviews.take([index for text, index in first.items() if is_held_out(text) is wanted])
+    return reviews.take(np.sort(first[held_out[first] == wanted]))
 
 
 def _read_wheel() -> Reviews:
@@ -192,12 +203,17 @@ def _columns(path: Path, table: Any) -> Reviews:
                 f"{path.name} has no column {column} (it has {', '.join(table.column_names)}).",
                 "It needs columns text and label.",
             )
-    texts, labels = list(table["text"]), list(table["label"])
-    if not texts:
+    if not len(table):
         raise MpqError("E-DATA-FORMAT", f"{path.name} holds no reviews.")
-    for row, (text, label) in enumerate(zip(texts, labels, strict=True), start=1):
-        if not isinstance(text, str) or not text.strip():
-            raise MpqError("E-DATA-FORMAT", f"{path.name}, row {row}: the text is empty or no text.")
-        if isinstance(label, bool) or label not in (0, 1):
-            raise MpqError("E-DATA-FORMAT", f"{path.name}, row {row}: label {label!r} is neither 0 nor 1.")
-    return Reviews(texts=tuple(texts), labels=tuple(int(label) for label in labels))
+    labels: list[int] = []
+    for start in range(0, len(table), ROWS):
+        rows = table[start : start + ROWS]
+        for row, (text, label) in enumerate(zip(rows["text"], rows["label"], strict=True), start=start + 1):
+            if not isinstance(text, str) or not text.strip():
+                raise MpqError("E-DATA-FORMAT", f"{path.name}, row {row}: the text is empty or no text.")
+            if isinstance(label, bool) or label not in (0, 1):
+                raise MpqError(
+                    "E-DATA-FORMAT", f"{path.name}, row {row}: label {label!r} is neither 0 nor 1."
+                )
+            labels.append(int(label))
+    return Reviews(texts=StoredTexts(table), labels=tuple(labels))

@@ -46,7 +46,7 @@ def sample(reviews: Reviews, size: int | None, sampling: Sampling, seed: int) ->
         chosen = np.sort(np.concatenate([positive[:from_positive], negative[:from_negative]]))
     else:
         chosen = np.arange(count)
-    drawn = reviews.take(order[chosen].tolist())
+    drawn = reviews.take(order[chosen])
     if len(set(drawn.labels)) < 2:
         only = "positive" if drawn.labels[0] else "negative"
         raise MpqError(

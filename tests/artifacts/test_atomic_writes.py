@@ -4,7 +4,14 @@ import threading
 
 import pytest
 
-from bert_mpq.artifacts.files import check_writable, prepare_folder, slug, write_atomic, write_new
+from bert_mpq.artifacts.files import (
+    check_writable,
+    prepare_folder,
+    slug,
+    write_atomic,
+    write_new,
+    write_stream,
+)
 from bert_mpq.errors import MpqError
 
 
@@ -133,6 +140,32 @@ def test_a_folder_is_made_with_its_parents(tmp_path):
     folder = prepare_folder(tmp_path / "new" / "output", "Evaluation")
     assert folder == tmp_path / "new" / "output" / "Evaluation"
     assert list(folder.iterdir()) == []
+
+
+def test_what_a_killed_write_left_is_removed_a_day_later(tmp_path):
+    folder = prepare_folder(tmp_path, "Evaluation")
+    old, new, report = (folder / name for name in (".a.part", ".b.part", "report.txt"))
+    for path in (old, new, report):
+        path.write_text("")
+    for path in (old, report):
+        os.utime(path, (0, 0))
+    prepare_folder(tmp_path, "Evaluation")
+    assert sorted(folder.iterdir()) == [new, report]
+
+
+def test_a_stream_replaces_its_file_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "state"
+    write_stream(path, lambda file: file.write(b"old"))
+
+    def fail(file):
+        file.write(b"new")
+        raise OSError(errno.ENOSPC, "full")
+
+    with pytest.raises(MpqError) as refused:
+        write_stream(path, fail)
+    assert refused.value.code == "E-DISK"
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["state"]
 
 
 def test_a_folder_below_a_file_cannot_be_made(tmp_path):

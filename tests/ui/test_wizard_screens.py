@@ -149,7 +149,7 @@ def test_escape_goes_back_to_the_first_step_and_to_the_menu(terminal):
 def test_leaving_at_a_prompt_writes_nothing_and_exits_130(terminal, tmp_path, key):
     screen = terminal().wait("What would you like to do?").press(key)
     assert screen.finish() == 130
-    assert "Stopped. Nothing was written." in screen.text
+    assert "Stopped. No result was written." in screen.text
     assert not list(tmp_path.glob("*/*.json"))
 
 
