@@ -23,7 +23,7 @@ class Recipe:
     """
 
     epochs: int = 1
-    learning_rate: float = 1e-4
+    learning_rate: float = 2e-4
     batch_size: int = 16
     warm_up: float = 0.1
     weight_decay: float = 0.01

@@ -97,3 +97,14 @@ def test_any_number_of_reviews_is_tokenized(classifier, count):
     sample = tokenize(Reviews(texts=texts, labels=(1,) * count), classifier.tokenizer, 16, Silent())
     assert len(sample) == count
     assert sample.lengths.tolist() == [4 + index % 3 for index in range(count)]
+
+
+@given(lengths, st.randoms(use_true_random=False))
+def test_a_part_of_the_sample_holds_its_reviews_in_the_order_asked(lengths, random):
+    sample = sample_of(lengths)
+    order = random.sample(range(len(lengths)), random.randint(1, len(lengths)))
+    part = sample.take(np.asarray(order))
+    assert part.labels.tolist() == sample.labels[order].tolist()
+    for row, index in enumerate(order):
+        mine, theirs = part.batch(np.asarray([row])), sample.batch(np.asarray([index]))
+        assert mine.input_ids.equal(theirs.input_ids)

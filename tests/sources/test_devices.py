@@ -48,3 +48,16 @@ def test_every_gpu_gets_tokens_of_its_own():
 def test_a_module_on_one_device_is_not_wrapped():
     module = nn.Linear(2, 2)
     assert pick_machine("cpu").place(module) is module
+
+
+def test_a_training_has_all_cores_for_one_batch():
+    machine, cores = pick_machine("cpu"), torch.get_num_threads()
+    with machine.working(concurrent=False) as workers:
+        assert (workers, torch.get_num_threads()) == (1, cores)
+
+
+def test_forward_passes_have_gradients_only_where_they_are_asked_for():
+    machine, weight = pick_machine("cpu"), torch.ones(2, requires_grad=True)
+    for gradients in (False, True):
+        with machine.arithmetic(gradients):
+            assert (weight * 2).requires_grad is gradients
