@@ -39,6 +39,7 @@ ErrorCode = Literal[
     "E-SCORE",
     "E-TERMINAL",
 ]
+LONGEST_TITLE = 300
 ERROR_CODES: tuple[str, ...] = get_args(ErrorCode)
 
 
@@ -47,16 +48,17 @@ class MpqError(Exception):
 
     Args:
         code: stable identifier, one of ``ERROR_CODES``.
-        title: one sentence that says what is wrong.
+        title: one sentence that says what is wrong; cut off after ``LONGEST_TITLE`` characters.
         hint: one sentence that says what to do; empty when the title says it all.
     """
 
     exit_code = 1
 
     def __init__(self, code: ErrorCode, title: str, hint: str = "") -> None:
-        super().__init__(title)
+        # A name or a number out of a broken file can be of any length.
+        self.title = title if len(title) <= LONGEST_TITLE else f"{title[: LONGEST_TITLE - 3]}..."
+        super().__init__(self.title)
         self.code: ErrorCode = code
-        self.title = title
         self.hint = hint
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from bert_mpq.planning import Phase
     from bert_mpq.ui.execution import Execution
 
+LARGEST = 1 << 24  # bytes; a run record of a thousand layers takes 200 KB
+
 
 def _command(phase: "Phase", text: str) -> Command:
     def add(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +56,8 @@ def read_config(name: str) -> RunConfig:
     """
     path = user_path(name)
     try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError("larger than any file of settings")
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise MpqError("E-NOFILE", f"No configuration file at {name}.", "Check the path.") from error

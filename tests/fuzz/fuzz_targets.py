@@ -1,0 +1,132 @@
+"""Every parser that reads a file which somebody else may have written, and valid files to start from."""
+
+import dataclasses
+import json
+import tempfile
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from fuzz_mutations import Source, broken_bytes, broken_json, broken_safetensors
+
+from bert_mpq.artifacts.record_reading import read_evaluation
+from bert_mpq.artifacts.records import record_text
+from bert_mpq.artifacts.sensitivity_files import read_sensitivities
+from bert_mpq.commands.phases import read_config
+from bert_mpq.config import RunConfig, to_json
+from bert_mpq.errors import MpqError
+from bert_mpq.export.layout import read_weights, save_weights
+from bert_mpq.export.packed import PackedModel
+from bert_mpq.quantization import rtn
+from bert_mpq.results import EvaluationResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A parser.
+
+    Args:
+        name: as the report calls it.
+        file: name of the file it reads.
+        valid: contents of a file that it accepts.
+        broken: makes a broken content of a valid one.
+        parse: reads a file; every refusal must be an MpqError.
+    """
+
+    name: str
+    file: str
+    valid: Callable[[], bytes]
+    broken: Callable[[bytes, Source], bytes]
+    parse: Callable[[Path], object]
+
+    def attempt(self, folder: Path, content: bytes) -> bool:
+        """Parse ``content``; return whether it was accepted.
+
+        Anything but a result or an MpqError that can be shown is raised: a finding.
+        """
+        path = folder / self.file
+        path.write_bytes(content)
+        refusal = None
+        try:
+            self.parse(path)
+        except MpqError as error:
+            refusal = error
+        if refusal is not None:
+            assert refusal.title.strip(), "a refusal without a sentence"
+            assert "\n" not in refusal.title, "more than one line"
+            assert len(refusal.title) < 400, "nobody reads a sentence this long"
+            f"{refusal.title} {refusal.hint}".encode("utf-8", "replace")
+        return refusal is None
+
+
+def _json(content: bytes, source: Source) -> bytes:
+    return broken_json(json.loads(content), source) if source.integer(0, 3) else broken_bytes(content, source)
+
+
+def _sensitivities() -> bytes:
+    return json.dumps({f"layer_{index}": 0.1 / (index + 1) for index in range(6)}).encode()
+
+
+def any_value(kind: Any) -> Any:
+    """Return some value of a type: the fields of ``bert_mpq.results`` filled in, whatever they are today."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is RunConfig:
+        return RunConfig()
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        return kind(**{field.name: any_value(hints[field.name]) for field in dataclasses.fields(kind)})
+    if origin in (types.UnionType, typing.Union):
+        return any_value(arguments[0])
+    if origin is tuple:
+        kinds = [arguments[0]] * 3 if arguments[-1] is Ellipsis else arguments
+        return tuple(any_value(each) for each in kinds)
+    if origin is Literal:
+        return arguments[0]
+    return {int: 3, float: 0.5, str: "word", bool: True}[kind]
+
+
+def _packed() -> bytes:
+    torch.manual_seed(0)
+    weights = {name: rtn.quantize(torch.randn(8, 16), bits, 8) for name, bits in (("a", 4), ("b.c", 3))}
+    model = PackedModel(weights=weights, tensors={"d": torch.ones(3), "a.bias": torch.zeros(8)})
+    with tempfile.TemporaryDirectory() as folder:
+        return save_weights(Path(folder, "model.safetensors"), model, {"plan": [4, 3]}).read_bytes()
+
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target(
+            name="sensitivity file",
+            file="layer_sensitivity_BERT_IMDB_pwcca.json",
+            valid=_sensitivities,
+            broken=_json,
+            parse=read_sensitivities,
+        ),
+        Target(
+            name="configuration",
+            file="config.json",
+            valid=lambda: json.dumps(to_json(RunConfig())).encode(),
+            broken=_json,
+            parse=lambda path: read_config(str(path)),
+        ),
+        Target(
+            name="run record",
+            file="eval.json",
+            valid=lambda: record_text(any_value(EvaluationResult), "20250113_142530", "").encode(),
+            broken=_json,
+            parse=read_evaluation,
+        ),
+        Target(
+            name="mpq file",
+            file="model_mpq.safetensors",
+            valid=_packed,
+            broken=broken_safetensors,
+            parse=read_weights,
+        ),
+    )
+}
