@@ -69,7 +69,7 @@ def read_evaluation(name: Path | str) -> EvaluationRecord:
         raise MpqError(
             "E-NOFILE", f"No run record at {path}.", "Give the .json of an evaluation in Evaluation/."
         ) from error
-    except (ValueError, OSError, RecursionError) as error:
+    except (ValueError, OverflowError, OSError, RecursionError) as error:
         reason = "it is not valid JSON" if isinstance(error, json.JSONDecodeError) else str(error)
         raise MpqError(
             "E-JSON", f"{path.name}: {reason}.", "Give the .json of an evaluation in Evaluation/."

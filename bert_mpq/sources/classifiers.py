@@ -139,12 +139,19 @@ def load_classifier(source: ModelSource, needs_head: bool = True) -> Classifier:
             "Use a sentiment classifier with the labels negative and positive.",
         )
     layer_path(model)
-    return Classifier(source=source, model=model.float().eval(), tokenizer=tokenizer)
+    model = model.float().eval()
+    broken = [name for name, parameter in model.named_parameters() if not parameter.isfinite().all()]
+    if broken:
+        raise MpqError(
+            "E-MODEL",
+            f"{source.name} holds NaN or infinite values ({broken[0]}).",
+            "The checkpoint is broken: use another one.",
+        )
+    return Classifier(source=source, model=model, tokenizer=tokenizer)
 
 
 def _load_pretrained(source: ModelSource) -> tuple[Any, list[str], Any]:
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     options: dict[str, Any] = {"trust_remote_code": False}
@@ -157,7 +164,7 @@ def _load_pretrained(source: ModelSource) -> tuple[Any, list[str], Any]:
             model, info = AutoModelForSequenceClassification.from_pretrained(
                 source.name, use_safetensors=True, output_loading_info=True, **options
             )
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
+    except Exception as error:  # transformers, tokenizers and the HTTP library refuse in their own ways
         if source.kind == "hub" and not hub.hub_reachable():
             raise hub.network_error(source.name) from error
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__

@@ -43,8 +43,8 @@ def hub_file(repository: str, filename: str, *, kind: str = "model", revision: s
     """Return the local path of a file of the hub, from the cache or downloaded.
 
     Raises:
-        MpqError: E-NETWORK when it is not in the cache and the hub does not answer; E-MODEL or E-DATA-FORMAT
-            when the hub answers that there is no such repository or file, or that access is refused.
+        MpqError: E-NETWORK when it is not in the cache and the hub does not answer or breaks off; E-MODEL or
+            E-DATA-FORMAT when the hub says that there is no such file, or that access is refused.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -64,6 +64,12 @@ def hub_file(repository: str, filename: str, *, kind: str = "model", revision: s
         code: ErrorCode = "E-MODEL" if kind == "model" else "E-DATA-FORMAT"
         raise MpqError(
             code, f"The hub has no readable {filename} in {repository}.", "Check the name and your access."
+        ) from error
+    except Exception as error:  # of the HTTP library, which is another one in every generation of the client
+        if cached is not None:
+            return cached
+        raise MpqError(
+            "E-NETWORK", f"The download of {filename} from {repository} broke off.", "Try again."
         ) from error
 
 

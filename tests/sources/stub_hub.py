@@ -26,13 +26,17 @@ class StubHub:
     """Serves the files below ``root``; the user's cache is ``home``.
 
     ``root/org/name/file`` is the file of a model, ``root/datasets/org/name/file`` that of a data set.
-    ``requests`` holds what was asked, ``refused`` the repositories that need a permission.
+    ``requests`` holds what was asked, ``refused`` the repositories that need a permission, ``private`` those
+    that need a login, ``cut_off`` the files whose connection breaks half-way.
     """
 
     def __init__(self, root: Path, home: Path) -> None:
         self.root, self.home = root, home
         self.requests: list[str] = []
         self.refused: set[str] = set()
+        self.private: set[str] = set()
+        self.cut_off: set[str] = set()
+        self.commit = COMMIT
         hub = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -42,10 +46,12 @@ class StubHub:
                 file = hub.root / repository / rest.partition("/")[2]
                 if repository in hub.refused:
                     self.answer(403, {"X-Error-Code": "GatedRepo"})
+                elif repository in hub.private:
+                    self.answer(401, {"X-Error-Code": "RepoNotFound"})
                 elif rest and file.is_file():
                     content = file.read_bytes()
                     etag = hashlib.sha256(content).hexdigest()
-                    self.answer(200, {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT}, content)
+                    self.answer(200, {"ETag": f'"{etag}"', "X-Repo-Commit": hub.commit}, content)
                 else:
                     self.answer(404, {"X-Error-Code": "EntryNotFound"})
 
@@ -57,7 +63,8 @@ class StubHub:
                     self.send_header(name, value)
                 self.end_headers()
                 if self.command == "GET":
-                    self.wfile.write(content)
+                    broken = any(self.path.endswith(name) for name in hub.cut_off)
+                    self.wfile.write(content[: len(content) // 2] if broken else content)
 
             def log_message(self, *_):
                 pass

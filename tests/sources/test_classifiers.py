@@ -1,3 +1,4 @@
+import copy
 import json
 import shutil
 
@@ -165,6 +166,15 @@ def test_a_model_without_a_head_is_refused(model_folder, tiny_model):
     assert refusal(model_folder).title == (
         f"{model_folder} has no trained classification head (classifier.bias is missing)."
     )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(model_folder, tiny_model, value):
+    broken = copy.deepcopy(tiny_model)
+    broken.bert.embeddings.word_embeddings.weight.data[7, 3] = value
+    broken.save_pretrained(model_folder)
+    title = f"{model_folder} holds NaN or infinite values (bert.embeddings.word_embeddings.weight)."
+    assert refusal(model_folder).title == title
 
 
 def test_pickled_weights_are_refused(model_folder, tiny_model):

@@ -125,6 +125,33 @@ def test_a_model_without_permission_is_refused(stub):
     assert (code, title) == ("E-MODEL", "The hub has no readable config.json in org/gated.")
 
 
+def test_a_private_model_without_a_login_is_refused(stub):
+    stub.add("org/private/config.json", CONFIG)
+    stub.private.add("org/private")
+    code, title = stub.ask("classifiers.find_classifier('org/private')")
+    assert (code, title) == ("E-MODEL", "The hub has no readable config.json in org/private.")
+
+
+def test_a_file_that_breaks_off_is_refused_and_not_kept(stub):
+    stub.add("org/tiny/config.json", CONFIG)
+    stub.cut_off.add("config.json")
+    code, _ = stub.ask(GET_CONFIG)
+    assert code == "E-NETWORK"
+    stub.cut_off.clear()
+    assert json.loads(stub.ask(GET_CONFIG)) == json.loads(CONFIG)
+
+
+def test_a_file_that_has_changed_is_downloaded_again_and_otherwise_not(stub):
+    stub.add("org/tiny/config.json", CONFIG)
+    stub.ask(GET_CONFIG)
+    stub.ask(GET_CONFIG)
+    assert stub.requests.count("GET /org/tiny/resolve/main/config.json") == 1
+    changed = json.dumps({**json.loads(CONFIG), "num_hidden_layers": 3}).encode()
+    stub.add("org/tiny/config.json", changed)
+    stub.commit = "c0ffee" + 34 * "1"
+    assert json.loads(stub.ask(GET_CONFIG)) == json.loads(changed)
+
+
 def test_a_model_is_measured_by_its_config_alone(stub):
     stub.add("org/tiny/config.json", CONFIG)
     answer = stub.ask("vars(classifiers.find_classifier('org/tiny'))")
