@@ -8,18 +8,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bert_mpq.comparison import Comparison, compare
     from bert_mpq.config import RunConfig
     from bert_mpq.errors import MpqError
     from bert_mpq.export.loading import load
     from bert_mpq.pipeline import analyse, quantize_and_evaluate, run
 
 __version__ = "0.1.0"
-__all__ = ["MpqError", "RunConfig", "analyse", "load", "quantize_and_evaluate", "run"]
+__all__ = [
+    "Comparison",
+    "MpqError",
+    "RunConfig",
+    "analyse",
+    "compare",
+    "load",
+    "quantize_and_evaluate",
+    "run",
+]
 
 _HOMES = {
+    "Comparison": "bert_mpq.comparison",
     "MpqError": "bert_mpq.errors",
     "RunConfig": "bert_mpq.config",
     "analyse": "bert_mpq.pipeline",
+    "compare": "bert_mpq.comparison",
     "load": "bert_mpq.export.loading",
     "quantize_and_evaluate": "bert_mpq.pipeline",
     "run": "bert_mpq.pipeline",

@@ -6,14 +6,17 @@ Exit codes: 0 done, 1 the run failed, 2 wrong usage or no terminal, 130 Ctrl-C o
 import argparse
 import contextlib
 import io
+import os
 import signal
+import sys
+import threading
+import traceback
 from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from bert_mpq import __version__, distributed, flags
-from bert_mpq.commands import COMMANDS
-from bert_mpq.commands.command import add_common_flags
+from bert_mpq import distributed, flags
+from bert_mpq.commands.parser import build_parser
 from bert_mpq.config import RunConfig
 from bert_mpq.errors import MpqError, UsageError
 
@@ -27,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     prepare_environment()
     namespace = _namespace(arguments)
-    if hasattr(signal, "SIGTERM"):
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, _interrupt)
         signal.signal(signal.SIGTERM, _terminate)
     from bert_mpq.ui.execution import Execution
 
@@ -55,21 +59,28 @@ def _run(namespace: argparse.Namespace, execution: "Execution") -> int:
         from bert_mpq.ui.views import print_error
 
         if _speaks(error, execution):
+            if namespace.verbose and error.__cause__ is not None:
+                traceback.print_exception(error.__cause__)
             print_error(error, errors)
         return error.exit_code
     except (KeyboardInterrupt, EOFError):
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends at once
         kept = "The files named above are kept." if execution.written else "No result was written."
         errors.print(f"Stopped. {kept}")
         return 130
+    except BrokenPipeError:  # whoever read our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except Exception as error:
-        if namespace.verbose:
-            raise
         if not _speaks(error, execution):
             return 1
+        if namespace.verbose:
+            traceback.print_exc()
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         errors.print(f"error: unexpected {type(error).__name__}: {first}", soft_wrap=True, markup=False)
-        errors.print("hint: run it again with -v for the traceback, and report it.")
+        where = (
+            f"the traceback is in {execution.log_file}" if execution.log_file else "-v shows the traceback"
+        )
+        errors.print(f"hint: please report it; {where}.", soft_wrap=True, markup=False)
         return 1
 
 
@@ -89,7 +100,7 @@ def _namespace(arguments: Sequence[str] | None) -> argparse.Namespace:
         if distributed.rank() > 0:
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
             stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
-        return _parser().parse_args(arguments)
+        return build_parser().parse_args(arguments)
 
 
 def _dispatch(namespace: argparse.Namespace, execution: "Execution") -> None:
@@ -106,25 +117,15 @@ def _dispatch(namespace: argparse.Namespace, execution: "Execution") -> None:
     Wizard(config=config, given=given, output=execution.output, execution=execution).open()
 
 
-def _parser() -> argparse.ArgumentParser:
-    description = "Mixed-precision quantization of BERT classifiers. Without a command it opens the menu."
-    parser = argparse.ArgumentParser(prog="bert-mpq", description=description)
-    parser.add_argument("--version", action="version", version=f"bert-mpq {__version__}")
-    parser.set_defaults(command=None)
-    add_common_flags(parser, False)
-    subparsers = parser.add_subparsers(title="commands", metavar="")
-    for command in COMMANDS:
-        text = command.help[0].upper() + command.help[1:] + "."
-        subparser = subparsers.add_parser(command.name, help=command.help, description=text)
-        subparser.set_defaults(command=command)
-        command.add_flags(subparser)
-        add_common_flags(subparser, argparse.SUPPRESS)
-    flags.add_flags(parser, "run")
-    return parser
-
-
 class _Terminated(BaseException):
     """SIGTERM, as an exception, so that temporary files are removed on the way out."""
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # a second Ctrl-C ends at once, whatever is still being tidied
+    raise KeyboardInterrupt
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, TextIO, TypeVar
 
 T = TypeVar("T")
@@ -26,6 +26,13 @@ class Reporter(Protocol):
         """Show one sentence that the user should see."""
         ...
 
+    def scores(self, title: str, values: Sequence[float]) -> None:
+        """Show the score of every layer (or other unit, first one first) over the reviews so far.
+
+        The engine calls it every second or so while batches come in; the final scores follow in the result.
+        """
+        ...
+
 
 class Silent:
     """Shows nothing: for library use and tests."""
@@ -38,6 +45,9 @@ class Silent:
 
     def note(self, text: str) -> None:
         """Drop ``text``."""
+
+    def scores(self, title: str, values: Sequence[float]) -> None:
+        """Drop them."""
 
 
 class Lines:
@@ -67,6 +77,9 @@ class Lines:
     def note(self, text: str) -> None:
         """Print ``text`` on its own line."""
         print(text, file=self._stream, flush=True)
+
+    def scores(self, title: str, values: Sequence[float]) -> None:
+        """Leave them out: a log shows the result only."""
 
 
 def duration(seconds: float) -> str:

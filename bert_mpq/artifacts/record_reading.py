@@ -1,32 +1,43 @@
-"""Reads the run record of an evaluation back into what Phase 2 measured; every value is checked."""
+"""Reads run records back into what a phase measured; every value is checked."""
 
+import contextlib
 import dataclasses
 import json
 import math
 import types
 import typing
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
+from bert_mpq.artifacts.files import EVALUATION, SENSITIVITIES
 from bert_mpq.artifacts.records import SCHEMA, VERSION
 from bert_mpq.config import RunConfig, from_json
 from bert_mpq.errors import MpqError
 from bert_mpq.paths import user_path
-from bert_mpq.results import EvaluationResult
+from bert_mpq.results import EvaluationResult, SensitivityResult
 
 LARGEST = 1 << 24  # bytes; a record of a thousand layers takes 200 KB
 
 
+Result = TypeVar("Result", SensitivityResult, EvaluationResult)
+PHASES: dict[type, tuple[str, str]] = {
+    SensitivityResult: ("sensitivity", "Phase 1"),
+    EvaluationResult: ("quantize", "an evaluation"),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
-class EvaluationRecord:
-    """A run record of Phase 2.
+class RunRecord(Generic[Result]):
+    """The record of a run.
 
     Args:
         path: the file.
         timestamp: local time of the run, YYYYmmdd_HHMMSS.
         command: the shell command that repeats the run.
         revision: commit of the model where it was known, else "".
+        platform: operating system and machine it ran on, "" when unknown.
         result: what was measured.
     """
 
@@ -34,7 +45,12 @@ class EvaluationRecord:
     timestamp: str
     command: str
     revision: str
-    result: EvaluationResult
+    platform: str
+    result: Result
+
+
+EvaluationRecord = RunRecord[EvaluationResult]
+SensitivityRecord = RunRecord[SensitivityResult]
 
 
 def read_evaluation(name: Path | str) -> EvaluationRecord:
@@ -46,7 +62,35 @@ def read_evaluation(name: Path | str) -> EvaluationRecord:
         MpqError: E-NOFILE; E-JSON with what is wrong; E-CONFIG when its settings are none of a run.
     """
     path = user_path(name)
-    path = path.with_suffix(".json") if path.suffix == ".txt" else path
+    hint = "Give the .json of an evaluation in Evaluation/."
+    return _read(path.with_suffix(".json") if path.suffix == ".txt" else path, EvaluationResult, hint)
+
+
+def read_analysis(name: Path | str) -> SensitivityRecord:
+    """Read the run record of Phase 1; raises as ``read_evaluation``."""
+    return _read(user_path(name), SensitivityResult, "Give a run_*.json of Sensitivities/.")
+
+
+def list_evaluations(output: Path | str) -> list[EvaluationRecord]:
+    """Return the records in ``output/Evaluation`` that can be read, newest first."""
+    return _listed(user_path(output).joinpath(EVALUATION).glob("eval_*.json"), read_evaluation)
+
+
+def list_analyses(output: Path | str) -> list[SensitivityRecord]:
+    """Return the records of Phase 1 in ``output/Sensitivities`` that can be read, newest first."""
+    return _listed(user_path(output).joinpath(SENSITIVITIES).glob("run_*.json"), read_analysis)
+
+
+def _listed(paths: Iterable[Path], read: Callable[[Path], RunRecord[Result]]) -> list[RunRecord[Result]]:
+    records = []
+    for path in paths:
+        with contextlib.suppress(MpqError):  # not ours, broken, or deleted meanwhile
+            records.append(read(path))
+    return sorted(records, key=lambda record: (record.timestamp, record.path.name), reverse=True)
+
+
+def _read(path: Path, kind: type[Result], hint: str) -> RunRecord[Result]:
+    phase, words = PHASES[kind]
     try:
         if path.stat().st_size > LARGEST:
             raise ValueError("it is larger than any run record")
@@ -55,25 +99,23 @@ def read_evaluation(name: Path | str) -> EvaluationRecord:
             raise ValueError("it has no schema of a run record")
         if content.get("version") != VERSION:
             raise ValueError(f"its version is {content.get('version')!r:.20}, this program reads {VERSION}")
-        if content.get("phase") != "quantize":
-            raise ValueError("it is no record of an evaluation")
+        if content.get("phase") != phase:
+            raise ValueError(f"it is no record of {words}")
         environment = content.get("environment")
-        return EvaluationRecord(
+        facts = environment if isinstance(environment, dict) else {}
+        return RunRecord(
             path=path,
             timestamp=decoded(content.get("timestamp"), str, "timestamp"),
             command=decoded(content.get("command"), str, "command"),
-            revision=str((environment if isinstance(environment, dict) else {}).get("model_revision") or ""),
-            result=decoded(content, EvaluationResult, ""),
+            revision=str(facts.get("model_revision") or ""),
+            platform=str(facts.get("platform") or ""),
+            result=decoded(content, kind, ""),
         )
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise MpqError(
-            "E-NOFILE", f"No run record at {path}.", "Give the .json of an evaluation in Evaluation/."
-        ) from error
+        raise MpqError("E-NOFILE", f"No run record at {path}.", hint) from error
     except (ValueError, OverflowError, OSError, RecursionError) as error:
         reason = "it is not valid JSON" if isinstance(error, json.JSONDecodeError) else str(error)
-        raise MpqError(
-            "E-JSON", f"{path.name}: {reason}.", "Give the .json of an evaluation in Evaluation/."
-        ) from error
+        raise MpqError("E-JSON", f"{path.name}: {reason}.", hint) from error
 
 
 def decoded(value: Any, kind: Any, where: str) -> Any:

@@ -1,9 +1,12 @@
 """The subcommands of ``bert-mpq``, one module each: its flags and what it does."""
 
 from bert_mpq.commands.command import Command
+from bert_mpq.commands.compare import COMPARE
+from bert_mpq.commands.completion import COMPLETION
+from bert_mpq.commands.doctor import DOCTOR
 from bert_mpq.commands.phases import QUANTIZE, RUN, SENSITIVITY
 from bert_mpq.commands.plan import PLAN
 
-COMMANDS: tuple[Command, ...] = (SENSITIVITY, QUANTIZE, RUN, PLAN)
+COMMANDS: tuple[Command, ...] = (SENSITIVITY, QUANTIZE, RUN, PLAN, COMPARE, DOCTOR, COMPLETION)
 
 __all__ = ["COMMANDS", "Command"]

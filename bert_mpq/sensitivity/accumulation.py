@@ -137,6 +137,18 @@ class Accumulation:
         view.done = self.done
         return view
 
+    def mean_kl(self) -> tuple[float, ...]:
+        """Return the mean KL in nats over the reviews done, one per probe of scope propagated."""
+        count = int(self.done.sum())
+        parts = [] if self.kl is None else [self.kl.sum(0)]
+        parts += [] if self._open_kl is None else [self._open_kl.cpu().numpy()]
+        return tuple((sum(parts) / count).tolist()) if parts and count else ()
+
+    @property
+    def block_under_way(self) -> tuple[Moments, ...]:
+        """The moments of each probe over the block that is not in the blocks yet; empty between blocks."""
+        return () if self._open is None else self._open[1]
+
     def total(self, probe: int) -> Moments:
         """Return the moments of ``probe`` over all reviews done."""
         self.flush()

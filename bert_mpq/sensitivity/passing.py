@@ -12,6 +12,7 @@ from bert_mpq import distributed
 from bert_mpq.checkpoints import Arrays, Checkpoint
 from bert_mpq.reporting import Reporter
 from bert_mpq.sensitivity.accumulation import Accumulation
+from bert_mpq.sensitivity.running import RunningScores
 from bert_mpq.sources.batches import Batch, TokenizedReviews
 from bert_mpq.sources.devices import Machine
 from bert_mpq.sources.forward import BatchUse, run_batches
@@ -60,12 +61,14 @@ class Pass:
             self._resume(checkpoint, reporter)
         self._align_resumed(reporter)
         started = time.perf_counter() - self.seconds
+        running = RunningScores(reporter)
         parts = self.sums.parts(self._own)
         for done in run_batches(self._tokens, self.batches.budget, forward, machine, reporter, TITLE, parts):
             if distributed.rank() > 0:
                 self._align()
             self.sums.add(done.batch.indices, *done.result)
             self._align()
+            running.after_batch(self.sums)
             self.batches = self.batches.after(done)
             self.seconds = time.perf_counter() - started
             if checkpoint is not None and checkpoint.due:

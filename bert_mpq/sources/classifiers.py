@@ -8,9 +8,12 @@ from typing import Any, Literal
 from bert_mpq.errors import MpqError
 from bert_mpq.paths import user_path
 from bert_mpq.sources import embedded, hub
+from bert_mpq.sources.weights import parameter_count
 
+WEIGHTS = "model.safetensors"
 DEFAULT_MODEL = "textattack/bert-base-uncased-imdb"
 EMBEDDED_MAX_LENGTH = 256
+EMBEDDED_PARAMETERS = 22_713_986
 LONGEST = 512
 
 
@@ -26,6 +29,7 @@ class ModelSource:
         layer_weights: Linear weights per encoder layer, as BERT has them.
         max_length: tokens per review by default.
         positions: tokens per review at most.
+        parameters: of the whole model; None where that is not known before it is loaded.
         note: one sentence when this is not what was asked for; else empty.
     """
 
@@ -36,6 +40,7 @@ class ModelSource:
     layer_weights: int
     max_length: int
     positions: int = LONGEST
+    parameters: int | None = None
     note: str = ""
 
     @property
@@ -79,7 +84,7 @@ def find_classifier(model: str) -> ModelSource:
     if model == "embedded":
         return _embedded("")
     if model == "default":
-        cached = all(hub.cached_file(DEFAULT_MODEL, name) for name in ("config.json", "model.safetensors"))
+        cached = all(hub.cached_file(DEFAULT_MODEL, name) for name in ("config.json", WEIGHTS))
         if not cached and not hub.hub_reachable():
             return _embedded(
                 f"The Hugging Face hub cannot be reached and {DEFAULT_MODEL} is not in the cache:"
@@ -186,6 +191,7 @@ def _embedded(note: str) -> ModelSource:
         hidden=384,
         layer_weights=4 * 384**2 + 2 * 384 * 1536,
         max_length=EMBEDDED_MAX_LENGTH,
+        parameters=EMBEDDED_PARAMETERS,
         note=note,
     )
 
@@ -215,7 +221,13 @@ def _source(name: str, kind: Literal["hub", "folder"], config_file: Path) -> Mod
         layer_weights=4 * hidden**2 + 2 * hidden * inner,
         max_length=min(LONGEST, usable),
         positions=usable,
+        parameters=parameter_count(_weights(name, config_file, kind)),
     )
+
+
+def _weights(name: str, config_file: Path, kind: Literal["hub", "folder"]) -> Path | None:
+    """Return the weights where they are on this disk already."""
+    return hub.cached_file(name, WEIGHTS) if kind == "hub" else config_file.with_name(WEIGHTS)
 
 
 def _integer(config: dict[str, Any], *keys: str) -> int:

@@ -65,6 +65,6 @@ def choose(
 def ask_text(message: str, check: Callable[[str], str], default: str = "") -> Any:
     """Ask for a line; ``check`` returns what is wrong with it, or ""."""
     question = questionary.text(
-        message, default=default, validate=lambda text: check(text) or True, instruction="(Esc goes back) "
+        message, default=default, validate=lambda text: check(text) or True, instruction="(Esc goes back)"
     )
     return ask(question)

@@ -1,24 +1,34 @@
 """Runs a plan with progress on stderr and results on stdout, the same for the wizard and for scripts."""
 
+import contextlib
 import sys
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import questionary
 from rich.console import Console
 
 from bert_mpq import distributed
+from bert_mpq.artifacts.files import EVALUATION, SENSITIVITIES
 from bert_mpq.artifacts.sensitivity_files import check_scores
 from bert_mpq.artifacts.width_files import read_width_scores
 from bert_mpq.budgeting import make_budget
 from bert_mpq.config import RunConfig
+from bert_mpq.errors import MpqError
+from bert_mpq.paths import user_path
 from bert_mpq.planning import Plan, make_plan
+from bert_mpq.reporting import Reporter
+from bert_mpq.run_log import RunLog
 from bert_mpq.ui import views
 from bert_mpq.ui.budget_view import budget_views
 from bert_mpq.ui.console import is_live
 from bert_mpq.ui.evaluation_view import evaluation_views
 from bert_mpq.ui.progress import make_reporter
 from bert_mpq.ui.sensitivity_view import sensitivity_views
+from bert_mpq.ui.timing import plan_time
 
 if TYPE_CHECKING:
     from bert_mpq.pipeline import Analysis, Quantization
@@ -48,7 +58,9 @@ class Execution:
         self.errors = errors
         self._quiet = quiet
         self._session: Session | None = None
+        self._log = RunLog()
         self.written = False  # whether files of this process are on disk
+        self.log_file: Path | None = None  # where the traceback of an error is
 
     def confirm(self, plan: Plan) -> None:
         """Show the plan and ask before a scripted command starts; without a terminal just start.
@@ -60,7 +72,7 @@ class Execution:
         """
         if distributed.launched() or not is_live(self.output) or sys.stdin is None or not sys.stdin.isatty():
             return
-        self.output.print(views.plan_panel(plan, self.output))
+        self.output.print(views.plan_panel(plan, self.output, plan_time(plan)))
         if not questionary.confirm("Start now?", default=True).unsafe_ask():
             raise KeyboardInterrupt
 
@@ -95,7 +107,7 @@ class Execution:
         """
         if config.goal.kind == "drop":
             plan = make_plan(config, "quantize")
-            with make_reporter(self.errors, self._quiet) as reporter:
+            with self.running(plan, EVALUATION) as reporter:
                 from bert_mpq.searching import find_allocation
 
                 bits = find_allocation(plan, self.session, reporter).bits
@@ -110,11 +122,10 @@ class Execution:
             self.output.print(view)
 
     def _analyse(self, plan: Plan) -> "Analysis":
-        with make_reporter(self.errors, self._quiet) as reporter:
-            from bert_mpq.pipeline import analyse  # torch and its friends are imported only now
+        with self.running(plan, SENSITIVITIES) as reporter:
+            from bert_mpq.pipeline import analyse
 
             analysis = analyse(plan.config, reporter, self.session, plan)
-        self.written = True
         for view in sensitivity_views(analysis.result, self.output):
             self.output.print(view)
         self.output.print(views.files_panel(analysis.files, analysis.result.seconds, self.output))
@@ -122,7 +133,7 @@ class Execution:
         return analysis
 
     def _quantize(self, plan: Plan) -> "Quantization":
-        with make_reporter(self.errors, self._quiet) as reporter:
+        with self.running(plan, EVALUATION) as reporter:
             from bert_mpq.pipeline import quantize_and_evaluate
             from bert_mpq.training_phase import has_checkpoint
 
@@ -131,11 +142,36 @@ class Execution:
             except BaseException:
                 self.written = self.written or has_checkpoint(plan.config.output)
                 raise
-        self.written = True
         for view in evaluation_views(quantization.result):
             self.output.print(view)
         self.output.print(views.files_panel(quantization.files, quantization.result.seconds, self.output))
         return quantization
+
+    @contextlib.contextmanager
+    def running(self, plan: Plan, folder: str) -> Iterator[Reporter]:
+        """Show the progress of what writes ``folder``; keep warnings of libraries and tracebacks of errors.
+
+        Torch and its friends are imported when it is entered, and not before.
+        """
+        started = time.time()
+        output = plan.config.output
+        try:
+            with make_reporter(self.errors, self._quiet) as reporter:
+                if self._session is None:
+                    for _ in reporter.track([None], "Start PyTorch", 1):
+                        self._log.take_over(with_datasets=plan.sources.data.kind != "wheel")
+                        _ = self.session
+                yield reporter
+        except KeyboardInterrupt:
+            self.written = self.written or _touched(user_path(output) / folder, started)
+            raise
+        except Exception as error:
+            if not isinstance(error, MpqError) or error.__cause__ is not None:
+                self._log.add_error(error)
+                self.log_file = self._log.write(output, folder)
+            raise
+        self.written = True
+        self._log.write(output, folder)
 
     @property
     def session(self) -> "Session":
@@ -145,3 +181,11 @@ class Execution:
 
             self._session = Session()
         return self._session
+
+
+def _touched(folder: Path, since: float) -> bool:
+    """Return whether a file was written in ``folder`` since then: Ctrl-C can come just after the last one."""
+    try:
+        return any(path.stat().st_mtime >= since for path in folder.iterdir())
+    except OSError:
+        return False

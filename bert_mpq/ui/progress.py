@@ -1,15 +1,18 @@
-"""Live progress bars for a terminal."""
+"""Live progress for a terminal: a bar for every stage, and each layer's score while batches come in."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TypeVar
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn
+from rich.table import Table
 from rich.text import Text
 
 from bert_mpq.reporting import Lines, Reporter, Silent, duration, one
-from bert_mpq.ui.console import is_live
+from bert_mpq.ui.console import is_live, is_utf8
+from bert_mpq.ui.sensitivity_view import bar
 
 T = TypeVar("T")
 
@@ -28,22 +31,26 @@ class Bars:
     """One display for a whole run; finished stages stay. Use as a context manager."""
 
     def __init__(self, console: Console) -> None:
+        self._console = console
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=max(10, min(40, console.width - 48))),
+            BarColumn(bar_width=max(10, min(40, console.width - 52))),
             TaskProgressColumn(),
             TimeColumn(),
             console=console,
         )
+        self._scores: tuple[str, tuple[float, ...]] | None = None
+        self._live = Live(get_renderable=self._render, console=console, refresh_per_second=8)
 
     def __enter__(self) -> "Bars":
-        self._progress.start()
+        self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self._scores = None  # the result has its own table
+        self._live.stop()
 
     def track(
         self, items: Iterable[T], title: str, total: int, weight: Callable[[T], int] = one
@@ -54,10 +61,36 @@ class Bars:
             yield item
             self._progress.advance(task, weight(item))
         self._progress.update(task, completed=total)
+        self._scores = None
 
     def note(self, text: str) -> None:
         """Print ``text`` above the bars."""
-        self._progress.console.print(text, soft_wrap=True)
+        self._console.print(text, soft_wrap=True)
+
+    def scores(self, title: str, values: Sequence[float]) -> None:
+        """Show a bar per layer below the stages, until the stage ends."""
+        self._scores = (title, tuple(values))
+
+    def _render(self) -> RenderableType:
+        if self._scores is None:
+            return self._progress
+        room = self._console.height - len(self._progress.tasks) - 2
+        return Group(self._progress, *score_bars(*self._scores, self._console, room))
+
+
+def score_bars(title: str, values: Sequence[float], console: Console, room: int) -> list[RenderableType]:
+    """Return a heading and a bar per layer, first layer first; the largest only where ``room`` is short."""
+    if room < 3:
+        return []
+    kept = sorted(sorted(range(len(values)), key=lambda index: -values[index])[: room - 1])
+    table = Table.grid(padding=(0, 2))
+    for justify in ("left", "right", "left"):
+        table.add_column(justify=justify, no_wrap=True)
+    length = max(10, min(40, console.width - 28))
+    for index in kept:
+        drawn = bar(values[index], max(values), length, is_utf8(console))
+        table.add_row(f"  layer_{index}", f"{values[index]:.6f}", drawn)
+    return [Text(title), table]
 
 
 class Unmanaged:

@@ -25,8 +25,8 @@ SCOPES = {
 }
 
 
-def plan_panel(plan: Plan, console: Console) -> RenderableType:
-    """Return what is about to be run; nothing has been written yet."""
+def plan_panel(plan: Plan, console: Console, time: str = "") -> RenderableType:
+    """Return what is about to be run and the ``time`` it should take; nothing has been written yet."""
     config, sources = plan.config, plan.sources
     rows = [("Model", f"{sources.model.title}, {sources.model.layers} encoder layers")]
     if config.head_text:
@@ -56,6 +56,7 @@ def plan_panel(plan: Plan, console: Console) -> RenderableType:
         ]
     guess = f"{accelerator()} (auto)" if config.device == "auto" else config.device
     rows.append(("Device", guess))
+    rows += [("Time", time)] if time else []
     folders = [
         name
         for size, name in ((plan.calibration, "Sensitivities/"), (plan.evaluation, "Evaluation/"))

@@ -1,30 +1,32 @@
 """The menu: questions, plan, confirm, run, results."""
 
-from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import questionary
 from rich.console import Console
-from rich.rule import Rule
 
-from bert_mpq import __version__, flags
+from bert_mpq import flags
+from bert_mpq.artifacts.sensitivity_files import list_sensitivities
+from bert_mpq.comparison import compare
 from bert_mpq.config import RunConfig
 from bert_mpq.errors import MpqError
 from bert_mpq.planning import Phase, Plan, Sources, find_sources, make_plan
-from bert_mpq.sources.classifiers import DEFAULT_MODEL
-from bert_mpq.sources.hardware import accelerator
 from bert_mpq.ui import views
 from bert_mpq.ui.choices import Option, choose
-from bert_mpq.ui.console import error_console, require_terminal, symbol
+from bert_mpq.ui.comparison_view import comparison_views
+from bert_mpq.ui.console import error_console, require_terminal
 from bert_mpq.ui.execution import Execution
+from bert_mpq.ui.header import header, setting_line
 from bert_mpq.ui.offers import offer
-from bert_mpq.ui.questions import file_options, phase_1_steps, phase_2_steps
+from bert_mpq.ui.questions import phase_1_steps, phase_2_steps
+from bert_mpq.ui.remembered import SETTINGS, remembered
+from bert_mpq.ui.settings import change_settings
 from bert_mpq.ui.steps import Back, Step, Walk, ask
+from bert_mpq.ui.timing import plan_time
 
-EXIT = "exit"
+Entry = Literal["sensitivity", "quantize", "run", "compare", "settings", "exit"]
 
 
-@dataclass(frozen=True, kw_only=True)
 class Wizard:
     """The menu over one session.
 
@@ -35,10 +37,15 @@ class Wizard:
         execution: runs phases and shows them.
     """
 
-    config: RunConfig
-    given: frozenset[str]
-    output: Console
-    execution: Execution
+    def __init__(
+        self, *, config: RunConfig, given: frozenset[str], output: Console, execution: Execution
+    ) -> None:
+        last = remembered(config.output)
+        unsaid = [name for name in SETTINGS if name not in given]
+        self._config = config.replace(**{name: getattr(last, name) for name in unsaid})
+        self._given = given
+        self._output = output
+        self._execution = execution
 
     def open(self) -> None:
         """Show the menu until the user leaves it.
@@ -49,28 +56,29 @@ class Wizard:
             EOFError: Ctrl-D.
         """
         require_terminal()
-        self._header()
+        for line in header(self._config, self._output):
+            self._output.print(line)
+        entry: Entry = "sensitivity"
         while True:
-            phase = self._menu()
-            if phase is None:
+            entry = self._menu(entry)
+            if entry == "exit":
                 return
             try:
-                self._phase(phase)
+                self._enter(entry)
             except MpqError as error:
                 views.print_error(error, error_console())
 
-    def _header(self) -> None:
-        model = DEFAULT_MODEL if self.config.model == "default" else self.config.model
-        device = accelerator() if self.config.device == "auto" else self.config.device
-        self.output.print(Rule(f"bert-mpq {__version__}", align="left", style="none"))
-        self.output.print("Mixed-precision quantization of BERT classifiers")
-        facts = (f"model {model}", f"data {self.config.data}", f"device {device}")
-        self.output.print(f" {symbol('·', '|')} ".join(facts), markup=False)
-        self.output.print()
+    def _menu(self, default: Entry) -> Entry:
+        while True:
+            answer = choose("What would you like to do?", self._entries(), default, "(arrows, Enter)")
+            if not isinstance(answer, Back):  # there is nothing to go back to: only Exit and Ctrl-C leave
+                return cast(Entry, answer)
 
-    def _menu(self) -> Phase | None:
-        usable = any(not option.disabled for option in file_options(self.config, None))
-        options = [
+    def _entries(self) -> list[Option]:
+        files = list_sensitivities(self._config.output)
+        readable = any(file.sensitivities is not None for file in files)
+        no_file = "no sensitivity file can be read" if files else "no sensitivity file yet"
+        return [
             Option(
                 title="Phase 1: Sensitivity Analysis",
                 value="sensitivity",
@@ -80,42 +88,61 @@ class Wizard:
                 title="Phase 2: Quantization & Evaluation",
                 value="quantize",
                 description="Give each layer its bits, measure the accuracy",
-                disabled="" if usable else "no sensitivity file yet",
+                disabled="" if readable else no_file,
             ),
             Option(
                 title="Full pipeline (Phase 1 + Phase 2)",
                 value="run",
                 description="Both. Writes Sensitivities/ and Evaluation/",
             ),
-            Option(title="Exit", value=EXIT),
+            Option(
+                title="Compare results",
+                value="compare",
+                description="The evaluations in Evaluation/, best accuracy first",
+                disabled="" if compare(self._config.output).groups else "no reports yet",
+            ),
+            Option(
+                title="Settings (model, data, device)",
+                value="settings",
+                description="Also the length of the reviews and the output folder",
+            ),
+            Option(title="Exit", value="exit", description="Ctrl-C leaves at any time"),
         ]
-        answer = choose("What would you like to do?", options, "sensitivity", "(arrows, Enter; Ctrl-C quits)")
-        return None if answer == EXIT or isinstance(answer, Back) else cast(Phase, answer)
+
+    def _enter(self, entry: Entry) -> None:
+        if entry == "compare":
+            for view in comparison_views(compare(self._config.output), self._output):
+                self._output.print(view)
+            self._output.print()
+        elif entry == "settings":
+            self._config = change_settings(self._config, self._output)
+            self._output.print(setting_line(self._config, self._output))
+        else:
+            self._phase(cast(Phase, entry))
 
     def _phase(self, phase: Phase) -> None:
-        with self.output.status("Looking for model and data"):
-            sources = find_sources(self.config, phase)
+        with self._output.status("Looking for model and data"):
+            sources = find_sources(self._config, phase)
         if sources.model.note:
-            self.output.print(sources.model.note, soft_wrap=True, markup=False)
+            self._output.print(sources.model.note, soft_wrap=True, markup=False)
         plan = self._ask(phase, sources)
         if plan is None:
             return
-        finished = self.execution.run(plan)
+        finished = self._execution.run(plan)
         repeat = flags.command_line(phase, flags.relevant(phase, plan.config))
-        views.print_repeat(repeat, self.output)
-        self.output.print()
+        views.print_repeat(repeat, self._output)
+        self._output.print()
         if finished.quantization is not None:
-            offer(finished, self.execution)
+            offer(finished, self._execution)
 
     def _ask(self, phase: Phase, sources: Sources) -> Plan | None:
         """Return the confirmed plan, or None when the user went back to the menu."""
-        steps = self._steps(phase, sources)
-        walk = Walk(steps, self.config, self.config)
+        walk = Walk(self._steps(phase, sources), self._config, remembered(self._config.output))
         config = walk.forward()
         while not isinstance(config, Back):
             plan = make_plan(config, phase, sources)
-            self.output.print(views.plan_panel(plan, self.output))
-            start = ask(questionary.confirm("Start now?", default=True))
+            self._output.print(views.plan_panel(plan, self._output, plan_time(plan)))
+            start = ask(questionary.confirm("Start now?", default=True, instruction="(Y/n, Esc goes back) "))
             if not isinstance(start, Back):
                 return plan if start else None
             config = walk.back()
@@ -124,4 +151,4 @@ class Wizard:
     def _steps(self, phase: Phase, sources: Sources) -> list[Step]:
         first = [] if phase == "quantize" else phase_1_steps(sources)
         second = [] if phase == "sensitivity" else phase_2_steps(sources, with_file=phase == "quantize")
-        return [step for step in (*first, *second) if step.field not in self.given]
+        return [step for step in (*first, *second) if step.field not in self._given]

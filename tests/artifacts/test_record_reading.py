@@ -1,13 +1,21 @@
 import contextlib
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_mpq.artifacts.record_reading import read_evaluation
+from bert_mpq.artifacts.record_reading import (
+    list_analyses,
+    list_evaluations,
+    read_analysis,
+    read_evaluation,
+)
 from bert_mpq.artifacts.records import record_text
 from bert_mpq.errors import MpqError
+
+RUNS = Path(__file__).parent.parent / "golden" / "runs"
 
 
 @pytest.fixture
@@ -79,3 +87,32 @@ def test_a_damaged_record_is_one_clear_error(record):
             read_evaluation(record)
 
     damage()
+
+
+def test_the_record_of_phase_1_gives_back_what_was_written(tmp_path, sensitivity_result):
+    path = tmp_path / "run.json"
+    path.write_text(record_text(sensitivity_result, "20260113_142530", ""))
+    assert read_analysis(path).result == sensitivity_result
+
+
+@pytest.mark.parametrize("path", sorted(RUNS.iterdir()), ids=lambda path: path.stem)
+def test_records_of_real_runs_still_load(path):
+    record = read_analysis(path) if path.stem.startswith("run") else read_evaluation(path)
+    before, after = (
+        json.loads(text)
+        for text in (path.read_text(), record_text(record.result, record.timestamp, record.revision))
+    )
+    assert {key: after[key] for key in ("config", "setting", "sample")} == {
+        key: {**after[key], **before[key]} for key in ("config", "setting", "sample")
+    }
+
+
+def test_lists_are_newest_first_without_what_cannot_be_read(tmp_path, record):
+    folder = tmp_path / "Evaluation"
+    folder.mkdir()
+    for name, timestamp in (("eval_a", "20260101_000000"), ("eval_b", "20260102_000000")):
+        content = json.loads(record.read_text()) | {"timestamp": timestamp}
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    (folder / "eval_c.json").write_text('{"schema":')
+    assert [each.path.stem for each in list_evaluations(tmp_path)] == ["eval_b", "eval_a"]
+    assert list_analyses(tmp_path) == []

@@ -43,6 +43,7 @@ def test_a_folder_is_measured_before_it_is_loaded(model_folder):
         layer_weights=4 * 16 * 16 + 2 * 16 * 32,
         max_length=64,
         positions=64,
+        parameters=494_194,
     )
     assert (source.title, source.word) == ("tiny-bert", "tiny-bert")
 
@@ -245,3 +246,21 @@ def test_weights_that_are_cut_off_are_refused(model_folder):
     weights = model_folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:5000])
     refusal(model_folder)
+
+
+def test_parameters_are_counted_before_the_model_is_loaded(classifier, model_folder, tiny_model):
+    for source, model in (
+        (find_classifier("embedded"), classifier.model),
+        (find_classifier(str(model_folder)), tiny_model),
+    ):
+        assert source.parameters == sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("content", [b"", b"12", (2**60).to_bytes(8, "little"), b"\x02" + 7 * b"\0" + b"[]"])
+def test_parameters_of_a_file_that_cannot_be_read_are_unknown(tmp_path, content):
+    from bert_mpq.sources.weights import parameter_count
+
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    assert parameter_count(path) is None
+    assert parameter_count(tmp_path / "gone") is None

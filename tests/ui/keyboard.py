@@ -11,16 +11,29 @@ from terminal import KEYS
 
 
 @contextlib.contextmanager
-def pressing(*keys):
-    """Press ``keys`` (names, or text) in turn, with a pause after Esc: Esc, Enter at once is Alt-Enter."""
-    with create_pipe_input() as pipe, create_app_session(input=pipe, output=DummyOutput()):
+def pressing(*prompts):
+    """Answer one prompt after another, each with its keys: "down enter", or ("ctrl-u", "16,8", "enter").
+
+    Every prompt gets its keys once it is on the screen, so that a slow machine loses none.
+    """
+    with create_pipe_input() as pipe, create_app_session(input=pipe, output=DummyOutput()) as session:
+        over = threading.Event()
 
         def press():
-            for key in keys:
-                pipe.send_text(KEYS.get(key, key))
-                time.sleep(0.25 if key == "esc" else 0.03)
+            last = None
+            for keys in prompts:
+                while (app := session.app) is last or app is None or not app.render_counter:
+                    if over.wait(0.002):
+                        return
+                last = app
+                for key in keys.split(" ") if isinstance(keys, str) else keys:
+                    pipe.send_text(KEYS.get(key, key))
+                    time.sleep(0.01)
 
         thread = threading.Thread(target=press, daemon=True)
         thread.start()
-        yield
-        thread.join(10)
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()

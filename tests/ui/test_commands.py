@@ -1,25 +1,14 @@
 """The scripted commands: no terminal, results on stdout, progress on stderr, exit codes."""
 
 import json
-import os
 import subprocess
 import sys
 
 import pytest
+from command import call
 
 SMALL = ["--model", "embedded", "--max-length", "16", "--quantizer", "rtn", "--yes"]
 LAYERS = {f"layer_{index}": 0.01 * (index + 1) for index in range(6)}
-
-
-def call(*arguments, cwd, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "bert_mpq", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(cwd / "cache"), **environment},
-    )
 
 
 @pytest.fixture

@@ -40,12 +40,12 @@ def test_enter_leads_back_to_the_menu():
 
 def test_an_offer_is_made_and_then_asked_for_again():
     done = []
-    run((make("Skipped", False, done), make("Export", True, done)), "down", "enter", "esc")
+    run((make("Skipped", False, done), make("Export", True, done)), "down enter", "esc")
     assert [title for title, _ in done] == ["Export"]
 
 
 def test_an_error_inside_an_offer_is_shown_and_leads_back_to_the_question():
     done = []
-    shown = run((make("Export", True, done, fails=True),), "down", "enter", "enter")
+    shown = run((make("Export", True, done, fails=True),), "down enter", "enter")
     assert "error[E-DISK]: The disk is full." in shown
     assert len(done) == 1

@@ -82,7 +82,7 @@ def test_phase_2_offers_the_files_that_fit_and_says_why_others_do_not(terminal, 
     assert "layer_sensitivity_other_IMDB_cka.json (2 layers, the model has 6)" in screen.text
     assert "layer_sensitivity_cut_IMDB_cka.json (is not valid JSON" in screen.text
     screen.choose("layer_sensitivity_BERT_IMDB_cka.json").choose("Hierarchical").choose("4 groups")
-    screen.wait("bits a weight on average").choose("[16, 8, 4, 2] moderate").wait("Start now?").press("enter")
+    screen.wait("bits a weight; model").choose("[16, 8, 4, 2] moderate").wait("Start now?").press("enter")
     screen.wait("Repeat this run:", 60)
     assert list(tmp_path.glob("Evaluation/eval_BERT_IMDB_hierarchical_4groups_*.txt"))
 

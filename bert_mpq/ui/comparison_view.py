@@ -1,0 +1,72 @@
+"""The evaluations of a folder as tables, one for each set of reviews."""
+
+import time
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bert_mpq.artifacts.evaluation_files import megabytes
+from bert_mpq.artifacts.sensitivity_files import METRIC_TITLES
+from bert_mpq.comparison import ComparedGroup, ComparedRun, Comparison
+from bert_mpq.ui.views import heading, plain_table
+
+CLUSTERINGS = {"kmeans": "K-means", "percentile": "Percentile", "hierarchical": "Hierarchical"}
+
+
+def comparison_views(comparison: Comparison, console: Console) -> list[RenderableType]:
+    """Return a heading and a table per group of comparable runs, and what the sizes mean."""
+    views: list[RenderableType] = []
+    for group in comparison.groups:
+        views += [
+            heading(group.model),
+            Text(
+                f"{group.size:,} reviews of {group.data} ({group.split}), {group.max_length} tokens at most"
+            ),
+            _table(group, console.width),
+        ]
+    notes = ["Sizes are of the whole model, computed; 1 MB = 1024^2 bytes."]
+    if len(comparison.groups) > 1:
+        notes.append("Only runs on the same model and reviews are ranked together.")
+    return [*views, *map(Text, notes)]
+
+
+def _table(group: ComparedGroup, width: int) -> Table:
+    wide, very_wide = width >= 72, width >= 110
+    names = ["Bits", "Accuracy", "Change", "Size", "Ratio"]
+    names[1:1] = ["Clustering", "Scores"] if wide else []
+    names += ["F1", "Quantizer", "When"] if very_wide else []
+    table = plain_table()
+    for name in names:
+        left = name in ("Bits", "Clustering", "Scores", "Quantizer", "When")
+        table.add_column(name, justify="left" if left else "right", no_wrap=True, overflow="ellipsis")
+    size = f"{megabytes(group.whole_original_bits):.1f} MB"
+    first = ["FP32", *(["", ""] if wide else []), f"{group.before.accuracy:.4f}", "", size, ""]
+    table.add_row(*first, *([f"{group.before.f1:.4f}", "", ""] if very_wide else []))
+    for run in group.runs:
+        table.add_row(*_cells(run, wide, very_wide))
+    return table
+
+
+def _cells(run: ComparedRun, wide: bool, very_wide: bool) -> list[str]:
+    cells = ["/".join(map(str, run.group_bits))]
+    if wide:
+        cells += [
+            CLUSTERINGS.get(run.clustering, run.clustering),
+            METRIC_TITLES.get(run.metric, run.metric),
+        ]
+    cells += [
+        f"{run.accuracy:.4f}",
+        f"{-100 * run.drop:+.2f} pp",
+        f"{megabytes(run.whole_bits):.1f} MB",
+        f"{run.whole_ratio:.2f}x",
+    ]
+    return cells + ([f"{run.f1:.4f}", run.quantizer, when(run.timestamp)] if very_wide else [])
+
+
+def when(timestamp: str) -> str:
+    """Return ``20260113_142530`` as ``2026-01-13 14:25``; anything else as it is."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M", time.strptime(timestamp, "%Y%m%d_%H%M%S"))
+    except ValueError:
+        return timestamp

@@ -1,0 +1,66 @@
+"""The sensitivity files to choose from; those that do not fit are shown with the reason."""
+
+import textwrap
+import time
+
+from bert_mpq.artifacts.sensitivity_files import list_sensitivities, read_sensitivities
+from bert_mpq.config import RunConfig
+from bert_mpq.errors import MpqError
+from bert_mpq.planning import Sources, check_layers
+from bert_mpq.results import Sensitivities
+from bert_mpq.ui import views
+from bert_mpq.ui.choices import Option, choose
+from bert_mpq.ui.console import error_console
+from bert_mpq.ui.steps import Back, Step
+
+
+def file_step(sources: Sources) -> Step:
+    """Which sensitivity file; it is read again once chosen: it may have changed while the list was open."""
+
+    def answer(config: RunConfig, title: str, earlier: RunConfig) -> RunConfig | Back:
+        while True:
+            options = file_options(config, sources)
+            hint = "Run Phase 1 for this model."
+            value = choose(title, options, earlier.sensitivities, code="E-LAYERS", hint=hint)
+            if isinstance(value, Back):
+                return value
+            try:
+                check_layers(read_sensitivities(value), sources.model)
+            except MpqError as error:
+                views.print_error(error, error_console())
+                continue
+            return config.replace(sensitivities=value)
+
+    return Step(name="Load sensitivity file", ask=answer, field="sensitivities")
+
+
+def file_options(config: RunConfig, sources: Sources) -> list[Option]:
+    """Return the files in ``Sensitivities/``, newest first."""
+    options = []
+    for file in list_sensitivities(config.output):
+        facts, title = file.sensitivities, file.path.name
+        problem = file.problem.removeprefix(title).lstrip(": ")
+        description = ""
+        if facts is not None:
+            problem = _misfit(facts, sources)
+            description = _description(facts, file.modified)
+        room = max(12, 71 - len(title))
+        problem = textwrap.shorten(problem, room, placeholder="...") if problem else ""
+        options.append(Option(title=title, value=str(file.path), description=description, disabled=problem))
+    return options
+
+
+def _description(facts: Sensitivities, modified: float) -> str:
+    parts = [f"{len(facts.values)} layers"]
+    if facts.metric:
+        parts += [facts.metric, f"{facts.samples} reviews"]
+    return ", ".join([*parts, time.strftime("%Y-%m-%d %H:%M", time.localtime(modified))])
+
+
+def _misfit(facts: Sensitivities, sources: Sources) -> str:
+    """Say in few words why a file is not this model's; "" when it is."""
+    if len(facts.values) != sources.model.layers:
+        return f"{len(facts.values)} layers, the model has {sources.model.layers}"
+    if facts.model_name and facts.model_name != sources.model.name:
+        return f"measured on {facts.model_name}"
+    return ""
