@@ -30,7 +30,7 @@ def write(tmp_path):
 def test_the_best_accuracy_comes_first_and_among_equals_the_smallest(tmp_path, write):
     write("20260101_000000", 0.70)
     write("20260101_000001", 0.90)
-    write("20260101_000002", 0.90, sizes__quantized_bits=8)
+    write("20260101_000002", 0.90, sizes__scale_bits=8)
     (group,) = compare(tmp_path).groups
     assert [run.timestamp[-1] for run in group.runs] == ["2", "1", "0"]
 
