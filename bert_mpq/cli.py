@@ -122,9 +122,8 @@ class _Terminated(BaseException):
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_DFL
-    )  # a second Ctrl-C ends at once, whatever is still being tidied
+    # A second Ctrl-C ends at once, whatever is still being tidied up.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     raise KeyboardInterrupt
 
 
