@@ -33,6 +33,9 @@ from bert_mpq.quantization.modules import quantize_layer
 from bert_mpq.quantizer import QuantizerName, needs_calibration
 from bert_mpq.reporting import Reporter, Silent
 
+# What DeBERTa gives every layer: one for the whole batch, whatever its first dimension.
+SHARED = frozenset({"relative_pos", "rel_embeddings"})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
@@ -108,7 +111,10 @@ class ProbedLayer(nn.Module):
             return layer(
                 stack,
                 *(_repeated(value, rows, copies) for value in args),
-                **{name: _repeated(value, rows, copies) for name, value in kwargs.items()},
+                **{
+                    name: value if name in SHARED else _repeated(value, rows, copies)
+                    for name, value in kwargs.items()
+                },
             )
 
         propagated = self.scope == "propagated"

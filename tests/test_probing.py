@@ -133,6 +133,15 @@ def test_every_encoder_family_can_be_probed(kind):
     check_propagated(model, *random_batch())
 
 
+@pytest.mark.parametrize("rows", [1, 16])
+def test_tables_of_relative_positions_are_not_taken_for_reviews(rows):
+    """DeBERTa hands its layers a table of 16 positions and one matrix for the whole batch."""
+    torch.manual_seed(1)
+    model = AutoModelForSequenceClassification.from_config(CONFIGS["deberta-v2"]).double().eval()
+    ids, mask = random_batch()
+    check_propagated(model, ids.repeat(4, 1)[:rows], mask.repeat(4, 1)[:rows])
+
+
 class TupleLayer(nn.Module):
     """An encoder layer of transformers before 5.0: it returns a tuple."""
 

@@ -87,7 +87,7 @@ def test_a_linked_folder_is_written_through(tmp_path, model_folder, data):
         model=str(model_folder), data=str(data), metrics=("cka",), quantizer="rtn", calibration_size=8
     )
     analysis = analyse(config.replace(output=str(tmp_path / "out")))
-    assert read_sensitivities(analysis.deciding_file).values == analysis.result.scores[0].values
+    assert read_sensitivities(analysis.deciding_file(config)).values == analysis.result.scores[0].values
     assert (tmp_path / "elsewhere" / "Sensitivities").is_dir()
     assert (tmp_path / "out").is_symlink()
 
