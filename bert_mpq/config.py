@@ -11,7 +11,7 @@ from bert_mpq.errors import MpqError, UsageError
 from bert_mpq.quantizer import QuantizerName
 from bert_mpq.targets import EXAMPLES, Target, parse_pin, parse_target
 
-Metric = Literal["pwcca", "svcca", "cka", "kl"]
+Metric = Literal["pwcca", "svcca", "cka", "debiased_cka", "kl"]
 Sampling = Literal["stratified", "random"]
 Scope = Literal["propagated", "isolated", "cumulative"]
 Pooling = Literal["mean", "cls"]
@@ -60,6 +60,7 @@ class RunConfig:
             the first. None = 4, and 4, 2, 3 and 8 where a budget is to be planned.
         scope: where the effect of quantizing a layer is measured (see ``bert_mpq.probing``).
         pooling: how a review's token vectors become one row.
+        until_stable: stop Phase 1 as soon as more reviews would not change the allocation (95 %).
         sensitivities: sensitivity file for Phase 2; None = the one Phase 1 has just written.
         eval_size: evaluation reviews for Phase 2; None = the whole split.
         clustering: how layers are grouped by score; ``budget`` finds the best bits for ``target`` instead.
@@ -96,6 +97,7 @@ class RunConfig:
     probe_bits: tuple[int, ...] | None = None
     scope: Scope = "propagated"
     pooling: Pooling = "mean"
+    until_stable: bool = False
     sensitivities: str | None = None
     eval_size: int | None = None
     clustering: Clustering = "kmeans"
@@ -122,6 +124,8 @@ class RunConfig:
         check_bits(self.bits)
         _check_probe_bits(self.probe_bits)
         self._check_budget()
+        if self.until_stable and self.clustering == "budget":
+            raise _invalid("until-stable", "clustering budget", "it watches the groups of a clustering")
         if not self.metrics or len(set(self.metrics)) != len(self.metrics):
             raise _invalid("metrics", ",".join(self.metrics), "name each metric once, at least one")
         if self.group_size is not None and self.group_size not in GROUP_SIZES:

@@ -36,6 +36,7 @@ class Flag:
     help: str
     none: str = ""  # the word for None
     repeats: bool = False  # may be given several times; comma-separated values say the same
+    switch: bool = False  # given without a value; --no-... takes it back
 
 
 def _choice(kind: Any, text: str) -> Flag:
@@ -79,6 +80,10 @@ def _decimal(shown: str, text: str) -> Flag:
     return Flag(read=read, shown=shown, help=text)
 
 
+def _switch(text: str) -> Flag:
+    return Flag(read=bool, shown="", help=text, switch=True)
+
+
 def _words(value: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in value.lower().split(",") if word.strip())
 
@@ -115,12 +120,20 @@ FLAGS: dict[str, Flag] = {
         Scope, "Phase 1: compare after the last layer, after the layer itself, or all quantized"
     ),
     "pooling": _choice(Pooling, "Phase 1: mean over tokens, or the first token"),
+    "until_stable": _switch(
+        "Phase 1: stop once more reviews would not change the bit allocation (95 %% sure)"
+    ),
     "sensitivities": Flag(read=str, shown="FILE", help="Phase 2: sensitivity file of Phase 1"),
     "eval_size": _number("N|all", "Phase 2: evaluation reviews", "all"),
     "clustering": _choice(
-        Clustering, "Phase 2: how layers are grouped by score, or the best bits for a target"
+        Clustering,
+        "how layers are grouped by score, or the best bits for a target (in Phase 1: for --until-stable)",
     ),
-    "bits": Flag(read=read_bits, shown="16,8,4", help="Phase 2: bits per group, most sensitive group first"),
+    "bits": Flag(
+        read=read_bits,
+        shown="16,8,4",
+        help="bits per group, most sensitive group first (in Phase 1: for --until-stable)",
+    ),
     "target": Flag(
         read=str, shown="4x|30MB|4.5bits|0.5pp", help="Phase 2: what a budget asks for", none="none"
     ),
@@ -136,27 +149,27 @@ FLAGS: dict[str, Flag] = {
     "group_size": _number("channel|32|64|128", "weights that share one scale", "channel"),
     "gptq_reviews": _number("N", "calibration reviews that GPTQ looks at"),
     "embeddings": _choice(EmbeddingPrecision, "Phase 2: precision of the embedding tables"),
-    "protect_last": _number("N", "Phase 2: keep the last N layers at 16 bits or more"),
     "qat_epochs": _number("N", "Phase 2: epochs of quantization-aware training afterwards, 1 to 3"),
     "qat_reviews": _number("N|all", "Phase 2: calibration reviews for that training", "all"),
     "qat_learning_rate": _decimal("X", "Phase 2: its peak learning rate"),
+    "protect_last": _number(
+        "N", "keep the last N layers at 16 bits or more (in Phase 1: for --until-stable)"
+    ),
     "max_length": _number("N", "tokens per review", "auto"),
     "batch_tokens": _number("N", "tokens per forward pass", "auto"),
     "seed": _number("N", "random seed"),
 }
-PHASE_1 = ("calibration_size", "metrics", "probe_bits", "scope", "pooling")
 BUDGET = ("target", "score", "pin", "max_widths")
 TRAINING = ("qat_epochs", "qat_reviews", "qat_learning_rate")
 PHASE_2 = (
     "sensitivities",
     "eval_size",
-    "clustering",
-    "bits",
     *BUDGET,
     "embeddings",
-    "protect_last",
     *TRAINING,
 )
+PHASE_1 = ("calibration_size", "metrics", "probe_bits", "scope", "pooling", "until_stable")
+ALLOCATION = ("clustering", "bits", "protect_last")  # Phase 2's, and what --until-stable watches in Phase 1
 
 
 def fields_of(subcommand: str) -> tuple[str, ...]:
@@ -174,6 +187,14 @@ def add_flags(parser: argparse.ArgumentParser, subcommand: str) -> None:
     """Add the flags of ``subcommand`` to ``parser``; absent flags stay absent from the namespace."""
     defaults = RunConfig()
     for name in fields_of(subcommand):
+        if FLAGS[name].switch:
+            parser.add_argument(
+                _dashed(name),
+                action=argparse.BooleanOptionalAction,
+                default=argparse.SUPPRESS,
+                help=FLAGS[name].help,
+            )
+            continue
         default = _text(name, getattr(defaults, name))
         parser.add_argument(
             _dashed(name),
@@ -202,9 +223,11 @@ def command(subcommand: str, config: RunConfig) -> list[str]:
     """Return the arguments after ``bert-mpq`` that repeat this run."""
     defaults = RunConfig()
     words = [subcommand]
-    for name in fields_of(subcommand):
+    for name in _used(subcommand, config):
         value = getattr(config, name)
-        if value != getattr(defaults, name):
+        if FLAGS[name].switch:
+            words += [_dashed(name)] if value else []
+        elif value != getattr(defaults, name):
             # One word, so that a value that begins with a dash is not taken for a flag.
             words.append(f"{_dashed(name)}={_text(name, value)}")
     return words
@@ -216,9 +239,14 @@ def command_line(subcommand: str, config: RunConfig) -> str:
 
 
 def relevant(subcommand: str, config: RunConfig) -> RunConfig:
-    """Return ``config`` with every field that ``subcommand`` does not take at its default."""
-    kept = {name: getattr(config, name) for name in fields_of(subcommand)}
+    """Return ``config`` with every field that ``subcommand`` does not use at its default."""
+    kept = {name: getattr(config, name) for name in _used(subcommand, config)}
     return dataclasses.replace(RunConfig(), **kept)
+
+
+def _used(subcommand: str, config: RunConfig) -> list[str]:
+    unused = ALLOCATION if subcommand == "sensitivity" and not config.until_stable else ()
+    return [name for name in fields_of(subcommand) if name not in unused]
 
 
 def _spaced(words: Sequence[str]) -> list[str]:

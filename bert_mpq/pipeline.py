@@ -21,7 +21,7 @@ from bert_mpq.quantizer import needs_calibration, quantizers_for
 from bert_mpq.reporting import Reporter, Silent
 from bert_mpq.results import EvaluationResult, SensitivityResult
 from bert_mpq.searching import check_outline, smallest_accurate
-from bert_mpq.sensitivity import agreement, measure, score, width_tables
+from bert_mpq.sensitivity import Stability, measure, score, width_tables
 from bert_mpq.session import Clock, Session
 from bert_mpq.training_phase import evaluate_trained, prepare_training, train
 from bert_mpq.width_scores import WidthScores
@@ -123,29 +123,33 @@ def _analyse(
         reporter,
         calibration=calibration and calibration[0],
         checkpoints=checkpoints,
+        stability=Stability.of(config) if config.until_stable else None,
     )
     clock.skip()
     first = measurement.of_width(0)
-    scores = score(first, config.metrics, reporter)
+    scoring = score(first, config.metrics, reporter)
     widths = None
     if len(config.widths) > 1:
         widths = WidthScores(
             config=config,
             model_name=plan.sources.model.name,
             split=plan.sources.data.split_name("calibration"),
-            reviews=len(tokens),
+            reviews=measurement.used,
             outline=outline_of(classifier.model),
             widths=config.widths,
-            tables=width_tables(measurement, config.metrics),
+            tables=width_tables(measurement, config.metrics, reporter),
         )
     clock.lap("Score layers")
     result = SensitivityResult(
         config=config,
         setting=session.setting(plan, machine, measurement.batches.budget),
-        sample=session.sample(plan, "calibration", tokens, fingerprint, measurement.batches.largest),
-        scores=scores,
+        sample=session.sample(
+            plan, "calibration", tokens.head(measurement.used), fingerprint, measurement.batches.largest
+        ),
+        stopping=measurement.stopping,
+        scores=scoring.scores,
         kl=first.kl,
-        agreement=agreement(scores, first.kl),
+        agreement=scoring.agreement,
         quantizers=quantizers_for(
             config.quantizer, config.widths, config.group_size, calibrated=calibration is not None
         ),

@@ -51,6 +51,7 @@ fields = st.fixed_dictionaries(
         | st.lists(st.sampled_from(SUPPORTED_BITS[:-1]), min_size=1, unique=True).map(tuple),
         "scope": one_of(Scope),
         "pooling": one_of(Pooling),
+        "until_stable": st.booleans(),
         "sensitivities": st.none() | names,
         "eval_size": sizes,
         "clustering": one_of(Clustering),
@@ -115,7 +116,9 @@ def test_a_config_survives_json(config):
 
 @given(st.sampled_from(SUBCOMMANDS), configs)
 def test_fields_that_a_subcommand_does_not_take_are_at_their_defaults(subcommand, config):
-    relevant, taken = flags.relevant(subcommand, config), flags.fields_of(subcommand)
+    relevant, taken = flags.relevant(subcommand, config), set(flags.fields_of(subcommand))
+    if subcommand == "sensitivity" and not config.until_stable:
+        taken -= set(flags.ALLOCATION)
     for field in dataclasses.fields(RunConfig):
         source = config if field.name in taken else RunConfig()
         assert getattr(relevant, field.name) == getattr(source, field.name)
@@ -126,9 +129,24 @@ def test_every_field_has_a_flag_of_its_name():
 
 
 def test_each_phase_leaves_the_fields_of_the_other_out():
-    assert "bits" not in flags.fields_of("sensitivity")
+    assert "eval_size" not in flags.fields_of("sensitivity")
     assert "metrics" not in flags.fields_of("quantize")
     assert set(flags.FLAGS) - set(flags.fields_of("run")) == {"sensitivities"}
+
+
+def test_phase_1_has_an_allocation_only_where_it_may_stop_early():
+    config = RunConfig(bits=(8, 4), clustering="percentile", protect_last=1)
+    assert flags.relevant("sensitivity", config) == RunConfig()
+    stopping = config.replace(until_stable=True)
+    assert flags.relevant("sensitivity", stopping) == stopping
+    assert flags.relevant("quantize", stopping) == config
+
+
+def test_a_switch_of_a_file_can_be_taken_back():
+    parser = argparse.ArgumentParser()
+    flags.add_flags(parser, "sensitivity")
+    given = parser.parse_args(["--no-until-stable"])
+    assert not flags.config_from(given, RunConfig(until_stable=True)).until_stable
 
 
 def test_the_defaults_need_no_flags():

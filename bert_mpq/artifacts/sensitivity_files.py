@@ -14,7 +14,7 @@ from bert_mpq.paths import user_path
 from bert_mpq.results import Scores, Sensitivities, SensitivityResult
 
 LARGEST = 1 << 20  # bytes; a thousand layers take 40 KB
-METRIC_TITLES = {"pwcca": "PWCCA", "svcca": "SVCCA", "cka": "CKA", "kl": "KL"}
+METRIC_TITLES = {"pwcca": "PWCCA", "svcca": "SVCCA", "cka": "CKA", "debiased_cka": "debiased CKA", "kl": "KL"}
 
 
 @dataclass(frozen=True, kw_only=True)

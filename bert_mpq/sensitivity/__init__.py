@@ -2,13 +2,16 @@
 
 from bert_mpq.sensitivity.accumulation import BLOCKS, Accumulation
 from bert_mpq.sensitivity.measuring import Measurement, logits_divergence, measure
-from bert_mpq.sensitivity.scoring import agreement, score
+from bert_mpq.sensitivity.scoring import Scoring, agreement, score
+from bert_mpq.sensitivity.stability import Stability
 from bert_mpq.sensitivity.widths import width_tables
 
 __all__ = [
     "BLOCKS",
     "Accumulation",
     "Measurement",
+    "Scoring",
+    "Stability",
     "agreement",
     "logits_divergence",
     "measure",

@@ -44,6 +44,12 @@ class Accumulation:
         first = self.blocks[0]
         return Accumulation(first[0].dim, len(first), len(self.done), len(self.blocks))
 
+    @property
+    def counts(self) -> Indices:
+        """(blocks,) reviews done in each block."""
+        blocks = len(self.blocks)
+        return np.bincount(np.flatnonzero(self.done) % blocks, minlength=blocks)
+
     def parts(self, chosen: Indices | None = None) -> list[Indices]:
         """Return the reviews that are not done, by block; batches must be made within a part.
 

@@ -12,9 +12,10 @@ from bert_mpq.checkpoints import Checkpoints, stage_identity, weights_digest
 from bert_mpq.probing import Probe, ProbedClassifier
 from bert_mpq.quantization.calibration import Calibration
 from bert_mpq.reporting import Reporter
-from bert_mpq.results import Stage
+from bert_mpq.results import Stage, Stopping
 from bert_mpq.sensitivity.accumulation import Accumulation
 from bert_mpq.sensitivity.passing import TITLE, Pass
+from bert_mpq.sensitivity.stability import Stability
 from bert_mpq.sources.batches import Batch, TokenizedReviews
 from bert_mpq.sources.classifiers import Classifier
 from bert_mpq.sources.devices import Machine
@@ -31,6 +32,7 @@ class Measurement:
         stages: seconds.
         scope: as in ``Probe``.
         widths: probed widths; the probes of a layer follow one another.
+        confidence: that all reviews would give the same allocation; None where it was not asked.
     """
 
     sums: Accumulation
@@ -38,10 +40,23 @@ class Measurement:
     stages: tuple[Stage, ...]
     scope: str
     widths: int = 1
+    confidence: float | None = None
 
     def of_width(self, index: int) -> "Measurement":
         """Return what was measured at one of the probed widths: the sums are shared."""
         return replace(self, sums=self.sums.every(index, self.widths), widths=1)
+
+    @property
+    def used(self) -> int:
+        """Reviews that were run; the first so many of the sample."""
+        return int(self.sums.done.sum())
+
+    @property
+    def stopping(self) -> Stopping | None:
+        """How a run with ``Stability`` ended."""
+        if self.confidence is None:
+            return None
+        return Stopping(used=self.used, available=len(self.sums.done), confidence=self.confidence)
 
     @property
     def kl(self) -> tuple[float, ...]:
@@ -51,7 +66,7 @@ class Measurement:
         """
         if self.scope != "propagated" or self.sums.kl is None:
             return ()
-        return tuple((self.sums.kl.sum(0) / self.sums.done.sum()).tolist())
+        return tuple((self.sums.kl.sum(0) / self.used).tolist())
 
 
 def measure(
@@ -63,6 +78,7 @@ def measure(
     reporter: Reporter,
     calibration: Calibration | None = None,
     checkpoints: Checkpoints | None = None,
+    stability: Stability | None = None,
 ) -> Measurement:
     """Run the probed model once over the sample; activations are added up and never stored.
 
@@ -77,9 +93,10 @@ def measure(
         reporter: shows the progress.
         calibration: reviews for GPTQ, which quantizes the probes; without them ``rtn-mse`` does.
         checkpoints: where to go on from, and to write to; default none.
+        stability: stop as soon as more reviews would not change the allocation; default use them all.
 
     Raises:
-        MpqError: E-MODEL when a weight holds NaN or infinity; E-MEMORY, E-DISTRIBUTED.
+        MpqError: E-MODEL when a weight or the FP32 output holds NaN or infinity; E-MEMORY, E-DISTRIBUTED.
     """
     started = time.perf_counter()
     probed = ProbedClassifier(classifier.model, probe, calibration, reporter)
@@ -94,13 +111,17 @@ def measure(
             return reference, perturbed, logits_divergence(logits)
 
     budget = max(1, batch_tokens // probed.streams)
-    one_pass = Pass(Accumulation(classifier.source.hidden, probed.probes, len(tokens)), tokens, budget)
-    identity = functools.partial(_identity, probed, probe, tokens, machine, budget)
+    hidden = classifier.source.hidden
+    looks = stability.looks(len(tokens), hidden) if stability else [len(tokens)]
+    one_pass = Pass(Accumulation(hidden, probed.probes, len(tokens)), tokens, budget, looks)
+    identity = functools.partial(_identity, probed, probe, tokens, machine, budget, looks)
     checkpoint = checkpoints.open(TITLE, identity) if checkpoints else None
-    one_pass.run(forward, machine, reporter, checkpoint)
+    confidence = functools.partial(stability.confidence, reporter=reporter) if stability else None
+    one_pass.run(forward, machine, reporter, checkpoint, confidence)
     batches = one_pass.batches
     return Measurement(
         sums=one_pass.sums,
+        confidence=one_pass.confidence,
         batches=BatchUse(
             largest=batches.largest,
             budget=batch_tokens if batches.budget == budget else batches.budget * probed.streams,
@@ -115,9 +136,15 @@ def measure(
 
 
 def _identity(
-    probed: ProbedClassifier, probe: Probe, tokens: TokenizedReviews, machine: Machine, budget: int
+    probed: ProbedClassifier,
+    probe: Probe,
+    tokens: TokenizedReviews,
+    machine: Machine,
+    budget: int,
+    looks: list[int],
 ) -> dict[str, str]:
     return {
+        "looks": str(looks),
         "weights": weights_digest(probed),
         "reviews": tokens.digest,
         "scope": probe.scope,

@@ -1,7 +1,8 @@
 """The loop of the one pass: shared by processes, stopped and resumed, always the same sums."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,9 @@ from torch import Tensor
 from bert_mpq import distributed
 from bert_mpq.checkpoints import Arrays, Checkpoint
 from bert_mpq.reporting import Reporter
-from bert_mpq.sensitivity.accumulation import Accumulation
+from bert_mpq.sensitivity.accumulation import Accumulation, Indices
 from bert_mpq.sensitivity.running import RunningScores
+from bert_mpq.similarity.jackknife import LEVEL
 from bert_mpq.sources.batches import Batch, TokenizedReviews
 from bert_mpq.sources.devices import Machine
 from bert_mpq.sources.forward import BatchUse, run_batches
@@ -31,20 +33,29 @@ class Pass:
         sums: empty; what the pass adds to.
         tokens: the sample.
         budget: tokens per batch.
+        looks: after how many reviews to look whether that is enough, the last one being all of them.
     """
 
-    def __init__(self, sums: Accumulation, tokens: TokenizedReviews, budget: int) -> None:
+    def __init__(
+        self, sums: Accumulation, tokens: TokenizedReviews, budget: int, looks: Sequence[int] = ()
+    ) -> None:
         self.sums = sums
         self.batches = BatchUse(largest=0, budget=budget)
         self.seconds = 0.0
+        self.confidence: float | None = None  # that of the last look
         self._tokens = tokens
-        batches = [batch for part in sums.parts() for batch in tokens.plan(budget, part)]
-        self._own = np.concatenate([np.empty(0, np.int64), *distributed.share(batches)])
+        self._looks = tuple(looks) or (len(tokens),)
+        self._own = [self._share(np.arange(start, stop)) for start, stop in pairwise((0, *self._looks))]
         self._empty = sums.empty
         self._aligned = distributed.size() == 1
 
     def run(
-        self, forward: Forward, machine: Machine, reporter: Reporter, checkpoint: Checkpoint | None = None
+        self,
+        forward: Forward,
+        machine: Machine,
+        reporter: Reporter,
+        checkpoint: Checkpoint | None = None,
+        confidence: Callable[[Accumulation], float] | None = None,
     ) -> None:
         """Run every batch that is left, then add up the sums of all processes.
 
@@ -53,6 +64,7 @@ class Pass:
             machine: where to run.
             reporter: shows the progress.
             checkpoint: where to go on from, and to write to.
+            confidence: asked at every look with the sums of all processes: from ``LEVEL`` on the pass ends.
 
         Raises:
             MpqError: E-MEMORY, E-DISTRIBUTED.
@@ -61,9 +73,35 @@ class Pass:
             self._resume(checkpoint, reporter)
         self._align_resumed(reporter)
         started = time.perf_counter() - self.seconds
+        for look, own in zip(self._looks, self._own, strict=True):
+            self._run(forward, machine, reporter, checkpoint, look, own, started)
+            if confidence is not None:
+                self.confidence = self._look(look, confidence)
+                if self.confidence >= LEVEL:
+                    break
+        self._align()
+        self.sums.flush()
+        if distributed.size() > 1:
+            self.sums.all_reduce()
+        self.batches = self.batches.of_all_processes()
+        self.seconds = time.perf_counter() - started
+
+    def _run(
+        self,
+        forward: Forward,
+        machine: Machine,
+        reporter: Reporter,
+        checkpoint: Checkpoint | None,
+        look: int,
+        own: Indices,
+        started: float,
+    ) -> None:
+        """Run what is left of this process's share of the reviews up to a look."""
         running = RunningScores(reporter)
-        parts = self.sums.parts(self._own)
-        for done in run_batches(self._tokens, self.batches.budget, forward, machine, reporter, TITLE, parts):
+        parts = self.sums.parts(own)
+        last = len(self._tokens)
+        title = TITLE if self._looks == (last,) else f"{TITLE}, {look:,} of {last:,} reviews"
+        for done in run_batches(self._tokens, self.batches.budget, forward, machine, reporter, title, parts):
             if distributed.rank() > 0:
                 self._align()
             self.sums.add(done.batch.indices, *done.result)
@@ -73,12 +111,27 @@ class Pass:
             self.seconds = time.perf_counter() - started
             if checkpoint is not None and checkpoint.due:
                 checkpoint.write(self._state())
+
+    def _share(self, reviews: Indices) -> Indices:
+        batches = [
+            batch
+            for part in self.sums.parts(reviews)
+            for batch in self._tokens.plan(self.batches.budget, part)
+        ]
+        return np.concatenate([np.empty(0, np.int64), *distributed.share(batches)])
+
+    def _look(self, look: int, confidence: Callable[[Accumulation], float]) -> float:
+        """Ask process 0 with the sums of all; 0 where a resumed pass was farther already."""
         self._align()
         self.sums.flush()
-        if distributed.size() > 1:
-            self.sums.all_reduce()
-        self.batches = self.batches.of_all_processes()
-        self.seconds = time.perf_counter() - started
+        if any(distributed.gather(bool(self.sums.done[look:].any()))):
+            return 0.0
+        together = self.sums
+        if distributed.size() > 1:  # a copy: this process goes on with its own
+            together = self._empty()
+            together.load_state_dict(self.sums.state_dict())
+            together.all_reduce()
+        return distributed.on_first(lambda: confidence(together))
 
     def _align(self) -> None:
         """Once: let every process subtract what process 0 subtracts, else sums could not be added up."""
@@ -130,5 +183,5 @@ class Pass:
         sums = checkpoint.restore(load)
         if sums is not None:
             self.sums = sums
-            share = sums.done.sum() / max(1, len(self._own))
+            share = sums.done.sum() / max(1, sum(map(len, self._own)))
             reporter.note(f"{TITLE}: going on from a checkpoint, {share:.0%} is done.")

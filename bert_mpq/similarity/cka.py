@@ -5,7 +5,8 @@ import math
 
 import numpy as np
 
-from bert_mpq.similarity.covariances import Array, Covariances
+from bert_mpq.similarity.covariances import Covariances
+from bert_mpq.similarity.linalg import Array
 from bert_mpq.similarity.moments import Moments
 from bert_mpq.similarity.score import Similarity
 from bert_mpq.similarity.special import special_case
@@ -21,7 +22,7 @@ def cka(data: Moments | Covariances) -> Similarity:
     if special is not None:
         return special
     if not covariances.far:
-        return _near(covariances.samples, *_gram_products(covariances))
+        return _near(covariances, *_gram_products(covariances), (0.0, 0.0, 0.0))
     answer = _far(covariances, (0.0, 0.0, 0.0))
     # Two positive semidefinite Grams have a cosine in [0, 1]; rounding can leave it by 1e-16.
     return dataclasses.replace(answer, distance=min(max(answer.distance, 0.0), 1.0))
@@ -51,8 +52,7 @@ def debiased_cka(data: Moments | Covariances) -> Similarity:
     )
     if covariances.far:
         return _far(covariances, (kk_less, kk_less + kd_less, kk_less + 2.0 * kd_less + dd_less))
-    kk, kd, dd = _gram_products(covariances)
-    return _near(n, kk - kk_less, kd - kd_less, dd - dd_less)
+    return _near(covariances, *_gram_products(covariances), (kk_less, kd_less, dd_less))
 
 
 def _gram_products(c: Covariances) -> tuple[float, float, float]:
@@ -63,15 +63,26 @@ def _gram_products(c: Covariances) -> tuple[float, float, float]:
     return kk, kd, dd + _inner(c.ee, c.ee)
 
 
-def _near(n: int, kk: float, kd: float, dd: float) -> Similarity:
-    """Return 1 - cos of the angle between K and K + D, through its sine where the cosine is near 1."""
+def _near(c: Covariances, kk: float, kd: float, dd: float, less: tuple[float, float, float]) -> Similarity:
+    """Return 1 - cos of the angle between K and K + D, through its sine where the cosine is near 1.
+
+    Args:
+        c: covariances.
+        kk: <K, K>.
+        kd: <K, D>.
+        dd: <D, D>.
+        less: what to subtract from the three.
+    """
+    largest = abs(dd) + abs(less[2]) + (abs(kd) + abs(less[1])) ** 2 / kk  # what cancels in the sine
+    kk, kd, dd = kk - less[0], kd - less[1], dd - less[2]
     ll = kk + 2.0 * kd + dd
     if not (kk > 0.0 and ll > 0.0):
-        return Similarity(distance=math.nan, status="saturated", samples=n)
+        return Similarity(distance=math.nan, status="saturated", samples=c.samples)
     cosine = (kk + kd) / math.sqrt(kk * ll)
     sine_squared = max(dd - kd * kd / kk, 0.0) / ll
     distance = sine_squared / (1.0 + cosine) if cosine > 0.0 else 1.0 - cosine
-    return Similarity(distance=distance, status="ok", samples=n)
+    floor = c.relative_noise * (largest / ll + distance)
+    return Similarity(distance=distance, status="ok", samples=c.samples, noise_floor=floor)
 
 
 def _far(c: Covariances, less: tuple[float, float, float]) -> Similarity:
@@ -84,7 +95,9 @@ def _far(c: Covariances, less: tuple[float, float, float]) -> Similarity:
     kk, kl, ll = _inner(c.xx, c.xx) - less[0], _inner(c.xy, c.xy) - less[1], _inner(c.yy, c.yy) - less[2]
     if not (kk > 0.0 and ll > 0.0):
         return Similarity(distance=math.nan, status="saturated", samples=c.samples)
-    return Similarity(distance=1.0 - kl / math.sqrt(kk) / math.sqrt(ll), status="ok", samples=c.samples)
+    distance = 1.0 - kl / math.sqrt(kk) / math.sqrt(ll)
+    floor = c.relative_noise * max(1.0 + abs(less[0]) / kk, 1.0 + abs(less[2]) / ll)
+    return Similarity(distance=distance, status="ok", samples=c.samples, noise_floor=floor)
 
 
 def _inner(a: Array, b: Array) -> float:

@@ -1,12 +1,14 @@
 """Centred moments, ready for the metrics."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
+
+from bert_mpq.similarity.linalg import Array
+from bert_mpq.similarity.whitening import Side
 
 NOISE = 64 * float(np.finfo(np.float64).eps)  # of a sum over rows, relative to the sum of squares
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,8 @@ class Covariances:
         ad: sum of a D, with D = |y|^2 - |x|^2 per row.
         dd: sum of D^2.
         noise: rounding error to expect in the traces of ``xx`` and ``yy``.
+        relative_noise: rounding error to expect in ``xx`` and ``ee``, relative to them; a mean far from the
+            shift adds to it.
     """
 
     samples: int
@@ -34,6 +38,22 @@ class Covariances:
     ad: float
     dd: float
     noise: tuple[float, float]
+    relative_noise: float
+
+    @cached_property
+    def reference(self) -> Side:
+        """X^T X with its decompositions."""
+        return Side(self.xx)
+
+    @cached_property
+    def perturbed(self) -> Side:
+        """Y^T Y with its decompositions."""
+        return Side(self.yy)
+
+    def share_reference(self, other: "Covariances") -> None:
+        """Use the decompositions of the reference of ``other`` where it is the same, to the last bit."""
+        if np.array_equal(self.xx, other.xx):
+            self.__dict__["reference"] = other.reference
 
     @property
     def ye(self) -> Array:
@@ -100,4 +120,10 @@ class Covariances:
             ad=float(ad),
             dd=float(dd),
             noise=(NOISE * raw_x, NOISE * (raw_x + raw_e)),
+            relative_noise=NOISE
+            * max(_ratio(raw_x, float(np.trace(xx))), _ratio(raw_e, float(np.trace(ee)))),
         )
+
+
+def _ratio(raw: float, centred: float) -> float:
+    return max(raw / centred, 1.0) if centred > 0.0 else 1.0

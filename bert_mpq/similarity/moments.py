@@ -149,17 +149,26 @@ class Moments:
         Raises:
             ValueError: dim or shift differ.
         """
-        if other.dim != self.dim:
-            raise ValueError(f"cannot merge moments of {other.dim} features into {self.dim}")
-        if other._shifts is None:
-            return
-        if self._shifts is None:
+        if self._shifts is None and other._shifts is not None and other.dim == self.dim:
             self._shifts = other._shifts.clone()
             self._allocate(other._scalars.device)
-        if not torch.equal(self._shifts.cpu(), other._shifts.cpu()):
-            raise ValueError("cannot merge moments with different shifts: make them with sibling()")
+        if not self._check_mergeable(other):
+            return
         for mine, theirs in zip(self._state(), other._state(), strict=True):
             mine += theirs.to(mine.device)
+
+    def without(self, part: "Moments") -> "Moments":
+        """Return the moments of the rows that are not in ``part``, which must have been merged into these.
+
+        Raises:
+            ValueError: dim or shift differ.
+        """
+        rest = Moments(self.dim)
+        rest.merge(self)
+        self._check_mergeable(part)
+        for mine, theirs in zip(rest._state(), part._state(), strict=True):
+            mine -= theirs.to(mine.device)
+        return rest
 
     def all_reduce(self, group: "torch.distributed.ProcessGroup | None" = None) -> None:
         """Sum the state over the processes of ``group``, on every one of them.
@@ -192,6 +201,16 @@ class Moments:
         if not scalars[0] and not scalars[7]:
             raise ValueError("no rows have been accumulated")
         return Covariances.from_sums(scalars, vectors, matrices)
+
+    def _check_mergeable(self, other: "Moments") -> bool:
+        """Return whether ``other`` has sums that can be merged with these; False where it has none yet."""
+        if other.dim != self.dim:
+            raise ValueError(f"cannot merge moments of {other.dim} features into {self.dim}")
+        if other._shifts is None:
+            return False
+        if self._shifts is None or not torch.equal(self._shifts.cpu(), other._shifts.cpu()):
+            raise ValueError("cannot merge moments with different shifts: make them with sibling()")
+        return True
 
     def _state(self) -> tuple[Tensor, Tensor, Tensor]:
         return self._scalars, self._vectors, self._matrices

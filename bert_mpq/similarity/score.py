@@ -18,12 +18,15 @@ class Similarity:
             constant); ``nonfinite`` (it holds NaN or infinity); ``reference_constant`` (no value).
         samples: rows seen.
         ranks: directions kept on the reference and on the perturbed side; (0, 0) where there are none.
+        noise_floor: estimate of the error of ``distance`` by rounding in float64. Two distances that differ
+            by less are the same.
     """
 
     distance: float
     status: Status
     samples: int
     ranks: tuple[int, int] = (0, 0)
+    noise_floor: float = 0.0
 
     @property
     def similarity(self) -> float:
@@ -35,15 +38,17 @@ class Similarity:
         """Whether an allocation may rest on the value."""
         return self.status not in ("saturated", "reference_constant") and math.isfinite(self.distance)
 
-    @property
-    def explanation(self) -> str:
-        """The status in words; empty when it is ok."""
-        directions = f"{self.ranks[0]:,} + {self.ranks[1]:,} directions"
+    def explanation(self, rows: str = "rows") -> str:
+        """Return the status in words, "" when it is ok; ``rows`` is what the rows are (reviews, tokens)."""
+        x, y = self.ranks
+        directions = f"2 x {x:,} directions" if x == y else f"{x:,} + {y:,} directions"
+        if not (x or y):
+            directions = "this metric"
         return {
             "ok": "",
-            "few_samples": f"{self.samples:,} reviews are few for {directions}: reads too similar",
-            "saturated": f"{self.samples:,} reviews are too few for {directions}: use CKA or more reviews",
-            "collapsed": "the quantized layer gives the same output for every review",
-            "nonfinite": "the quantized layer gives NaN or infinite values",
-            "reference_constant": "the FP32 layer gives the same output for every review",
+            "few_samples": f"{self.samples:,} {rows} are few for {directions}: reads too similar",
+            "saturated": f"{self.samples:,} {rows} are too few for {directions}: use CKA or more {rows}",
+            "collapsed": f"the quantized model gives the same output for all {rows}",
+            "nonfinite": "the quantized model gives NaN or infinite values",
+            "reference_constant": f"the FP32 model gives the same output for all {rows}",
         }[self.status]

@@ -70,6 +70,12 @@ class TokenizedReviews:
             digest.update(self.ids[start : start + HASHED].tobytes())
         return digest.hexdigest()
 
+    def head(self, count: int) -> "TokenizedReviews":
+        """Return the first ``count`` reviews."""
+        return TokenizedReviews(
+            ids=self.ids, offsets=self.offsets[: count + 1], labels=self.labels[:count], pad_id=self.pad_id
+        )
+
     def plan(self, budget: int, indices: npt.NDArray[np.int64] | None = None) -> list[npt.NDArray[np.int64]]:
         """Return the indices of each batch: longest first, padded size at most ``budget`` tokens.
 

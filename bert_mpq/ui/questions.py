@@ -12,6 +12,9 @@ from bert_mpq.ui.presets import CUSTOM, bits_step, groups_step
 from bert_mpq.ui.steps import BACK, Back, Step
 from bert_mpq.ui.timing import about, split_rate
 
+UNTIL_STABLE = "until stable"
+STABLE = "Stops when more reviews would not change the bit allocation (95 % sure)"
+
 
 def phase_1_steps(sources: Sources) -> list[Step]:
     """Return the steps of Phase 1."""
@@ -57,13 +60,20 @@ def _size_step(name: str, field: str, split: Split, sources: Sources) -> Step:
         last = getattr(earlier, field) or (min(1_000, available) if accelerator() == "cpu" else available)
         own = str(last) if last not in [size for _, size in sizes] and last <= available else ""
         while True:
-            size = choose(title, _size_rows(config, split, sources, sizes), CUSTOM if own else last)
+            before = CUSTOM if own else last
+            before = UNTIL_STABLE if split == "calibration" and earlier.until_stable else before
+            size = choose(title, _size_rows(config, split, sources, sizes), before)
+            if size == UNTIL_STABLE:
+                return config.replace(calibration_size=None, until_stable=True)
             if size == CUSTOM:
                 text = ask_text(f"{name} (up to {available:,})", check, own)
                 if isinstance(text, Back):
                     continue
                 size = read_number(text)
-            return size if isinstance(size, Back) else config.replace(**{field: size})
+            if isinstance(size, Back):
+                return size
+            whole = {"until_stable": False} if split == "calibration" else {}
+            return config.replace(**{field: size}, **whole)
 
     return Step(name=name, ask=answer, field=field)
 
@@ -83,6 +93,8 @@ def _size_rows(
         )
         for title, size in sizes
     ]
+    if split == "calibration":
+        rows.append(Option(title="Until stable", value=UNTIL_STABLE, description=STABLE))
     return [*rows, Option(title="Custom size", value=CUSTOM, description="Any number of reviews")]
 
 

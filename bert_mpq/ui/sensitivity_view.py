@@ -1,13 +1,20 @@
 """Phase 1's results as tables with bars."""
 
+import math
+from itertools import zip_longest
+
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from bert_mpq.artifacts.sensitivity_files import METRIC_TITLES
-from bert_mpq.results import Scores, SensitivityResult
+from bert_mpq.results import LayerScore, MetricAgreement, Scores, SensitivityResult, Stopping
 from bert_mpq.ui.console import is_utf8
 from bert_mpq.ui.views import heading, plain_table
 
+LEGEND = (
+    "95 % intervals: jackknife over blocks of reviews. > next: confidence that the layer is really above the "
+    "one below it."
+)
 EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 
 
@@ -16,45 +23,90 @@ def sensitivity_views(result: SensitivityResult, console: Console) -> list[Rende
     views: list[RenderableType] = []
     for scores in result.scores:
         views += _score_views(result, scores, console)
+    if any(layer.interval for scores in result.scores for layer in scores.layers):
+        views.append(Text(LEGEND))
+    if result.stopping is not None:
+        views.append(Text(_stopping(result.stopping)))
     pairs = [entry for entry in result.agreement if entry.spearman is not None]
     if pairs:
         views.append(heading("Rank agreement over the layers (Spearman; KL = damage to the logits)"))
-        views += [
-            Text(f"  {METRIC_TITLES[pair.first]} and {METRIC_TITLES[pair.second]}: {pair.spearman:+.2f}")
-            for pair in pairs
-        ]
+        views += map(_agreement, pairs)
     return [*views, *map(Text, _warnings(result))]
+
+
+def _stopping(stopping: Stopping) -> str:
+    if stopping.used == stopping.available:
+        return f"All {stopping.used:,} reviews were needed: fewer left the bit allocation uncertain."
+    certain = f"{math.floor(100 * stopping.confidence)} % sure that all of them give the same bit allocation"
+    return f"Stopped after {stopping.used:,} of {stopping.available:,} reviews: {certain}."
+
+
+def _agreement(pair: MetricAgreement) -> Text:
+    line = f"  {METRIC_TITLES[pair.first]} and {METRIC_TITLES[pair.second]}: {pair.spearman:+.2f}"
+    if pair.flagged:
+        layers = ", ".join(f"layer_{layer}" for layer in pair.flagged)
+        line += f"; look into {layers} (ordered oppositely, beyond the intervals)"
+    return Text(line)
 
 
 def _score_views(result: SensitivityResult, scores: Scores, console: Console) -> list[RenderableType]:
     kind = "KL of the logits" if scores.metric == "kl" else f"1 - {METRIC_TITLES[scores.metric]}"
-    show_kl = bool(result.kl) and scores.metric != "kl" and console.width >= 72
+    intervals = any(layer.interval for layer in scores.layers) and console.width >= 64
+    show_kl = bool(result.kl) and scores.metric != "kl" and console.width >= (78 if intervals else 72)
     table = plain_table()
     table.add_column("Rank", justify="right", no_wrap=True)
     table.add_column("Layer", no_wrap=True)
     table.add_column("Score", justify="right", no_wrap=True)
+    if intervals:
+        table.add_column("95 % interval", no_wrap=True)
+        table.add_column("> next", justify="right", no_wrap=True)
     if show_kl:
-        table.add_column("KL of logits", justify="right", no_wrap=True)
+        table.add_column("KL", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    length = max(10, min(30, console.width - (50 if show_kl else 34)))
-    finite = [value for value in scores.values if value == value]
-    order = sorted(range(len(scores.layers)), key=lambda index: -scores.values[index])
-    for rank, index in enumerate(order, start=1):
-        value = scores.values[index]
-        cells = [str(rank), f"layer_{index}", f"{value:.6f}"]
+    length = max(8, min(30, console.width - 34 - 28 * intervals - 10 * show_kl))
+    largest = max((top for layer in scores.layers if (top := _span(layer)[1]) == top), default=0.0)
+    for rank, (index, confidence) in enumerate(zip_longest(scores.ranking, scores.rank_confidence), start=1):
+        layer = scores.layers[index]
+        cells = [str(rank), f"layer_{index}", f"{layer.value:.6f}"]
+        cells += [_interval(layer), _percent(confidence)] if intervals else []
         cells += [f"{result.kl[index]:.6f}"] if show_kl else []
-        table.add_row(*cells, bar(value, max(finite, default=0.0), length, is_utf8(console)))
+        table.add_row(*cells, bar(_span(layer), largest, length, is_utf8(console)))
     return [heading(f"Layer sensitivity, {kind} (higher = more fragile)"), table]
 
 
-def bar(value: float, largest: float, length: int, blocks: bool) -> str:
-    """Return a bar of at most ``length`` characters; eighths of a block where the console has them."""
-    if not (largest > 0 and value == value):
+def _span(layer: LayerScore) -> tuple[float, float]:
+    return layer.interval or (layer.value, layer.value)
+
+
+def _interval(layer: LayerScore) -> str:
+    return "{:.5f}-{:.5f}".format(*layer.interval) if layer.interval else ""
+
+
+def _percent(confidence: float | None) -> str:
+    if confidence is None:
         return ""
-    if not blocks:
-        return "#" * round(length * value / largest)
-    eighths = round(8 * length * value / largest)
-    return "█" * (eighths // 8) + EIGHTHS[eighths % 8]
+    return ">99 %" if confidence > 0.99 else f"{math.floor(100 * confidence)} %"
+
+
+def bar(span: tuple[float, float], largest: float, length: int, blocks: bool) -> str:
+    """Return a bar of at most ``length`` characters: solid up to an interval, light along it.
+
+    Args:
+        span: both ends of the interval; twice the score where there is none.
+        largest: what the full length stands for.
+        length: characters.
+        blocks: whether the console can show block characters.
+    """
+    low, high = span
+    if not (largest > 0 and high == high):
+        return ""
+    solid, light = ("█", "░") if blocks else ("#", "-")
+    eighths = round(8 * length * low / largest)
+    end = round(length * high / largest)
+    if high > low or not blocks:
+        start = min(round(eighths / 8), end)
+        return solid * start + light * (end - start)
+    return solid * (eighths // 8) + EIGHTHS[eighths % 8]
 
 
 def _warnings(result: SensitivityResult) -> list[str]:
@@ -67,4 +119,7 @@ def _warnings(result: SensitivityResult) -> list[str]:
                 lines[f"{title}: few reviews for so many directions: the scores read too similar."] = None
             elif layer.explanation:
                 lines[f"{title}, layer_{index}: {layer.explanation}."] = None
+            if layer.value < 2 * layer.noise_floor:
+                noise = f"no larger than its rounding error ({layer.noise_floor:.0e})"
+                lines[f"{title}, layer_{index}: the score is {noise}."] = None
     return list(lines)

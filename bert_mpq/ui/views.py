@@ -34,8 +34,9 @@ def plan_panel(plan: Plan, console: Console, time: str = "") -> RenderableType:
     if plan.calibration:
         metrics = " + ".join(METRIC_TITLES[metric] for metric in config.metrics)
         split = sources.data.split_name("calibration")
+        most = "until stable, at most " if config.until_stable else ""
         rows += [
-            ("Calibration", f"{plan.calibration:,} reviews, {config.sampling}; {split}"),
+            ("Calibration", f"{most}{plan.calibration:,} reviews, {config.sampling}; {split}"),
             ("Metrics", f"{metrics}, FP32 against a probe of {_listed(config.widths)} bits,"),
             ("", f"compared {SCOPES[config.scope]}"),
         ]

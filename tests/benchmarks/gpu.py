@@ -192,7 +192,7 @@ def noise_floor(classifier: Classifier, tokens: TokenizedReviews, machine: Machi
     """Return the scores of FP32 against FP32 in batches of another shape: below them all is noise."""
     probe = Probe(scope="propagated", pooling="mean", bits=(32,), quantizer="rtn", group_size=64)
     result = measure(classifier, tokens, probe, machine, machine.batch_tokens, Silent())
-    return {entry.metric: list(entry.values) for entry in score(result, ("pwcca", "cka"), Silent())}
+    return {entry.metric: list(entry.values) for entry in score(result, ("pwcca", "cka"), Silent()).scores}
 
 
 def main() -> None:

@@ -7,8 +7,7 @@ import torch
 from bert_mpq.errors import MpqError
 from bert_mpq.probing import Probe, ProbedClassifier
 from bert_mpq.reporting import Silent
-from bert_mpq.results import LayerScore, Scores
-from bert_mpq.sensitivity import agreement, logits_divergence, measure, score
+from bert_mpq.sensitivity import logits_divergence, measure, score
 from bert_mpq.sources.batches import tokenize
 from bert_mpq.sources.devices import pick_machine
 
@@ -60,7 +59,7 @@ def naive_svcca(x, y):
 def test_scores_equal_formulas_on_stored_activations(measurement, stored):
     reference, perturbed, _ = stored
     for metric, naive in (("cka", naive_cka), ("svcca", naive_svcca)):
-        (scores,) = score(measurement, (metric,), Silent())
+        (scores,) = score(measurement, (metric,), Silent()).scores
         for layer in range(6):
             expected = naive(reference[:, 0], perturbed[:, layer])
             assert scores.values[layer] == pytest.approx(expected, rel=1e-9)
@@ -81,14 +80,14 @@ def test_kl_of_equal_logits_is_exactly_zero():
 
 def test_scores_do_not_depend_on_the_batch_size(classifier, tokens, measurement):
     other = measure(classifier, tokens, PROBE, pick_machine("cpu"), 700, Silent())
-    (first,), (second,) = (score(m, ("cka",), Silent()) for m in (measurement, other))
+    (first,), (second,) = (score(m, ("cka",), Silent()).scores for m in (measurement, other))
     assert first.values == pytest.approx(second.values, rel=1e-3)  # FP32 rounding
 
 
 def test_fewer_bits_hurt_more(classifier, tokens, measurement):
     coarse = Probe(scope="propagated", pooling="mean", bits=(2,), quantizer="rtn", group_size=64)
     worse = measure(classifier, tokens, coarse, pick_machine("cpu"), 4096, Silent())
-    (four,), (two,) = (score(m, ("cka",), Silent()) for m in (measurement, worse))
+    (four,), (two,) = (score(m, ("cka",), Silent()).scores for m in (measurement, worse))
     assert all(low > high for low, high in zip(two.values, four.values, strict=True))
 
 
@@ -103,17 +102,3 @@ def test_a_model_that_gives_nan_is_an_error_that_says_so(classifier, tokens):
     with pytest.raises(MpqError, match="8 rows of the FP32 reference hold NaN") as caught:
         score(result, ("cka",), Silent())
     assert caught.value.code == "E-MODEL"
-
-
-def test_agreement_pairs_every_score_with_every_other_and_with_the_kl():
-    def scores(metric, *values):
-        return Scores(metric=metric, layers=tuple(LayerScore(value=value) for value in values))
-
-    pairs = agreement((scores("pwcca", 1, 2, 3), scores("cka", 3, 2, 1)), (1.0, 2.0, 4.0))
-    assert [(pair.first, pair.second, pair.spearman) for pair in pairs] == [
-        ("pwcca", "cka", -1.0),
-        ("pwcca", "kl", 1.0),
-        ("cka", "kl", -1.0),
-    ]
-    (constant,) = agreement((scores("cka", 1, 1, 1),), (1.0, 2.0, 4.0))
-    assert constant.spearman is None

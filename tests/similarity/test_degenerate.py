@@ -137,8 +137,8 @@ def test_a_single_row_has_no_value(metric):
 @every_metric
 def test_every_status_but_ok_is_explained(metric):
     x, y = pair()
-    assert metric(accumulate(x, y)).explanation == ""
-    assert metric(accumulate(x, np.zeros_like(y))).explanation
+    assert metric(accumulate(x, y)).explanation() == ""
+    assert metric(accumulate(x, np.zeros_like(y))).explanation()
 
 
 @every_metric

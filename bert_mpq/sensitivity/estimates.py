@@ -1,0 +1,127 @@
+"""Every metric of every probe, from all reviews and without each block in turn."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import threadpoolctl
+import torch
+
+from bert_mpq.config import Metric
+from bert_mpq.errors import MpqError
+from bert_mpq.reporting import Reporter
+from bert_mpq.sensitivity.accumulation import Accumulation
+from bert_mpq.similarity import Covariances, Similarity, cka, debiased_cka, pwcca, svcca
+from bert_mpq.similarity.jackknife import Jackknife
+
+METRICS: dict[Metric, Callable[[Covariances], Similarity]] = {
+    "pwcca": pwcca,
+    "svcca": svcca,
+    "cka": cka,
+    "debiased_cka": debiased_cka,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """One metric of K probes.
+
+    Args:
+        metric: its name.
+        values: (K,) from all reviews.
+        jackknife: the logs with every replicate.
+        similarities: what the values mean; empty for the KL.
+    """
+
+    metric: Metric
+    values: tuple[float, ...]
+    jackknife: Jackknife
+    similarities: tuple[Similarity, ...] = ()
+
+
+def estimate(
+    sums: Accumulation, metrics: Sequence[Metric], reporter: Reporter, replicates: bool = True
+) -> tuple[Estimate, ...]:
+    """Return every similarity metric among ``metrics``, in this order.
+
+    The cores are shared out among layers and replicates, one thread each: small decompositions gain nothing
+    from many threads. Memory: the blocks, one total, and about ten d x d arrays a thread. Without
+    ``replicates`` there is no jackknife.
+
+    Raises:
+        MpqError: E-MODEL when the FP32 model gave NaN or infinity.
+    """
+    wanted = tuple(metric for metric in metrics if metric in METRICS)
+    sums.flush()
+    filled = [sums.blocks[block] for block in np.flatnonzero(sums.counts)]
+    probes = range(len(sums.blocks[0]))
+    totals = [sums.total(probe) for probe in probes]
+    try:
+        whole = [total.covariances() for total in totals]
+    except ValueError as error:
+        raise MpqError("E-MODEL", f"The FP32 model is broken: {error}.", "Check the checkpoint.") from error
+    references: dict[int, Covariances] = {}
+
+    def work(task: tuple[int, int]) -> list[Similarity]:
+        replicate, probe = task
+        rest = totals[probe].without(filled[replicate - 1][probe]) if replicate else None
+        covariances = whole[probe] if rest is None else rest.covariances()
+        covariances.share_reference(references.setdefault(replicate, covariances))
+        return [METRICS[metric](covariances) for metric in wanted]
+
+    # A block alone leaves no rest.
+    left_out = len(filled) if replicates and len(filled) > 1 else 0
+    tasks = list(product(range(left_out + 1), probes))
+    answers = list(_in_parallel(work, tasks, reporter)) if wanted else []
+    return tuple(
+        _estimate(metric, [answer[index] for answer in answers], len(probes))
+        for index, metric in enumerate(wanted)
+    )
+
+
+def kl_estimate(sums: Accumulation) -> Estimate:
+    """Return the mean KL of the logits of every probe; ``sums`` must have one per probe."""
+    sums.flush()
+    assert sums.kl is not None
+    counts = sums.counts
+    total, filled = sums.kl.sum(0), counts > 0
+    values = np.maximum(total / counts.sum(), 0.0)  # rounding can leave -1e-17; NaN stays
+    rest = (total - sums.kl[filled]) / np.maximum(counts.sum() - counts[filled], 1)[:, None]
+    return Estimate(metric="kl", values=tuple(values.tolist()), jackknife=Jackknife.from_scores(values, rest))
+
+
+def _estimate(metric: Metric, answers: Sequence[Similarity], probes: int) -> Estimate:
+    # A replicate of too few reviews means nothing, and a layer that broke has no spread.
+    usable = [a.distance if a.status in ("ok", "few_samples") else np.nan for a in answers]
+    values = np.array(usable).reshape(-1, probes)
+    return Estimate(
+        metric=metric,
+        values=tuple(answer.distance for answer in answers[:probes]),
+        jackknife=Jackknife.from_scores(values[0], values[1:]),
+        similarities=tuple(answers[:probes]),
+    )
+
+
+def _in_parallel(
+    work: Callable[[tuple[int, int]], list[Similarity]],
+    tasks: Sequence[tuple[int, int]],
+    reporter: Reporter,
+) -> Iterator[list[Similarity]]:
+    with _one_thread_each() as cores, ThreadPoolExecutor(cores) as pool:
+        results: Iterable[list[Similarity]] = pool.map(work, tasks)
+        yield from reporter.track(results, "Score layers", len(tasks))
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[int]:
+    """Hold the linear algebra to one thread; yield how many threads the process had."""
+    cores = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpoolctl.threadpool_limits(1):
+            yield cores
+    finally:
+        torch.set_num_threads(cores)

@@ -1,0 +1,101 @@
+"""Whether more reviews would still change the bit allocation."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from bert_mpq.allocation.clustering import allocate
+from bert_mpq.config import Grouping, Metric, RunConfig
+from bert_mpq.errors import MpqError
+from bert_mpq.planning import required_reviews
+from bert_mpq.reporting import Reporter
+from bert_mpq.sensitivity.accumulation import Accumulation
+from bert_mpq.sensitivity.estimates import Estimate, estimate, kl_estimate
+
+DRAWS = 300
+GROWTH = 1.5  # of the sample from one look to the next
+FIRST = 200  # reviews before the first look
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stability:
+    """When to stop: the allocation that follows from the reviews so far is that of the whole sample.
+
+    Args:
+        metric: the score that decides the allocation.
+        clustering: how layers are grouped.
+        bits: bits per group, most sensitive group first.
+        protect_last: this many last layers get 16 bits at least.
+        widths: probed widths; the scores at the first one decide.
+    """
+
+    metric: Metric
+    clustering: Grouping
+    bits: tuple[int, ...]
+    protect_last: int
+    widths: int = 1
+
+    @classmethod
+    def of(cls, config: RunConfig) -> "Stability":
+        """Return the rule for the allocation of ``config``, whose first metric decides it."""
+        assert config.clustering != "budget"  # RunConfig refuses that
+        return cls(
+            metric=config.metrics[0],
+            clustering=config.clustering,
+            bits=config.bits,
+            protect_last=config.protect_last,
+            widths=len(config.widths),
+        )
+
+    def looks(self, reviews: int, hidden: int) -> list[int]:
+        """Return after how many of ``reviews`` to look, the last one being all of them.
+
+        The first look must leave a replicate of the jackknife enough reviews for the metric.
+        """
+        look = float(max(FIRST, math.ceil(required_reviews((self.metric,), hidden) / 0.9) + 1))
+        looks = []
+        while look < reviews:
+            looks.append(int(look))
+            look *= GROWTH
+        return [*looks, reviews]
+
+    def confidence(self, sums: Accumulation, reporter: Reporter) -> float:
+        """Return the confidence that all reviews of the sample would give the allocation that ``sums`` give.
+
+        Raises:
+            MpqError: E-MODEL when the FP32 model gave NaN or infinity.
+        """
+        sums = sums.every(0, self.widths)
+        entry = kl_estimate(sums) if self.metric == "kl" else estimate(sums, (self.metric,), reporter)[0]
+        return self.allocation_confidence(entry, float(sums.done.mean()))
+
+    def allocation_confidence(self, entry: Estimate, share: float) -> float:
+        """Return the share of likely final scores that give the allocation of the scores so far.
+
+        The scores of all N reviews are drawn given those of the n so far: logs with the jackknife's
+        covariance times 1 - n/N (the reviews so far are among the N), Student's t of B - 1 degrees of
+        freedom, and their mean moved by what the bias, which falls as 1/n, will have changed.
+
+        Args:
+            entry: the estimate so far.
+            share: n/N.
+        """
+        jackknife, left = entry.jackknife, 1.0 - share
+        logs = jackknife.whole - left * jackknife.bias
+        if jackknife.blocks < 3 or not np.isfinite([*logs, *jackknife.covariance.ravel()]).all():
+            return 0.0
+        now = self._bits(np.exp(jackknife.whole))
+        random = np.random.default_rng(0)
+        freedom = jackknife.blocks - 1
+        normal = random.multivariate_normal(0 * logs, left * jackknife.covariance, DRAWS, "ignore")
+        heavy = np.sqrt(freedom / random.chisquare(freedom, DRAWS))[:, None]
+        same = [self._bits(scores) == now for scores in np.exp(logs + normal * heavy)]
+        return float(np.mean(same)) if now else 0.0
+
+    def _bits(self, scores: np.ndarray) -> tuple[int, ...]:
+        """Return the bits that follow from scores; none where these cannot be cut into groups."""
+        try:
+            return allocate(scores.tolist(), self.bits, self.clustering, self.protect_last).bits
+        except MpqError:
+            return ()

@@ -1,0 +1,128 @@
+"""Phase 1's tables as text."""
+
+import dataclasses
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bert_mpq.config import RunConfig
+from bert_mpq.results import LayerScore, MetricAgreement, Sample, Scores, SensitivityResult, Setting, Stopping
+from bert_mpq.ui.sensitivity_view import bar, sensitivity_views
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def layer(value, low, high, **more):
+    return LayerScore(value=value, interval=(low, high), **more)
+
+
+@pytest.fixture
+def result():
+    pwcca = Scores(
+        metric="pwcca",
+        layers=(
+            layer(0.01586, 0.0153, 0.0164),
+            layer(0.0206, 0.0197, 0.0215),
+            layer(0.00798, 0.0071, 0.009),
+        ),
+        rank_confidence=(0.9991, 0.947),
+    )
+    saturated = LayerScore(
+        value=0.0,
+        status="saturated",
+        explanation="100 reviews are too few for 2 x 384 directions: use CKA or more reviews",
+        usable=False,
+    )
+    cka = Scores(
+        metric="cka",
+        layers=(layer(0.004, 0.003, 0.005, noise_floor=0.003), layer(0.002, 0.001, 0.003), saturated),
+        rank_confidence=(0.9, None),
+    )
+    setting = Setting(
+        model_name="embedded",
+        model_title="BERT",
+        model_word="BERT",
+        data_name="imdb",
+        data_word="IMDB",
+        device="cpu",
+        num_gpus=0,
+        precision="fp32",
+        max_length=64,
+        batch_tokens=2048,
+        layers=3,
+    )
+    sample = Sample(
+        split="TRAIN set", size=450, positive=225, sampling="random", fingerprint="", largest_batch=4
+    )
+    return SensitivityResult(
+        config=RunConfig(metrics=("pwcca", "cka")),
+        setting=setting,
+        sample=sample,
+        scores=(pwcca, cka),
+        kl=(0.00317, 0.00287, 0.00012),
+        agreement=(
+            MetricAgreement(first="pwcca", second="cka", spearman=0.5, flagged=(0, 2)),
+            MetricAgreement(first="pwcca", second="kl", spearman=1.0),
+        ),
+        quantizers=(),
+        gptq_sample=None,
+        stages=(),
+        stopping=Stopping(used=450, available=1000, confidence=0.968),
+    )
+
+
+def shown(result, width, encoding="utf-8"):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    console = Console(file=stream, width=width, highlight=False)
+    for view in sensitivity_views(result, console):
+        console.print(view)
+    stream.seek(0)
+    return "".join(line.rstrip() + "\n" for line in stream.read().splitlines())
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_tables_are_the_golden_ones(result, width):
+    assert shown(result, width) == (GOLDEN / f"sensitivity_view_{width}.txt").read_text()
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_no_line_is_wider_than_the_console(result, width):
+    assert all(len(line) <= width for line in shown(result, width).splitlines())
+
+
+def test_a_console_without_blocks_gets_plain_characters(result):
+    text = shown(result, 80, "ascii")
+    assert text.isascii()
+    assert "##" in text
+
+
+def test_without_intervals_there_are_no_columns_for_them(result):
+    bare = dataclasses.replace(
+        result,
+        scores=(Scores(metric="cka", layers=(LayerScore(value=0.2), LayerScore(value=0.1))),),
+        kl=(),
+        agreement=(),
+        stopping=None,
+    )
+    assert "interval" not in shown(bare, 80)
+
+
+def test_a_set_that_was_used_up_is_said_to_be():
+    from bert_mpq.ui.sensitivity_view import _stopping
+
+    assert _stopping(Stopping(used=9, available=9, confidence=1.0)).startswith("All 9 reviews were needed")
+
+
+@pytest.mark.parametrize(
+    ("span", "expected"),
+    [((1.0, 1.0), "█" * 8), ((0.5, 1.0), "████░░░░"), ((0.25, 0.5), "██░░"), ((0.3, 0.3), "██▍")],
+)
+def test_a_bar_is_solid_up_to_the_interval_and_light_along_it(span, expected):
+    assert bar(span, 1.0, 8, blocks=True) == expected
+
+
+@pytest.mark.parametrize("span", [(float("nan"), float("nan")), (0.0, 0.0)])
+def test_no_score_has_no_bar(span):
+    assert bar(span, 1.0, 8, blocks=True) == ""
