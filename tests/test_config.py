@@ -196,3 +196,8 @@ def test_a_budget_without_a_target_is_refused():
     with pytest.raises(UsageError, match="needs --target") as refused:
         RunConfig(clustering="budget")
     assert refused.value.code == "E-BUDGET"
+
+
+def test_a_budget_has_no_groups_that_could_be_stable():
+    with pytest.raises(UsageError, match="--until-stable"):
+        RunConfig(until_stable=True, clustering="budget", target="4x")

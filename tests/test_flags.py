@@ -83,7 +83,11 @@ fields = st.fixed_dictionaries(
 )
 configs = fields.filter(lambda given: "kl" not in given["metrics"] or given["scope"] == "propagated").map(
     lambda given: RunConfig(
-        **{**given, "target": given["target"] if given["clustering"] == "budget" else None}
+        **{
+            **given,
+            "target": given["target"] if given["clustering"] == "budget" else None,
+            "until_stable": given["until_stable"] and given["clustering"] != "budget",
+        }
     )
 )
 
