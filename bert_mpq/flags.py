@@ -149,12 +149,12 @@ FLAGS: dict[str, Flag] = {
     "group_size": _number("channel|32|64|128", "weights that share one scale", "channel"),
     "gptq_reviews": _number("N", "calibration reviews that GPTQ looks at"),
     "embeddings": _choice(EmbeddingPrecision, "Phase 2: precision of the embedding tables"),
-    "qat_epochs": _number("N", "Phase 2: epochs of quantization-aware training afterwards, 1 to 3"),
-    "qat_reviews": _number("N|all", "Phase 2: calibration reviews for that training", "all"),
-    "qat_learning_rate": _decimal("X", "Phase 2: its peak learning rate"),
     "protect_last": _number(
         "N", "keep the last N layers at 16 bits or more (in Phase 1: for --until-stable)"
     ),
+    "qat_epochs": _number("N", "Phase 2: epochs of quantization-aware training afterwards, 1 to 3"),
+    "qat_reviews": _number("N|all", "Phase 2: calibration reviews for that training", "all"),
+    "qat_learning_rate": _decimal("X", "Phase 2: its peak learning rate"),
     "max_length": _number("N", "tokens per review", "auto"),
     "batch_tokens": _number("N", "tokens per forward pass", "auto"),
     "seed": _number("N", "random seed"),
