@@ -88,7 +88,7 @@ def score_bars(title: str, values: Sequence[float], console: Console, room: int)
         table.add_column(justify=justify, no_wrap=True)
     length = max(10, min(40, console.width - 28))
     for index in kept:
-        drawn = bar(values[index], max(values), length, is_utf8(console))
+        drawn = bar((values[index], values[index]), max(values), length, is_utf8(console))
         table.add_row(f"  layer_{index}", f"{values[index]:.6f}", drawn)
     return [Text(title), table]
 

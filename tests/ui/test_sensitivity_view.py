@@ -1,17 +1,13 @@
 """Phase 1's tables as text."""
 
 import dataclasses
-import io
-from pathlib import Path
 
 import pytest
-from rich.console import Console
+from golden import check, shown
 
 from bert_mpq.config import RunConfig
 from bert_mpq.results import LayerScore, MetricAgreement, Sample, Scores, SensitivityResult, Setting, Stopping
 from bert_mpq.ui.sensitivity_view import bar, sensitivity_views
-
-GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def layer(value, low, high, **more):
@@ -73,27 +69,22 @@ def result():
     )
 
 
-def shown(result, width, encoding="utf-8"):
-    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    console = Console(file=stream, width=width, highlight=False)
-    for view in sensitivity_views(result, console):
-        console.print(view)
-    stream.seek(0)
-    return "".join(line.rstrip() + "\n" for line in stream.read().splitlines())
+def text_of_views(result, width, encoding="utf-8"):
+    return shown(lambda console: sensitivity_views(result, console), width, encoding)
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_the_tables_are_the_golden_ones(result, width):
-    assert shown(result, width) == (GOLDEN / f"sensitivity_view_{width}.txt").read_text()
+    check(f"sensitivity_intervals_{width}", text_of_views(result, width))
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
 def test_no_line_is_wider_than_the_console(result, width):
-    assert all(len(line) <= width for line in shown(result, width).splitlines())
+    assert all(len(line) <= width for line in text_of_views(result, width).splitlines())
 
 
 def test_a_console_without_blocks_gets_plain_characters(result):
-    text = shown(result, 80, "ascii")
+    text = text_of_views(result, 80, "ascii")
     assert text.isascii()
     assert "##" in text
 
@@ -106,7 +97,7 @@ def test_without_intervals_there_are_no_columns_for_them(result):
         agreement=(),
         stopping=None,
     )
-    assert "interval" not in shown(bare, 80)
+    assert "interval" not in text_of_views(bare, 80)
 
 
 def test_a_set_that_was_used_up_is_said_to_be():
