@@ -26,13 +26,13 @@ class Offer:
         title: its row.
         description: what it costs and writes, at most 64 characters.
         applies: whether to offer it; ``finished.quantization`` is the evaluation.
-        act: does it.
+        act: does it; returns the evaluation that takes the place of the one before, if it has made one.
     """
 
     title: str
     description: str
     applies: Callable[[Finished], bool]
-    act: Callable[[Finished, Execution], None]
+    act: Callable[[Finished, Execution], Finished | None]
 
 
 OFFERS: tuple[Offer, ...] = (
@@ -52,14 +52,14 @@ def offer(finished: Finished, execution: Execution, offers: tuple[Offer, ...] | 
         KeyboardInterrupt: Ctrl-C.
         EOFError: Ctrl-D.
     """
-    applicable = [each for each in (OFFERS if offers is None else offers) if each.applies(finished)]
-    while applicable:
+    every = OFFERS if offers is None else offers
+    while applicable := [each for each in every if each.applies(finished)]:
         rows = [Option(title="Back to the menu", value=MENU, description="The files above are kept")]
         rows += [Option(title=each.title, value=each, description=each.description) for each in applicable]
         chosen = choose("What next?", rows, MENU)
         if chosen == MENU or isinstance(chosen, Back):
             return
         try:
-            chosen.act(finished, execution)
+            finished = chosen.act(finished, execution) or finished
         except MpqError as error:
             views.print_error(error, execution.errors)

@@ -24,8 +24,8 @@ def applies(finished: Finished) -> bool:
     return relative_drop(result) > LARGE_DROP
 
 
-def act(finished: Finished, execution: Execution) -> None:
-    """Ask for the epochs, then quantize again, train, and evaluate on the same reviews.
+def act(finished: Finished, execution: Execution) -> Finished | None:
+    """Ask for the epochs, train, and evaluate on the same reviews; return that evaluation.
 
     Raises:
         MpqError: what the pipeline raises.
@@ -38,9 +38,10 @@ def act(finished: Finished, execution: Execution) -> None:
     ]
     epochs = choose("How long shall it be trained at most?", options, 1)
     if isinstance(epochs, Back):
-        return
+        return None
     config = finished.quantization.result.config.replace(qat_epochs=epochs)
     plan = make_plan(config, "quantize", finished.plan.sources)
     execution.output.print(views.plan_panel(plan, execution.output))
-    execution.run(plan)
+    trained = execution.run(plan)
     views.print_repeat(flags.command_line("quantize", plan.config), execution.output)
+    return trained

@@ -49,3 +49,14 @@ def test_an_error_inside_an_offer_is_shown_and_leads_back_to_the_question():
     shown = run((make("Export", True, done, fails=True),), "down enter", "enter")
     assert "error[E-DISK]: The disk is full." in shown
     assert len(done) == 1
+
+
+def test_what_an_offer_makes_takes_the_place_of_what_was_there():
+    better = Finished(plan=RunConfig(seed=7))
+    train = Offer(
+        title="Train",
+        description="",
+        applies=lambda finished: finished.plan.seed != 7,
+        act=lambda finished, execution: better,
+    )
+    run((train,), "down enter")  # and no second question

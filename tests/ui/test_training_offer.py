@@ -91,8 +91,9 @@ def test_it_is_not_offered_twice_nor_where_nothing_can_be_trained(finished):
 def test_it_trains_and_shows_all_three_models(finished):
     output = Console(file=io.StringIO(), width=100)
     execution = Execution(output, Console(file=io.StringIO()), quiet=True)
-    with pressing("down", "enter"):
-        training_offer.act(with_drop(finished, 0.5), execution)
+    with pressing("down enter"):
+        after = training_offer.act(with_drop(finished, 0.5), execution)
+    assert after.quantization.result.trained is not None
     shown = output.file.getvalue()
     assert "quantization-aware, up to 2 epochs, learning rate 0.0002" in shown
     assert "on 40 reviews; TRAIN set, calibration half" in shown
