@@ -14,7 +14,7 @@ from bert_mpq.targets import EXAMPLES, Target, parse_pin, parse_target
 Metric = Literal["pwcca", "svcca", "cka", "debiased_cka", "kl"]
 Sampling = Literal["stratified", "random"]
 Scope = Literal["propagated", "isolated", "cumulative"]
-Pooling = Literal["mean", "cls"]
+Pooling = Literal["mean", "cls", "none"]
 Granularity = Literal["layer", "linear"]
 Grouping = Literal["kmeans", "percentile", "hierarchical"]
 Clustering = Literal["kmeans", "percentile", "hierarchical", "budget"]
@@ -59,7 +59,7 @@ class RunConfig:
         probe_bits: widths of the fake-quantized layer in Phase 1; the sensitivity files hold the scores of
             the first. None = 4, and 4, 2, 3 and 8 where a budget is to be planned.
         scope: where the effect of quantizing a layer is measured (see ``bert_mpq.probing``).
-        pooling: how a review's token vectors become one row.
+        pooling: how a review's token vectors become one row; ``none`` makes every token a row.
         until_stable: stop Phase 1 as soon as more reviews would not change the allocation (95 %).
         sensitivities: sensitivity file for Phase 2; None = the one Phase 1 has just written.
         eval_size: evaluation reviews for Phase 2; None = the whole split.

@@ -119,7 +119,9 @@ FLAGS: dict[str, Flag] = {
     "scope": _choice(
         Scope, "Phase 1: compare after the last layer, after the layer itself, or all quantized"
     ),
-    "pooling": _choice(Pooling, "Phase 1: mean over tokens, or the first token"),
+    "pooling": _choice(
+        Pooling, "Phase 1: rows to compare: mean over tokens, the first token, or every token (none)"
+    ),
     "until_stable": _switch(
         "Phase 1: stop once more reviews would not change the bit allocation (95 %% sure)"
     ),

@@ -127,7 +127,8 @@ def _analyse(
     )
     clock.skip()
     first = measurement.of_width(0)
-    scoring = score(first, config.metrics, reporter)
+    rows = "tokens" if config.pooling == "none" else "reviews"
+    scoring = score(first, config.metrics, reporter, rows)
     widths = None
     if len(config.widths) > 1:
         widths = WidthScores(

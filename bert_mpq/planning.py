@@ -9,7 +9,7 @@ from bert_mpq.artifacts.files import EVALUATION, SENSITIVITIES, check_writable
 from bert_mpq.artifacts.sensitivity_files import read_sensitivities
 from bert_mpq.artifacts.width_files import read_width_scores
 from bert_mpq.budgeting import Budget, make_budget, sensitivities_of
-from bert_mpq.config import RunConfig
+from bert_mpq.config import Pooling, RunConfig
 from bert_mpq.errors import MpqError
 from bert_mpq.paths import user_path
 from bert_mpq.results import BitAllocation, Sensitivities
@@ -110,7 +110,7 @@ def make_plan(config: RunConfig, phase: Phase, sources: Sources | None = None) -
     calibration = evaluation = training = 0
     if phase != "quantize":
         calibration = check_size(config.calibration_size, sources.calibration_size)
-        check_required(config.metrics, sources.model.hidden, calibration)
+        check_required(config.metrics, sources.model.hidden, calibration, config.pooling)
         distributed.on_first(lambda: check_writable(config.output, SENSITIVITIES))
     if phase != "sensitivity":
         evaluation = check_size(config.eval_size, sources.evaluation_size)
@@ -225,21 +225,24 @@ def check_some_below_16(bits: tuple[int, ...]) -> None:
         )
 
 
-def required_reviews(metrics: tuple[str, ...], hidden: int) -> int:
-    """Return the fewest reviews that give every metric a meaning: PWCCA saturates at two full ranks."""
-    return 2 * hidden + 1 if "pwcca" in metrics else 4
+def required_reviews(metrics: tuple[str, ...], hidden: int, pooling: Pooling = "mean") -> int:
+    """Return the fewest reviews that give every metric a meaning: PWCCA saturates at two full ranks.
+
+    Where every token is a row a few reviews have enough of them.
+    """
+    return 2 * hidden + 1 if "pwcca" in metrics and pooling != "none" else 4
 
 
-def check_required(metrics: tuple[str, ...], hidden: int, size: int) -> None:
+def check_required(metrics: tuple[str, ...], hidden: int, size: int, pooling: Pooling = "mean") -> None:
     """Refuse a sample on which a metric means nothing.
 
     Raises:
         MpqError: E-DATA-SIZE.
     """
-    needed = required_reviews(metrics, hidden)
+    needed = required_reviews(metrics, hidden, pooling)
     if size >= needed:
         return
-    if "pwcca" in metrics:
+    if needed > 4:
         raise MpqError(
             "E-DATA-SIZE",
             f"PWCCA needs at least {needed:,} reviews for this model (2 x {hidden} + 1), {size:,} asked.",

@@ -43,7 +43,7 @@ class Probe:
 
     Args:
         scope: where the effect is measured.
-        pooling: how a review's token vectors become one row.
+        pooling: how a review's token vectors become one row; ``none`` makes every token a row.
         bits: the widths that are probed.
         quantizer: the algorithm below 16 bits.
         group_size: inputs per scale; None = a whole output channel.
@@ -223,7 +223,12 @@ def quantized_twins(
 
 
 def _pool(streams: Tensor, attention_mask: Tensor, pooling: Pooling) -> Tensor:
-    """Return (B, streams, hidden) from (streams, B, T, hidden): mean over real tokens, or the first token."""
+    """Return (B, streams, hidden) from (streams, B, T, hidden): mean over real tokens, or the first token.
+
+    Without pooling (B, streams, T, hidden), padding included.
+    """
+    if pooling == "none":
+        return streams.transpose(0, 1)
     if pooling == "cls":
         return streams[:, :, 0].transpose(0, 1)
     weights = attention_mask.float()

@@ -108,6 +108,10 @@ def measure(
         with machine.arithmetic():
             outputs = module(machine.move(batch.input_ids), machine.move(batch.attention_mask))
             reference, perturbed, logits = outputs
+            if probe.pooling == "none":
+                # Counted on the host: a mask on the GPU would have to be waited for.
+                tokens_kept = machine.move(batch.attention_mask.flatten().nonzero().squeeze(1))
+                reference, perturbed = (_token_rows(side, tokens_kept) for side in (reference, perturbed))
             return reference, perturbed, logits_divergence(logits)
 
     budget = max(1, batch_tokens // probed.streams)
@@ -151,6 +155,11 @@ def _identity(
         "pooling": probe.pooling,
         **stage_identity(machine, budget),
     }
+
+
+def _token_rows(side: Tensor, kept: Tensor) -> Tensor:
+    """Return (tokens, K, hidden) from (B, K, T, hidden) and the positions of the real tokens in B x T."""
+    return side.transpose(1, 2).flatten(0, 1).index_select(0, kept)
 
 
 def logits_divergence(logits: Tensor) -> Tensor:

@@ -125,7 +125,7 @@ def metrics_step(sources: Sources) -> Step:
         size = config.calibration_size or sources.calibration_size
         options = []
         for name, metrics, description in rows:
-            needed = required_reviews(metrics, sources.model.hidden)
+            needed = required_reviews(metrics, sources.model.hidden, config.pooling)
             reason = f"needs {needed:,} reviews" if size < needed else ""
             options.append(Option(title=name, value=metrics, description=description, disabled=reason))
         default = next((option for option in options if option.value == earlier.metrics), None)

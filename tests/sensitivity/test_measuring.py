@@ -102,3 +102,33 @@ def test_a_model_that_gives_nan_is_an_error_that_says_so(classifier, tokens):
     with pytest.raises(MpqError, match="8 rows of the FP32 reference hold NaN") as caught:
         score(result, ("cka",), Silent())
     assert caught.value.code == "E-MODEL"
+
+
+def test_without_pooling_every_real_token_is_a_row_of_its_reviews_block(tiny_model, classifier, reviews):
+    from dataclasses import replace
+
+    own = replace(classifier, model=tiny_model, source=replace(classifier.source, layers=2, hidden=16))
+    tokens = tokenize(reviews.take(list(range(25))), classifier.tokenizer, 12, Silent())
+    probe = Probe(scope="propagated", pooling="none", bits=(4,), quantizer="rtn", group_size=None)
+    result = measure(own, tokens, probe, pick_machine("cpu"), 300, Silent())
+    by_block = [int(tokens.lengths[block::10].sum()) for block in range(10)]
+    assert [block[0].samples for block in result.sums.blocks] == by_block
+    stacks, masks = [], []
+    module = ProbedClassifier(tiny_model, probe)
+    with torch.inference_mode():
+        for indices in tokens.plan(1000):
+            batch = tokens.batch(indices)
+            reference, perturbed, _ = module(batch.input_ids, batch.attention_mask)
+            stacks.append(torch.cat([reference, perturbed], 1).transpose(1, 2).flatten(0, 1))
+            masks.append(batch.attention_mask.flatten() > 0)
+    rows = torch.cat(stacks)[torch.cat(masks)].double().numpy()
+    (scores,) = score(result, ("cka",), Silent()).scores
+    for layer in range(2):
+        assert scores.values[layer] == pytest.approx(naive_cka(rows[:, 0], rows[:, 1 + layer]), rel=1e-4)
+
+
+def test_tokens_as_rows_need_no_thousand_reviews():
+    from bert_mpq.planning import required_reviews
+
+    assert required_reviews(("pwcca",), 384) == 769
+    assert required_reviews(("pwcca",), 384, "none") == 4
