@@ -54,10 +54,12 @@ class Hessian:
         unit *= mean if mean > 0 else 1.0
         damping = DAMPING
         while True:
-            lower, failed = torch.linalg.cholesky_ex(permuted + damping * unit)
+            # Of the reversed matrix: its lower factor, reversed again, is an upper R with H = R R^T, so that
+            # U = R^-1. One factorization instead of two, and H itself is never inverted.
+            lower, failed = torch.linalg.cholesky_ex((permuted + damping * unit).flip(0, 1))
             if not failed:
-                inverse = torch.cholesky_inverse(lower)
-                upper, failed = torch.linalg.cholesky_ex(inverse, upper=True)
-                if not failed:
-                    return order, upper.float()
+                upper = lower.flip(0, 1).float()
+                return order, torch.linalg.solve_triangular(
+                    upper, torch.eye(len(order)).to(upper), upper=True
+                )
             damping *= 10

@@ -1,0 +1,250 @@
+"""Quantizers x bit widths on a classifier and real held-out reviews: what each costs and what each saves.
+
+Run: python tests/benchmarks/quantizers.py --reviews all --device auto --json out.json
+
+Prints Markdown. Every row is measured in this one run on the same reviews as the FP32 model: KL(FP32 ||
+quantized) of the logits, share of equal predictions, accuracy and its change with the standard error of the
+paired difference, bits per encoder weight with scales, size of the whole model, seconds to quantize. GPTQ's
+reviews, and those that score the layers of the mixed rows, come from the calibration split; nothing here may
+be tuned on the held-out reviews.
+"""
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+
+from bert_mpq import __version__
+from bert_mpq.allocation.clustering import allocate
+from bert_mpq.config import parse_bits
+from bert_mpq.evaluation import Evaluation, evaluate
+from bert_mpq.probing import Probe
+from bert_mpq.quantization.calibration import Calibration
+from bert_mpq.quantization.modules import QuantizedModel, quantized_copy
+from bert_mpq.quantizer import QuantizerName, needs_calibration, quantizers_for
+from bert_mpq.reporting import Lines
+from bert_mpq.sensitivity import measure, score
+from bert_mpq.sensitivity.measuring import logits_divergence
+from bert_mpq.sources.batches import TokenizedReviews, tokenize
+from bert_mpq.sources.classifiers import Classifier, find_classifier, load_classifier
+from bert_mpq.sources.devices import Machine, pick_machine
+from bert_mpq.sources.reviews import find_reviews, load_reviews
+from bert_mpq.sources.sampling import sample
+
+METRIC = "pwcca"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """A quantizer with its group size, on one allocation."""
+
+    bits: tuple[int, ...]  # of every layer
+    name: str  # of the allocation
+    quantizer: QuantizerName
+    group_size: int | None
+
+    @property
+    def text(self) -> str:
+        """The quantizer in words."""
+        used = quantizers_for(self.quantizer, self.bits, self.group_size)
+        texts = ", ".join(dict.fromkeys(entry.text for entry in used))
+        return f"auto ({texts})" if self.quantizer == "auto" else texts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One row of the table."""
+
+    bits: str
+    quantizer: str
+    kl: float
+    agreement: float
+    accuracy: float
+    change: float
+    change_error: float
+    bits_per_weight: float
+    whole_ratio: float
+    seconds: float
+
+    @property
+    def markdown(self) -> str:
+        """The row of the table."""
+        return (
+            f"| {self.bits} | {self.quantizer} | {self.kl:.5f} | {self.agreement:.2%} | {self.accuracy:.4f} |"
+            f" {100 * self.change:+.2f} ± {100 * self.change_error:.2f} | {self.bits_per_weight:.2f} |"
+            f" {self.whole_ratio:.2f}x | {self.seconds:.1f} |"
+        )
+
+
+HEADINGS = (
+    "bits",
+    "quantizer",
+    "KL",
+    "same prediction",
+    "accuracy",
+    "change (pp)",
+    "bits per weight",
+    "whole model",
+    "seconds",
+)
+
+
+def divergence(reference: Evaluation, other: Evaluation) -> float:
+    """Mean KL(reference || other) of the logits in nats."""
+    logits = torch.from_numpy(np.stack([reference.logits, other.logits], 1))
+    return float(logits_divergence(logits).mean())
+
+
+def row(setup: Setup, quantized: QuantizedModel, seconds: float, before: Evaluation, after: Evaluation,
+        labels: np.ndarray) -> Row:  # fmt: skip
+    """Compare two evaluations of the same reviews."""
+    difference = (after.predictions == labels).astype(float) - (before.predictions == labels)
+    return Row(
+        bits=setup.name,
+        quantizer=setup.text,
+        kl=divergence(before, after),
+        agreement=float((before.predictions == after.predictions).mean()),
+        accuracy=after.accuracy.accuracy,
+        change=float(difference.mean()),
+        change_error=float(difference.std(ddof=1) / len(labels) ** 0.5),
+        bits_per_weight=quantized.sizes.bits_per_weight,
+        whole_ratio=quantized.sizes.whole_ratio,
+        seconds=seconds,
+    )
+
+
+def setups(quantizers: Sequence[str], widths: Sequence[int], mixes: Sequence[tuple[int, ...]],
+           scores: tuple[float, ...], layers: int) -> list[Setup]:  # fmt: skip
+    """Return what to measure; a quantizer that means the same as one before it is left out."""
+    allocations = [(str(width), (width,) * layers) for width in widths]
+    for mix in mixes:
+        allocations.append((", ".join(map(str, mix)), allocate(scores, mix, "kmeans").bits))
+    found: dict[tuple[object, ...], Setup] = {}
+    for name, bits in allocations:
+        for word in quantizers:
+            quantizer, _, size = word.partition(":")
+            group_size = None if size == "channel" else int(size or 64)
+            setup = Setup(bits=bits, name=name, quantizer=quantizer, group_size=group_size)
+            found.setdefault((name, quantizers_for(quantizer, bits, group_size)), setup)
+    return list(found.values())
+
+
+def sensitivities(classifier: Classifier, tokens: TokenizedReviews, machine: Machine,
+                  calibration: Calibration, reporter: Lines) -> tuple[float, ...]:  # fmt: skip
+    """Score the layers as the tool does by default."""
+    probe = Probe(scope="propagated", pooling="mean", bits=(4,), quantizer="auto", group_size=64)
+    measured = measure(classifier, tokens, probe, machine, machine.batch_tokens, reporter, calibration)
+    return score(measured, (METRIC,), reporter)[0].values
+
+
+def synchronize(machine: Machine) -> None:
+    """Wait for the GPU, so that seconds are real."""
+    if machine.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def tokens_of(classifier: Classifier, split: str, size: int | None, length: int) -> TokenizedReviews:
+    """Return a stratified sample of a split, seed 42."""
+    reviews = sample(load_reviews(find_reviews("imdb"), split), size, "stratified", 42)
+    return tokenize(reviews, classifier.tokenizer, length, Lines(every=1e9))
+
+
+def processor() -> str:
+    """Return the model name of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(": ", 1)[1] for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def arguments_of() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--reviews", default="2000", help="held-out reviews, or all")
+    parser.add_argument("--calibration", default="2000", help="reviews that score the layers, or all")
+    parser.add_argument("--gptq-reviews", type=int, default=128)
+    parser.add_argument("--max-length", type=int, default=256)
+    parser.add_argument("--bits", default="8,4,3,2", help="uniform widths")
+    parser.add_argument("--mixes", default="16,8,4;8,4,2", help="bits per k-means group, mixes after ;")
+    parser.add_argument(
+        "--quantizers",
+        default="per-tensor,rtn:channel,rtn,rtn-mse,gptq:channel,gptq:32,gptq:128,auto",
+        help="comma-separated, the group size after a colon (default 64)",
+    )
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print the table, and write the JSON."""
+    options = arguments_of()
+    reporter = Lines()
+    classifier = load_classifier(find_classifier(options.model))
+    machine = pick_machine(options.device)
+    held_out, scoring = (
+        None if text == "all" else int(text) for text in (options.reviews, options.calibration)
+    )
+    test = tokens_of(classifier, "evaluation", held_out, options.max_length)
+    gptq = tokens_of(classifier, "calibration", options.gptq_reviews, options.max_length)
+    calibration = Calibration(tokens=gptq, machine=machine, batch_tokens=machine.batch_tokens)
+    mixes = [parse_bits(text) for text in options.mixes.split(";") if text]
+    scores: tuple[float, ...] = ()
+    if mixes:
+        sampled = tokens_of(classifier, "calibration", scoring, options.max_length)
+        scores = sensitivities(classifier, sampled, machine, calibration, reporter)
+    budget = machine.batch_tokens
+    before = evaluate(classifier.model, test, machine, budget, reporter, "Evaluate FP32")
+    widths = [int(width) for width in options.bits.split(",") if width]
+    todo = setups(options.quantizers.split(","), widths, mixes, scores, classifier.source.layers)
+    cuda = machine.device.type == "cuda"
+    report = {
+        "version": __version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "device": torch.cuda.get_device_name() if cuda else processor(),
+        "threads": torch.get_num_threads(),
+        "model": classifier.source.name,
+        "reviews": len(test),
+        "gptq_reviews": len(gptq),
+        "max_length": options.max_length,
+        "accuracy": before.accuracy.accuracy,
+        "scores": scores,
+        "rows": [],
+    }
+    print(
+        f"{report['model']}, {len(test):,} held-out reviews, max length {options.max_length}, GPTQ on"
+        f" {len(gptq):,} calibration reviews, {report['device']}, torch {torch.__version__};"
+        f" FP32 accuracy {before.accuracy.accuracy:.4f}.\n"
+    )
+    print("| " + " | ".join(HEADINGS) + " |\n" + "|---" * len(HEADINGS) + "|", flush=True)
+    for setup in todo:
+        needed = calibration if needs_calibration(setup.quantizer, setup.bits) else None
+        synchronize(machine)
+        started = time.perf_counter()
+        quantized = quantized_copy(
+            classifier.model, setup.bits, setup.quantizer, setup.group_size, calibration=needed
+        )
+        synchronize(machine)
+        seconds = time.perf_counter() - started
+        after = evaluate(quantized.model, test, machine, budget, reporter, f"{setup.name} {setup.text}")
+        line = row(setup, quantized, seconds, before, after, test.labels)
+        print(line.markdown, flush=True)
+        report["rows"].append({**asdict(line), "layers": setup.bits})
+        if options.json:
+            options.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
