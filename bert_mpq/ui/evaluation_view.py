@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bert_mpq.artifacts.evaluation_files import megabytes, relative_drop
-from bert_mpq.results import Accuracy, EvaluationResult
+from bert_mpq.results import Accuracy, EvaluationResult, SizeReport
 from bert_mpq.ui.views import heading, plain_table
 
 FIGURES: tuple[tuple[str, Callable[[Accuracy], float]], ...] = (
@@ -30,7 +30,7 @@ def evaluation_views(result: EvaluationResult) -> list[RenderableType]:
         heading(f"Evaluation on {result.sample.size:,} reviews ({result.sample.split})"),
         _figures(result),
         heading("Size"),
-        _sizes(result),
+        size_table(result.sizes),
         *map(Text, [*_training_note(result), *notes, *advice(result)]),
     ]
 
@@ -79,9 +79,8 @@ def _figures(result: EvaluationResult) -> Table:
     return table
 
 
-def _sizes(result: EvaluationResult) -> Table:
+def size_table(sizes: SizeReport) -> Table:
     """Return the size of every part, the whole, and the figure that papers quote."""
-    sizes = result.sizes
     table = plain_table()
     table.add_column("", no_wrap=True)
     for name in ("FP32", "Quantized", "Ratio"):
