@@ -91,7 +91,7 @@ def size_table(sizes: SizeReport) -> Table:
         table.add_row(name, f"{megabytes(before):.1f} MB", f"{megabytes(after):.1f} MB", ratio)
 
     add("Encoder weights", sizes.original_bits, sizes.quantized_bits)
-    add("  without scales", sizes.original_bits, sizes.nominal_bits)
+    add("  as the paper counts", sizes.original_bits, sizes.nominal_bits)
     add("Embeddings", 32 * sizes.embedding_weights, sizes.embedding_bits)
     add("LayerNorms and biases", sizes.norm_bits, sizes.norm_bits)
     add("Pooler and classifier", sizes.head_bits, sizes.head_bits)

@@ -64,7 +64,7 @@ def test_the_size_table_shows_every_part_the_whole_and_the_figure_of_papers():
     lines = [" ".join(line.split()) for line in shown(size_table(sizes)).splitlines()]
     assert [line for line in lines if "MB" in line] == [
         "Encoder weights 100.0 MB 25.0 MB 4.00x",
-        "without scales (as in the paper) 100.0 MB 20.0 MB 5.00x",
+        "as the paper counts 100.0 MB 20.0 MB 5.00x",
         "Embeddings 50.0 MB 25.0 MB 2.00x",
         "LayerNorms and biases 1.0 MB 1.0 MB 1.00x",
         "Pooler and classifier 2.0 MB 2.0 MB 1.00x",
