@@ -48,6 +48,7 @@ class RunLog(logging.Handler):
             logger = logging.getLogger(name)
             logger.handlers[:] = [self]
             logger.propagate = False
+            logger.setLevel(logging.WARNING)
 
     def add_error(self, error: BaseException) -> None:
         """Keep the traceback of ``error``."""

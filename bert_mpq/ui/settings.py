@@ -59,7 +59,7 @@ def _rows(config: RunConfig) -> list[Option]:
 
 
 def _shortened(value: str) -> str:
-    return value if len(value) <= 56 else f"...{value[-53:]}"
+    return value if len(value) <= 52 else f"...{value[-49:]}"
 
 
 def _model(config: RunConfig, output: Console) -> RunConfig | None:

@@ -37,8 +37,5 @@ def about(seconds: float) -> str:
     minutes = max(1, round(seconds / 60))
     if minutes < 60:
         return f"{minutes} min"
-    return (
-        f"{minutes // 60} h {10 * round(minutes % 60 / 10):02d} min"
-        if minutes % 60 < 55
-        else f"{minutes // 60 + 1} h"
-    )
+    hours, rest = divmod(10 * round(minutes / 10), 60)
+    return f"{hours} h {rest:02d} min"

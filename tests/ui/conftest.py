@@ -1,3 +1,7 @@
+import csv
+import json
+import shutil
+
 import pytest
 from terminal import Terminal
 
@@ -11,6 +15,7 @@ def terminal(tmp_path):
         environment = {
             "HF_HUB_OFFLINE": "1",
             "HF_HOME": str(tmp_path / "cache"),
+            "OMP_NUM_THREADS": "1",
             **options.pop("environment", {}),
         }
         opened.append(Terminal(arguments, tmp_path, environment=environment, **options))
@@ -19,3 +24,60 @@ def terminal(tmp_path):
     yield start
     for each in opened:
         each.close()
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory, tokenizer_files):
+    """A folder with a random five-layer BERT: enough layers for four groups, and quick. Read only."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=30_522,
+        hidden_size=16,
+        num_hidden_layers=5,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        num_labels=2,
+    )
+    folder = tmp_path_factory.mktemp("models") / "small-bert"
+    BertForSequenceClassification(config).save_pretrained(folder)
+    for file in tokenizer_files:
+        shutil.copy(file, folder)
+    return folder
+
+
+@pytest.fixture
+def small(small_model):
+    """Flags of a run that takes no time."""
+    return ["--model", str(small_model), "--max-length", "16"]
+
+
+@pytest.fixture
+def review_file(tmp_path, imdb):
+    """A CSV of 200 real reviews, half of them held out."""
+    path = tmp_path / "reviews.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        for half in imdb.values():
+            chosen = half.take([*range(50), *range(-50, 0)])  # sorted by label
+            writer.writerows(zip(chosen.texts, chosen.labels, strict=True))
+    return path
+
+
+@pytest.fixture
+def write_scores(tmp_path):
+    """Write a sensitivity file: scores by layer, a number of layers, or the bare text."""
+
+    def write(scores=6, name="layer_sensitivity_BERT_IMDB_cka.json"):
+        if isinstance(scores, int):
+            scores = {f"layer_{index}": 0.01 * (index + 1) for index in range(scores)}
+        path = tmp_path / "Sensitivities" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(scores if isinstance(scores, str) else json.dumps(scores))
+        return path
+
+    return write

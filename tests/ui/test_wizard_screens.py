@@ -1,101 +1,24 @@
-"""The wizard in a real pseudo-terminal, with the real classifier on real reviews."""
+"""The wizard in a real pseudo-terminal: what is seen, and how it is left."""
 
-import json
+import os
 import shlex
 import signal
 import subprocess
 import sys
 
 import pytest
-
-LAYERS = {f"layer_{index}": 0.01 * (index + 1) for index in range(6)}
-
-
-def write_scores(folder, scores, name="layer_sensitivity_BERT_IMDB_cka.json"):
-    folder.joinpath("Sensitivities").mkdir(exist_ok=True)
-    folder.joinpath("Sensitivities", name).write_text(
-        scores if isinstance(scores, str) else json.dumps(scores)
-    )
+from command import call
 
 
-def full_pipeline(screen, size="48"):
-    screen.choose("Full pipeline")
-    screen.wait("Calibration set size").choose("Custom size")
-    screen.wait("(up to 12,450)").press(size, "enter")
-    screen.choose("Stratified sampling")
-    screen.choose("CKA only")
-    screen.wait("Evaluation set size").choose("Custom size")
-    screen.wait("(up to 12,454)").press(size, "enter")
-    screen.choose("K-means")
-    screen.choose("3 groups")
-    screen.choose("[16, 8, 4] conservative")
-    return screen.wait("Start now?")
-
-
-def test_full_pipeline_from_menu_to_files(terminal, tmp_path):
-    screen = full_pipeline(terminal("--max-length", "48"))
-    assert "Nothing has been written yet." in screen.text
-    assert not list(tmp_path.glob("*/layer_*"))
-    screen.press("enter").wait("Repeat this run:", 120)
-    names = sorted(path.name for path in (tmp_path / "Sensitivities").iterdir())
-    assert names[:2] == ["layer_sensitivity_BERT_IMDB_cka.json", "layer_sensitivity_BERT_IMDB_cka.txt"]
-    assert len(names) == 3
-    assert names[2].startswith("run_")
-    reports = sorted(path.suffix for path in (tmp_path / "Evaluation").iterdir())
-    assert reports == [".json", ".txt"]
-    scores = json.loads((tmp_path / "Sensitivities" / names[0]).read_text())
-    assert list(scores) == list(LAYERS)
-    assert all(0 < score < 1 for score in scores.values())
-    for shown in ("Layer sensitivity, 1 - CKA", "Bit allocation", "Accuracy", "Whole model", "Done in"):
-        assert shown in screen.text
-    assert "Traceback" not in screen.text
-    screen.choose("Exit")
-    assert screen.finish() == 0
-
-
-def test_the_repeat_command_gives_the_same_scores(terminal, tmp_path):
-    screen = terminal("--max-length", "16", "--output", "first")
-    screen.choose("Phase 1").choose("Custom size").wait("(up to").press("32", "enter")
-    screen.choose("Random sampling").choose("CKA only").wait("Start now?").press("enter")
-    screen.wait("Repeat this run:", 60).wait("Exit")
-    tail = screen.text.split("Repeat this run:")[1].split("\n\n")[0]
-    words = shlex.split(tail.replace("\n", ""))
-    assert words[0] == "bert-mpq"
-    again = [word.replace("first", "second") for word in words[1:]]
-    done = subprocess.run(
-        [sys.executable, "-m", "bert_mpq", *again], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    first, second = (
-        (tmp_path / name / "Sensitivities" / "layer_sensitivity_BERT_IMDB_cka.json").read_text()
-        for name in ("first", "second")
-    )
-    assert first == second
-
-
-def test_phase_2_offers_the_files_that_fit_and_says_why_others_do_not(terminal, tmp_path):
-    write_scores(tmp_path, LAYERS)
-    write_scores(tmp_path, {"layer_0": 0.1, "layer_1": 0.2}, "layer_sensitivity_other_IMDB_cka.json")
-    write_scores(tmp_path, '{"layer_0": 0.1,', "layer_sensitivity_cut_IMDB_cka.json")
-    screen = terminal("--eval-size", "32", "--max-length", "16")
-    screen.choose("Phase 2").wait("Load sensitivity file")
-    assert "layer_sensitivity_other_IMDB_cka.json (2 layers, the model has 6)" in screen.text
-    assert "layer_sensitivity_cut_IMDB_cka.json (is not valid JSON" in screen.text
-    screen.choose("layer_sensitivity_BERT_IMDB_cka.json").choose("Hierarchical").choose("4 groups")
-    screen.wait("bits a weight; model").choose("[16, 8, 4, 2] moderate").wait("Start now?").press("enter")
-    screen.wait("Repeat this run:", 60)
-    assert list(tmp_path.glob("Evaluation/eval_BERT_IMDB_hierarchical_4groups_*.txt"))
-
-
-def test_files_of_another_model_alone_lead_back_to_the_menu(terminal, tmp_path):
-    write_scores(tmp_path, {"layer_0": 0.1, "layer_1": 0.2})
+def test_files_of_another_model_alone_lead_back_to_the_menu(terminal, tmp_path, write_scores):
+    write_scores(2)
     screen = terminal("--eval-size", "32").choose("Phase 2").wait("nothing can be chosen (2 layers, the")
     screen.wait("Run Phase 1 for this model.").choose("Exit")
     assert screen.finish() == 0
 
 
-def test_the_plan_of_phase_2_shows_the_bits_of_every_layer(terminal, tmp_path):
-    write_scores(tmp_path, LAYERS)
+def test_the_plan_of_phase_2_shows_the_bits_of_every_layer(terminal, tmp_path, write_scores):
+    write_scores()
     screen = (
         terminal("--eval-size", "32", "--bits", "16,8,4").choose("Phase 2").choose("layer_").choose("K-means")
     )
@@ -109,8 +32,8 @@ def test_phase_2_is_disabled_without_a_sensitivity_file(terminal):
     assert "Phase 2: Quantization & Evaluation (no sensitivity file yet)" in screen.text
 
 
-def test_custom_bits_are_checked_at_the_prompt(terminal, tmp_path):
-    write_scores(tmp_path, LAYERS)
+def test_custom_bits_are_checked_at_the_prompt(terminal, tmp_path, write_scores):
+    write_scores()
     screen = (
         terminal("--eval-size", "32").choose("Phase 2").choose("layer_").choose("K-means").choose("3 groups")
     )
@@ -153,23 +76,6 @@ def test_leaving_at_a_prompt_writes_nothing_and_exits_130(terminal, tmp_path, ke
     assert not list(tmp_path.glob("*/*.json"))
 
 
-def test_ctrl_c_in_the_middle_of_a_run_leaves_no_file(terminal, tmp_path):
-    screen = terminal("--calibration-size", "2000", "--sampling", "random", "--metrics", "cka")
-    screen.choose("Phase 1").wait("Start now?").press("enter").wait("Compare activations").press("ctrl-c")
-    assert screen.finish() == 130
-    assert not list(tmp_path.glob("Sensitivities/*"))
-    assert "Traceback" not in screen.text
-
-
-def test_sigterm_ends_a_run_with_143_and_no_file(terminal, tmp_path):
-    screen = terminal("--calibration-size", "2000", "--sampling", "random", "--metrics", "cka")
-    screen.choose("Phase 1").wait("Start now?").press("enter").wait("Compare activations").kill(
-        signal.SIGTERM
-    )
-    assert screen.finish() == 143
-    assert not list(tmp_path.glob("Sensitivities/*"))
-
-
 @pytest.mark.parametrize("columns", [60, 120])
 def test_menu_and_plan_fit_other_widths(terminal, columns):
     screen = terminal("--calibration-size", "48", "--metrics", "cka", columns=columns)
@@ -179,10 +85,142 @@ def test_menu_and_plan_fit_other_widths(terminal, columns):
     assert all(line[-1] in "╮╯" for line in borders)
 
 
-def test_ascii_consoles_get_hashes_instead_of_blocks(terminal):
-    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
-    options = ["--calibration-size", "32", "--sampling", "random", "--metrics", "cka", "--max-length", "16"]
-    screen = terminal(*options, environment=ascii_only)
-    screen.choose("Phase 1").wait("Start now?").press("enter").wait("Repeat this run:", 60)
-    assert "##" in screen.text
+LONG = ["--calibration-size", "12450", "--sampling", "random", "--metrics", "cka", "--quantizer", "rtn"]
+
+
+def test_back_from_the_plan_to_the_first_step(terminal, write_scores):
+    write_scores()
+    screen = terminal().choose("Phase 2").choose("1k").choose("layer_").choose("Hierarchical")
+    screen.choose("4 groups").choose("[16, 8, 4, 2]").wait("Start now?").press("esc")
+    for step, name in (
+        (5, "Bit precision assignment"),
+        (4, "Number of precision groups"),
+        (3, "Clustering strategy"),
+        (2, "Load sensitivity file"),
+        (1, "Evaluation set size"),
+    ):
+        screen.wait(f"Step {step} of 5  {name} (arrows").press("esc")
+    screen.wait("What would you like to do? (arrows")
+    # What was answered is offered again.
+    screen.choose("Phase 2").choose("1k").choose("layer_").wait("Clustering strategy (arrows")
+
+
+def test_a_file_deleted_while_the_list_is_open_is_noticed_and_the_list_made_anew(terminal, write_scores):
+    path = write_scores()
+    write_scores(6, "layer_sensitivity_BERT_IMDB_svcca.json")
+    screen = terminal("--eval-size", "32").choose("Phase 2").wait("Load sensitivity file").wait("svcca.json")
+    path.unlink()
+    screen.choose("layer_sensitivity_BERT_IMDB_cka.json").wait("E-NOFILE").wait("Run Phase 1 first.")
+    screen.choose("layer_sensitivity_BERT_IMDB_svcca.json").wait("Clustering strategy (arrows")
+
+
+def test_a_file_that_changes_while_the_list_is_open_is_read_again(terminal, write_scores):
+    write_scores()
+    write_scores(6, "layer_sensitivity_BERT_IMDB_svcca.json")
+    screen = terminal("--eval-size", "32").choose("Phase 2").wait("Load sensitivity file").wait("svcca.json")
+    write_scores('{"layer_0": 0.1,')
+    screen.choose("layer_sensitivity_BERT_IMDB_cka.json").wait("E-JSON").wait("cut off")
+    assert "cka.json (is not valid JSON" in screen.text
+
+
+def test_files_that_do_not_fit_are_shown_with_the_reason(terminal, write_scores):
+    write_scores()
+    write_scores(2, "layer_sensitivity_other_IMDB_cka.json")
+    write_scores('{"layer_0": 0.1,', "layer_sensitivity_cut_IMDB_cka.json")
+    screen = terminal("--eval-size", "32").choose("Phase 2").wait("Load sensitivity file").wait("cut_IMDB")
+    assert "layer_sensitivity_other_IMDB_cka.json (2 layers, the model has 6)" in screen.text
+    assert "layer_sensitivity_cut_IMDB_cka.json (is not valid JSON" in screen.text
+
+
+def test_only_broken_files_leave_phase_2_closed(terminal, write_scores):
+    write_scores("[")
+    screen = terminal().wait("(no sensitivity file can be read)").wait("- Compare results (no reports yet)")
+    screen.choose("Exit")
+    assert screen.finish() == 0
+
+
+def test_settings_are_kept_and_shown(terminal, tmp_path):
+    screen = terminal().choose("Settings").choose("Max length").wait("Tokens per review")
+    screen.press("ctrl-u", "48", "enter").wait("Max length     48")
+    screen.choose("Model").choose("Embedded classifier").wait("Model          embedded classifier")
+    screen.choose("Back to the menu").wait(
+        "model embedded classifier · data imdb · device cpu · max length 48"
+    )
+    screen.choose("Phase 1").wait("Step 1 of 3")
+    assert not list(tmp_path.glob("*itivities"))
+
+
+@pytest.mark.parametrize("rows", [15])
+def test_a_low_window_shows_the_whole_menu(terminal, rows, write_scores):
+    write_scores()
+    screen = terminal(rows=rows).wait("Exit")
+    shown = "\n".join(screen.screen.display)
+    for entry in ("Phase 1", "Phase 2", "Full pipeline", "Compare", "Settings", "Exit", "Description"):
+        assert entry in shown
+    screen.choose("Phase 2").wait("Step 1 of 5").wait("Custom size").choose("1k").wait("Step 2 of 5")
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_no_color_leaves_the_colours_out(terminal, columns):
+    screen = terminal(columns=columns, environment={"NO_COLOR": "1"}).wait("Exit")
+    colours = {cell.fg for row in screen.screen.buffer.values() for cell in row.values()}
+    assert colours == {"default"}
+
+
+def test_ctrl_c_in_the_middle_of_a_run_leaves_no_file_and_the_second_ends_at_once(terminal, tmp_path, small):
+    screen = terminal(*small[:2], "--max-length", "64", *LONG)
+    screen.choose("Phase 1").wait("Start now?").press("enter").wait("Compare activations").press("ctrl-c")
+    assert screen.finish() == 130
+    assert not list(tmp_path.glob("Sensitivities/*"))
     assert "Traceback" not in screen.text
+    assert "Stopped." in screen.text
+
+
+def test_sigterm_ends_a_run_with_143_and_no_file(terminal, tmp_path, small):
+    screen = terminal(*small[:2], "--max-length", "64", *LONG)
+    screen.choose("Phase 1").wait("Start now?").press("enter").wait("Compare activations")
+    screen.kill(signal.SIGTERM)
+    assert screen.finish() == 143
+    assert not list(tmp_path.glob("Sensitivities/*"))
+
+
+def test_ascii_console_and_a_repeat_command_that_gives_the_same_scores(terminal, tmp_path, small):
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+    screen = terminal(*small, "--output", "first", environment=ascii_only)
+    screen.choose("Phase 1").choose("Custom size").wait("(up to").press("32", "enter")
+    screen.choose("Random sampling").choose("CKA only").wait("Start now?").press("enter")
+    screen.wait("Repeat this run:", 90).wait("Exit")
+    assert "##" in screen.text
+    assert screen.text.isascii()
+    assert "Traceback" not in screen.text
+    tail = screen.text.split("Repeat this run:")[1].split("\n\n")[0]
+    words = shlex.split(tail.replace("\n", ""))
+    assert words[0] == "bert-mpq"
+    done = call(*[word.replace("first", "second") for word in words[1:]], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    first, second = (
+        next(tmp_path.glob(f"{name}/Sensitivities/layer_*.json")).read_text() for name in ("first", "second")
+    )
+    assert first == second
+
+
+def test_two_wizards_in_one_folder_do_not_harm_each_other(terminal, tmp_path, small):
+    options = [*small, "--calibration-size", "64", "--sampling", "random", "--metrics", "cka"]
+    screens = [terminal(*options) for _ in range(2)]
+    for screen in screens:
+        screen.choose("Phase 1").wait("Start now?").press("enter")
+    for screen in screens:
+        screen.wait("Repeat this run:", 120)
+    assert len(list(tmp_path.glob("Sensitivities/run_*.json"))) == 2
+    assert len(list(tmp_path.glob("Sensitivities/layer_*"))) == 2
+    assert not list(tmp_path.glob("Sensitivities/.*"))
+
+
+def test_closed_stdin_and_cp1252_are_answered_plainly(tmp_path):
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    command = [sys.executable, "-m", "bert_mpq"]
+    done = subprocess.run(
+        f"exec {shlex.join(command)} <&-", shell=True, cwd=tmp_path, capture_output=True, env=environment
+    )
+    assert done.returncode == 2
+    assert b"error[E-TERMINAL]: The menu needs a terminal." in done.stderr

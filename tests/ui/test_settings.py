@@ -1,0 +1,78 @@
+"""The settings: each is checked before it is accepted."""
+
+import io
+
+import pytest
+from golden import console
+from keyboard import pressing
+from rich.console import Console
+
+from bert_mpq.config import RunConfig
+from bert_mpq.ui.settings import change_settings
+
+
+@pytest.fixture
+def change(monkeypatch):
+    """Answer the prompts of the settings; return the configuration, and what went to stderr."""
+
+    def run(*prompts, config=None):
+        errors = Console(file=io.StringIO(), width=200)
+        monkeypatch.setattr("bert_mpq.ui.settings.error_console", lambda: errors)
+        with pressing(*prompts, "esc"):
+            changed = change_settings(config or RunConfig(), console())
+        return changed, errors.file.getvalue()
+
+    return run
+
+
+def test_leaving_at_once_changes_nothing(change):
+    assert change() == (RunConfig(), "")
+
+
+def test_the_embedded_classifier(change):
+    assert change("enter", "down enter")[0].model == "embedded"
+
+
+def test_a_model_folder_is_checked_before_it_is_accepted(change, small_model):
+    folder = str(small_model)
+    changed, said = change("enter", "down down enter", ("/gone", "enter"), ("ctrl-u", folder, "enter"))
+    assert changed.model == folder
+    assert "error[E-MODEL]: There is no model folder at /gone." in said
+
+
+def test_a_hub_id_that_cannot_be_reached_is_not_accepted(change):
+    changed, said = change("enter", "down down enter", ("some/one", "enter"), "esc")
+    assert changed.model == "default"
+    assert "error[E-NETWORK]" in said
+
+
+def test_a_data_file_is_read_before_it_is_accepted(change, review_file, tmp_path):
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+    bad, good = (str(tmp_path / name) for name in ("bad.csv", review_file.name))
+    changed, said = change("down enter", "down enter", (bad, "enter"), ("ctrl-u", good, "enter"))
+    assert changed.data == good
+    assert "error[E-DATA-FORMAT]" in said
+
+
+def test_a_device_that_is_not_there_cannot_be_chosen(change, monkeypatch):
+    monkeypatch.setattr("bert_mpq.ui.settings.accelerator", lambda: "cpu")
+    # cuda and mps are passed over: after cpu comes auto again.
+    assert change("down down enter", "down down enter")[0].device == "auto"
+    assert change("down down enter", "down enter")[0].device == "cpu"
+
+
+def test_the_length_is_checked_at_the_prompt(change):
+    to_length = "down down down enter"
+    assert change(to_length, ("ctrl-u", "128", "enter"))[0].max_length == 128
+    assert change(to_length, ("ctrl-u", "9000", "enter", "ctrl-u", "64", "enter"))[0].max_length == 64
+    shorter = RunConfig(max_length=64)
+    assert change(to_length, ("ctrl-u", "auto", "enter"), config=shorter)[0].max_length is None
+
+
+def test_a_folder_that_cannot_be_written_is_not_accepted(change, tmp_path):
+    (tmp_path / "file").write_text("")
+    bad, good = str(tmp_path / "file"), str(tmp_path / "new")
+    changed, said = change("down down down down enter", ("ctrl-u", bad, "enter"), ("ctrl-u", good, "enter"))
+    assert changed.output == good
+    assert "error[E-READONLY]" in said
+    assert not (tmp_path / "new").exists()

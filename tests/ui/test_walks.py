@@ -1,0 +1,53 @@
+"""The walks of the original guide, word for word, in a real terminal on a tiny model and the real reviews."""
+
+import json
+import re
+
+
+def test_quick_start_then_compare(terminal, tmp_path, small):
+    screen = terminal(*small)
+    # Phase 1: "5k (fast, noisy)" -> "Stratified sampling" -> "PWCCA + CKA (recommended)"
+    screen.choose("Phase 1: Sensitivity Analysis").wait("Step 1 of 3  Calibration set size")
+    screen.choose("5k (fast, noisy)").wait("Step 2 of 3  Sampling strategy").choose("Stratified sampling")
+    screen.wait("Step 3 of 3  Similarity metrics").choose("PWCCA + CKA (recommended)")
+    screen.wait("Nothing has been written yet.").wait("Start now?")
+    assert not list(tmp_path.glob("*itivities/*"))
+    screen.press("enter").wait("Compare activations", 120).wait("Repeat this run:", 120)
+    for shown in ("1 - PWCCA (higher", "1 - CKA (higher", "Rank agreement", "Done in"):
+        assert shown in screen.text
+    # Phase 2: "5k (fast)" -> K-means 3 groups -> [16/8/4] bits
+    screen.choose("Phase 2: Quantization & Evaluation").wait("Step 1 of 5  Evaluation set size")
+    screen.choose("5k (fast)").wait("Step 2 of 5  Load sensitivity file")
+    screen.wait("5 layers, ").choose("layer_sensitivity_small-bert_IMDB_pwcca.json")
+    screen.wait("Step 3 of 5  Clustering strategy").choose("K-means (recommended)")
+    screen.wait("Step 4 of 5  Number of precision groups").choose("3 groups (simple)")
+    screen.wait("Step 5 of 5  Bit precision assignment").wait("bits a weight; model")
+    screen.choose("[16, 8, 4] conservative").wait("Start now?").press("enter")
+    screen.wait("eval_small-bert_IMDB_kmeans_3groups_", 120).wait("Exit")
+    for shown in ("Bit allocation", "Accuracy", "Whole model", "fake quantization"):
+        assert shown in screen.text
+    # The menu knows what has been run: comparison is open, and sizes have their minutes.
+    screen.press("esc").choose("Compare results").wait("Sizes are of the whole")
+    assert "16/8/4   K-means" in screen.text
+    screen.choose("Phase 1: Sensitivity Analysis").wait("on this machine").press("esc")
+    screen.wait("Phase 2").choose("Exit")
+    assert screen.finish() == 0
+    assert "Traceback" not in screen.text
+
+
+def test_full_pipeline(terminal, tmp_path, small):
+    screen = terminal(*small)
+    screen.choose("Full pipeline (Phase 1 + Phase 2)")
+    screen.wait("Calibration set size").choose("12,450 (full offline split")
+    screen.choose("Stratified sampling").choose("PWCCA + CKA (recommended)")
+    screen.wait("Evaluation set size").choose("12,454 (full offline split")
+    screen.choose("K-means (recommended)").choose("4 groups (fine control)")
+    screen.wait("bits a weight; model").choose("[32, 16, 8, 4] conservative").wait("Start now?").press(
+        "enter"
+    )
+    screen.wait("_kmeans_4groups_", 200).wait("Repeat this run:")
+    record = json.loads(next(tmp_path.glob("Evaluation/*.json")).read_text())
+    assert record["before"]["size"] == 12_454
+    assert record["allocation"]["group_bits"] == [32, 16, 8, 4]
+    sizes = re.findall(r'"size": (\d+)', next(tmp_path.glob("Sensitivities/run_*.json")).read_text())
+    assert "12450" in sizes
