@@ -64,7 +64,8 @@ def choose(
 
 def ask_text(message: str, check: Callable[[str], str], default: str = "") -> Any:
     """Ask for a line; ``check`` returns what is wrong with it, or ""."""
+    # In the message: questionary sets its own instruction apart by two blanks.
     question = questionary.text(
-        message, default=default, validate=lambda text: check(text) or True, instruction="(Esc goes back)"
+        f"{message} (Esc goes back)", default=default, validate=lambda text: check(text) or True
     )
     return ask(question)

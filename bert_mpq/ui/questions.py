@@ -48,6 +48,8 @@ def _size_step(name: str, field: str, split: Split, sources: Sources) -> Step:
     least = 4 if split == "calibration" else 2
 
     def check(text: str) -> str:
+        if not text.strip():
+            return "Type a whole number, like 2,000"
         try:
             number = read_number(text)
         except UsageError as error:

@@ -3,6 +3,7 @@
 ``python tests/ui/screens.py`` writes them anew: SVG images, and the blocks of text in README.md.
 """
 
+import io
 import re
 import shutil
 import tempfile
@@ -44,7 +45,7 @@ def texts():
 
 def image(name):
     """The SVG of an image."""
-    console = Console(record=True, width=80, file=open("/dev/null", "w"), force_terminal=True, highlight=False)
+    console = Console(record=True, width=80, file=io.StringIO(), force_terminal=True, highlight=False)
     for view in views(console)[name]:
         console.print(view)
     return console.export_svg(title=f"bert-mpq: {name}")

@@ -1,7 +1,6 @@
 """The walks of the original guide, word for word, in a real terminal on a tiny model and the real reviews."""
 
 import json
-import re
 
 
 def test_quick_start_then_compare(terminal, tmp_path, small):
@@ -35,19 +34,22 @@ def test_quick_start_then_compare(terminal, tmp_path, small):
     assert "Traceback" not in screen.text
 
 
-def test_full_pipeline(terminal, tmp_path, small):
-    screen = terminal(*small)
+def test_full_pipeline(terminal, tmp_path, small, review_file):
+    screen = terminal(*small, "--data", review_file.name)
     screen.choose("Full pipeline (Phase 1 + Phase 2)")
-    screen.wait("Calibration set size").choose("12,450 (full offline split")
+    # Phase 1: "25k (full IMDB train)", here all there is -> "Stratified sampling" -> "PWCCA + CKA"
+    screen.wait("Calibration set size").wait("5k (fast, noisy) (the split has 100)")
+    screen.choose("100 (full split, recommended)")
     screen.choose("Stratified sampling").choose("PWCCA + CKA (recommended)")
-    screen.wait("Evaluation set size").choose("12,454 (full offline split")
+    # Phase 2: "25k (full test)" -> K-means 4 groups -> [32/16/8/4] bits
+    screen.wait("Evaluation set size").choose("100 (full split, recommended)")
     screen.choose("K-means (recommended)").choose("4 groups (fine control)")
     screen.wait("bits a weight; model").choose("[32, 16, 8, 4] conservative").wait("Start now?").press(
         "enter"
     )
     screen.wait("_kmeans_4groups_", 200).wait("Repeat this run:")
     record = json.loads(next(tmp_path.glob("Evaluation/*.json")).read_text())
-    assert record["before"]["size"] == 12_454
+    assert record["before"]["size"] == 100
     assert record["allocation"]["group_bits"] == [32, 16, 8, 4]
-    sizes = re.findall(r'"size": (\d+)', next(tmp_path.glob("Sensitivities/run_*.json")).read_text())
-    assert "12450" in sizes
+    first = json.loads(next(tmp_path.glob("Sensitivities/run_*.json")).read_text())
+    assert first["sample"]["size"] == 100

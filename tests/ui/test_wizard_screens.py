@@ -85,7 +85,18 @@ def test_menu_and_plan_fit_other_widths(terminal, columns):
     assert all(line[-1] in "╮╯" for line in borders)
 
 
-LONG = ["--calibration-size", "12450", "--sampling", "random", "--metrics", "cka", "--quantizer", "rtn"]
+LONG = [
+    "--calibration-size",
+    "2000",
+    "--batch-tokens",
+    "64",
+    "--sampling",
+    "random",
+    "--metrics",
+    "cka",
+    "--quantizer",
+    "rtn",
+]
 
 
 def test_back_from_the_plan_to_the_first_step(terminal, write_scores):
@@ -167,13 +178,25 @@ def test_no_color_leaves_the_colours_out(terminal, columns):
     assert colours == {"default"}
 
 
-def test_ctrl_c_in_the_middle_of_a_run_leaves_no_file_and_the_second_ends_at_once(terminal, tmp_path, small):
+def test_ctrl_c_in_the_middle_of_a_run_leaves_no_file(terminal, tmp_path, small):
     screen = terminal(*small[:2], "--max-length", "64", *LONG)
     screen.choose("Phase 1").wait("Start now?").press("enter").wait("Compare activations").press("ctrl-c")
     assert screen.finish() == 130
     assert not list(tmp_path.glob("Sensitivities/*"))
     assert "Traceback" not in screen.text
     assert "Stopped." in screen.text
+
+
+def test_a_second_ctrl_c_ends_at_once_whatever_is_tidied_up():
+    from bert_mpq import cli
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            cli._interrupt(signal.SIGINT, None)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_sigterm_ends_a_run_with_143_and_no_file(terminal, tmp_path, small):

@@ -1,0 +1,65 @@
+"""The live display: bars per stage, and each layer's score while batches come in."""
+
+import io
+
+from golden import check, console, shown
+from rich.console import Console
+
+from bert_mpq.ui.progress import Bars, score_bars
+
+VALUES = (0.004, 0.0075, 0.0041, 0.0012, 0.0007, 0.0002)
+
+
+def test_a_bar_for_every_layer_in_the_order_of_the_model():
+    views = score_bars("KL of the logits so far", VALUES, console(), room=20)
+    check("live_scores", shown(views))
+
+
+def test_a_low_window_shows_the_largest_only():
+    text = shown(score_bars("KL", VALUES, console(), room=4))
+    assert [line.split()[0] for line in text.splitlines()] == ["KL", "layer_0", "layer_1", "layer_2"]
+    assert score_bars("KL", VALUES, console(), room=2) == []
+
+
+def test_bars_grow_and_the_scores_go_when_the_stage_ends():
+    screen = Console(file=io.StringIO(), force_terminal=True, width=80, height=30, _environ={})
+    with Bars(screen) as bars:
+        stage = bars.track(range(3), "Compare activations", 3)
+        next(stage)
+        bars.scores("KL so far", (0.1, 0.2))
+        small = shown([bars._render()])
+        bars.scores("KL so far", (0.1, 0.4))
+        large = shown([bars._render()])
+        assert list(stage) == [1, 2]
+        after = shown([bars._render()])
+
+    def drawn(text):
+        return text.splitlines()[-2].count("█")
+
+    assert drawn(small) > drawn(large) > 0  # layer_0's bar shrinks beside the larger layer_1
+    assert "layer_0" not in after
+    assert "100%" in after
+
+
+def test_the_engine_offers_running_scores(classifier, reviews):
+    from bert_mpq.probing import Probe
+    from bert_mpq.reporting import Silent
+    from bert_mpq.sensitivity import measure
+    from bert_mpq.sources.batches import tokenize
+    from bert_mpq.sources.devices import pick_machine
+
+    class Watching(Silent):
+        def __init__(self):
+            self.seen = []
+
+        def scores(self, title, values):
+            self.seen.append((title, tuple(values)))
+
+    tokens = tokenize(reviews.take(list(range(24))), classifier.tokenizer, 16, Silent())
+    for scope, title in (("propagated", "KL of the logits so far"), ("isolated", "1 - CKA so far")):
+        probe = Probe(scope=scope, pooling="mean", bits=(4,), quantizer="rtn", group_size=64)
+        watching = Watching()
+        measure(classifier, tokens, probe, pick_machine("cpu"), 512, watching)
+        assert watching.seen[0][0] == title
+        assert len(watching.seen[0][1]) == 6
+        assert all(0 <= value < 1 for value in watching.seen[0][1])
