@@ -13,7 +13,7 @@ from bert_mpq.ui.steps import BACK, Back, Step
 from bert_mpq.ui.timing import about, split_rate
 
 UNTIL_STABLE = "until stable"
-STABLE = "Stops when more reviews would not change the bit allocation (95 % sure)"
+STABLE = "Stops when more reviews would not change the bits (95 % sure)"
 
 
 def phase_1_steps(sources: Sources) -> list[Step]:

@@ -15,7 +15,8 @@ from bert_mpq.paths import user_path
 from bert_mpq.sources.hardware import accelerator
 
 SETTINGS = ("model", "data", "device", "max_length")
-ASKED_1 = ("calibration_size", "metrics")
+ASKED_1 = ("calibration_size", "metrics", "until_stable")
+ASKED_2 = (*flags.PHASE_2, *flags.ALLOCATION)
 
 
 def remembered(output: str) -> RunConfig:
@@ -27,13 +28,21 @@ def remembered(output: str) -> RunConfig:
     phase_1, phase_2 = list_analyses(output)[:1], list_evaluations(output)[:1]
     records: list[SensitivityRecord | EvaluationRecord] = [*phase_1, *phase_2]
     for record in records:
-        fields = ASKED_1 if record in phase_1 else flags.PHASE_2
-        config = config.replace(**{name: _answer(record, name) for name in fields})
+        fields = ASKED_1 if record in phase_1 else ASKED_2
+        config = _changed(config, {name: _answer(record, name) for name in fields})
     newest = max(records, key=lambda record: record.timestamp, default=None)
     if newest is None:
         return config
     settings = {name: getattr(newest.result.config, name) for name in (*SETTINGS, "sampling")}
-    return config.replace(**{name: value for name, value in settings.items() if _still_valid(name, value)})
+    return _changed(config, {name: value for name, value in settings.items() if _still_valid(name, value)})
+
+
+def _changed(config: RunConfig, answers: dict[str, Any]) -> RunConfig:
+    """Return ``config`` with ``answers``, or as it is where they cannot stand together."""
+    try:
+        return config.replace(**answers)
+    except MpqError:
+        return config
 
 
 def _answer(record: SensitivityRecord | EvaluationRecord, name: str) -> Any:
