@@ -12,7 +12,6 @@ from bert_mpq.artifacts.sensitivity_files import check_scores, sensitivity_path,
 from bert_mpq.artifacts.width_files import PREFIX, write_width_scores
 from bert_mpq.checkpoints import Checkpoints
 from bert_mpq.config import RunConfig
-from bert_mpq.evaluation import evaluate
 from bert_mpq.planning import Plan, make_plan
 from bert_mpq.probing import Probe
 from bert_mpq.quantization.modules import quantized_copy
@@ -220,9 +219,7 @@ def _quantize_and_evaluate(
     batch_tokens = config.batch_tokens or machine.batch_tokens
     before = session.baseline(plan, classifier, tokens, machine, batch_tokens, reporter, checkpoints)
     clock.lap("Evaluate FP32")
-    after = evaluate(
-        quantized.model, tokens, machine, batch_tokens, reporter, "Evaluate quantized", checkpoints
-    )
+    after = session.quantized(quantized.model, tokens, machine, batch_tokens, reporter, checkpoints)
     clock.lap("Evaluate quantized")
     trained = None
     if setup is not None:

@@ -1,9 +1,11 @@
-"""What the runs of one session share: the loaded model, tokenized samples, the FP32 evaluation."""
+"""What the runs of one session share: the loaded model, tokenized samples, evaluations."""
 
 import time
 
+from torch import nn
+
 from bert_mpq import distributed
-from bert_mpq.checkpoints import EVERY, Checkpoints
+from bert_mpq.checkpoints import EVERY, Checkpoints, weights_digest
 from bert_mpq.config import RunConfig
 from bert_mpq.errors import MpqError
 from bert_mpq.evaluation import Evaluation, evaluate
@@ -56,6 +58,7 @@ class Session:
         self._reviews: tuple[object, Reviews] | None = None
         self._tokens: dict[str, tuple[object, TokenizedReviews, str]] = {}
         self._baseline: tuple[object, Evaluation] | None = None
+        self._quantized: tuple[object, Evaluation] | None = None
 
     def checkpoints(self, config: RunConfig, folder: str, reporter: Reporter) -> Checkpoints:
         """Return the checkpoints of a phase that writes to ``folder``."""
@@ -178,6 +181,28 @@ class Session:
             )
             self._baseline = (key, result)
         return self._baseline[1]
+
+    def quantized(
+        self,
+        model: nn.Module,
+        tokens: TokenizedReviews,
+        machine: Machine,
+        batch_tokens: int,
+        reporter: Reporter,
+        checkpoints: Checkpoints | None = None,
+    ) -> Evaluation:
+        """Return the evaluation of the quantized model; not measured again when it has the same weights.
+
+        A run that trains the model of the run before it has no need to.
+        """
+        key = (self._tokens["evaluation"][0], machine, batch_tokens, weights_digest(model))
+        several = distributed.size() > 1  # processes must not disagree on whether to measure
+        if several or self._quantized is None or self._quantized[0] != key:
+            result = evaluate(
+                model, tokens, machine, batch_tokens, reporter, "Evaluate quantized", checkpoints
+            )
+            self._quantized = (key, result)
+        return self._quantized[1]
 
     def setting(self, plan: Plan, machine: Machine, batch_tokens: int) -> Setting:
         """Return model, data and machine as the artifacts name them."""

@@ -19,6 +19,7 @@ NAME = "qat_checkpoint.safetensors"
 KEY = "bert_mpq_training"
 EVERY = 60.0  # seconds
 WRITING_SHARE = 0.05
+MOST_COMMAND = 4_000  # characters; the file may hold anything
 DELETE = "Delete it to start this training anew."
 
 
@@ -100,8 +101,8 @@ class Checkpoint:
                 what = name.replace("_", " ")
                 raise MpqError(
                     "E-CHECKPOINT",
-                    f"{self.path} is an unfinished training with other {what}: {header.get('command')}",
-                    f"Run that command again to finish it. {DELETE}",
+                    f"{self.path} is an unfinished training with other {what}.",
+                    f"Finish it: {str(header.get('command'))[:MOST_COMMAND]}\nOr delete it.",
                 )
         return True
 

@@ -97,7 +97,8 @@ def test_the_checkpoint_of_another_training_is_refused_and_kept(task, checkpoint
     with pytest.raises(MpqError) as caught:
         task.train(checkpoint=checkpoint(**changes))
     assert caught.value.code == "E-CHECKPOINT"
-    assert f"with other {said}: bert-mpq quantize --qat-epochs 2" in caught.value.title
+    assert f"with other {said}." in caught.value.title
+    assert "Finish it: bert-mpq quantize --qat-epochs 2\n" in caught.value.hint
     assert checkpoint().path.read_bytes() == content
 
 
