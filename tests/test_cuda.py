@@ -3,13 +3,14 @@
 import copy
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
 from bert_mpq.evaluation import evaluate
 from bert_mpq.probing import Probe
 from bert_mpq.reporting import Silent
-from bert_mpq.sensitivity import measure, score
+from bert_mpq.sensitivity import Accumulation, measure, score
 from bert_mpq.similarity import Moments, cka, pwcca
 from bert_mpq.sources.batches import tokenize
 from bert_mpq.sources.devices import pick_machine
@@ -105,3 +106,19 @@ def test_a_process_for_each_gpu_finds_what_one_finds(model_folder, tmp_path):
     for result in runs_of(2, config, tmp_path):
         assert result.analysis.result.setting.num_gpus == 2
         assert_same(result, one)
+
+
+def test_adding_a_batch_does_not_wait_for_the_gpu():
+    sums = Accumulation(24, 3, 40)
+    x, y = torch.randn(8, 1, 24).cuda(), torch.randn(8, 3, 24).cuda()
+    kl = torch.rand(8, 3, dtype=torch.float64).cuda()
+    first, second = np.array([0, 10]), np.array([20, 30])
+    sums.add(first, x[:2], y[:2], kl[:2])
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        sums.add(second, x[2:4], y[2:4], kl[2:4])
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert sums.total(1).samples == 4
+    assert sums.kl == pytest.approx(np.vstack([kl[:4].sum(0).cpu(), np.zeros((9, 3))]))

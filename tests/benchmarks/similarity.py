@@ -260,16 +260,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--limit", type=float, default=120, help="seconds a peer may take")
-    parser.add_argument("--sizes", default="all", help="all, or n x d as 5000x128,10000x384")
+    parser.add_argument("--sizes", default="all", help="all, none, or n x d as 5000x128,10000x384")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         one(*arguments.one)
         return
-    chosen = SIZES
-    if arguments.sizes != "all":
+    chosen = SIZES if arguments.sizes == "all" else []
+    if arguments.sizes not in ("all", "none"):
         chosen = [tuple(map(int, size.split("x"))) for size in arguments.sizes.split(",")]
-    table(arguments.limit, chosen)
+    if chosen:
+        table(arguments.limit, chosen)
     goals()
 
 
