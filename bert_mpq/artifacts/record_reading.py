@@ -113,7 +113,7 @@ def _read(path: Path, kind: type[Result], hint: str) -> RunRecord[Result]:
         )
     except (FileNotFoundError, IsADirectoryError) as error:
         raise MpqError("E-NOFILE", f"No run record at {path}.", hint) from error
-    except (ValueError, OverflowError, OSError, RecursionError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         reason = "it is not valid JSON" if isinstance(error, json.JSONDecodeError) else str(error)
         raise MpqError("E-JSON", f"{path.name}: {reason}.", hint) from error
 
@@ -139,7 +139,10 @@ def decoded(value: Any, kind: Any, where: str) -> Any:
     if origin is Literal and value in arguments:
         return value
     if kind is float and (value is None or type(value) in (int, float)):
-        return math.nan if value is None else float(value)  # NaN is written as null
+        try:
+            return math.nan if value is None else float(value)  # NaN is written as null
+        except OverflowError as error:
+            raise ValueError(f"{where} is too large a number") from error
     if type(value) is kind:
         return value
     raise ValueError(f"{where} is {'missing' if value is None else 'not what it should be'}")

@@ -142,12 +142,15 @@ class Checkpoint:
 
     def _header(self) -> dict[str, Any]:
         with self._readable(), safe_open(self.path, "pt") as file:
-            header: dict[str, Any] = json.loads((file.metadata() or {})[KEY])
-            return header
+            header = json.loads((file.metadata() or {})[KEY])
+            parts = (header, header.get("identity"), header.get("facts")) if isinstance(header, dict) else ()
+            if not parts or not all(isinstance(part, dict) for part in parts):
+                raise ValueError("its header is none of a training")
+            return dict(header)
 
     @contextlib.contextmanager
     def _readable(self) -> Any:
         try:
             yield
-        except (SafetensorError, OSError, ValueError, KeyError) as error:
+        except (SafetensorError, OSError, ValueError, KeyError, RecursionError) as error:
             raise self.unreadable(error) from error

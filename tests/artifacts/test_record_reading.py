@@ -59,7 +59,7 @@ def test_no_file_and_a_folder_are_refused(tmp_path):
         (["version"], 99, "its version is 99, this program reads 1"),
         (["before"], None, "before is missing"),
         (["before", "accuracy"], "high", "before.accuracy is not what it should be"),
-        (["before", "accuracy"], 10**400, "int too large to convert to float"),
+        (["before", "accuracy"], 10**400, "before.accuracy is too large a number"),
         (["allocation", "bits"], [16, "8"], r"allocation.bits\[1\] is not what it should be"),
         (["sizes"], [], "sizes is not an object"),
         (["stages", 0, "seconds"], True, r"stages\[0\].seconds is not what it should be"),

@@ -10,19 +10,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from fuzz_mutations import Source, broken_bytes, broken_json, broken_safetensors
 
 from bert_mpq.artifacts.record_reading import read_evaluation
 from bert_mpq.artifacts.records import record_text
 from bert_mpq.artifacts.sensitivity_files import read_sensitivities
+from bert_mpq.artifacts.width_files import read_width_scores, write_width_scores
+from bert_mpq.checkpoints import Checkpoint
 from bert_mpq.commands.phases import read_config
 from bert_mpq.config import RunConfig, to_json
 from bert_mpq.errors import MpqError
 from bert_mpq.export.layout import read_weights, save_weights
 from bert_mpq.export.packed import PackedModel
+from bert_mpq.outline import LinearShape, Outline
+from bert_mpq.qat import checkpoint as training
 from bert_mpq.quantization import rtn
+from bert_mpq.reporting import Silent
 from bert_mpq.results import EvaluationResult
+from bert_mpq.width_scores import MetricTable, WidthScores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +100,65 @@ def _packed() -> bytes:
     torch.manual_seed(0)
     weights = {name: rtn.quantize(torch.randn(8, 16), bits, 8) for name, bits in (("a", 4), ("b.c", 3))}
     model = PackedModel(weights=weights, tensors={"d": torch.ones(3), "a.bias": torch.zeros(8)})
+    return _written(lambda folder: save_weights(folder / "model.safetensors", model, {"plan": [4, 3]}))
+
+
+def _widths() -> bytes:
+    return _written(
+        lambda folder: write_width_scores(
+            folder,
+            WidthScores(
+                config=RunConfig(),
+                model_name="embedded",
+                split="TRAIN set",
+                reviews=8,
+                outline=Outline(
+                    linears=(LinearShape(name="a", layer=0, outputs=4, inputs=8),),
+                    embedding_weights=10,
+                    norm_weights=4,
+                    head_weights=2,
+                ),
+                widths=(4, 2),
+                tables=(MetricTable(metric="cka", values=((0.1, 0.2),)),),
+            ),
+            "20250113_142530",
+        )
+    )
+
+
+def _stage(folder: Path) -> Checkpoint:
+    return Checkpoint(folder / "stage.npz", lambda: {"model": "tiny"}, 0.0, Silent())
+
+
+def _stage_file() -> bytes:
+    def write(folder: Path) -> Path:
+        _stage(folder).write({"sums": np.arange(12.0).reshape(3, 4), "done": np.arange(5)})
+        return folder / "stage.npz"
+
+    return _written(write)
+
+
+def _training(folder: Path) -> training.Checkpoint:
+    return training.Checkpoint(folder, any_value(training.Identity), "bert-mpq quantize")
+
+
+def _training_file() -> bytes:
+    def write(folder: Path) -> Path:
+        checkpoint = _training(folder / "Evaluation")
+        checkpoint.write(training.State(tensors={"w": torch.ones(2, 3)}, facts={"step": 3}))
+        return checkpoint.path
+
+    return _written(write)
+
+
+def _resume(path: Path) -> object:
+    checkpoint = _training(path.parent)
+    return checkpoint.check() and checkpoint.read()
+
+
+def _written(write: Callable[[Path], Path]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
-        return save_weights(Path(folder, "model.safetensors"), model, {"plan": [4, 3]}).read_bytes()
+        return write(Path(folder)).read_bytes()
 
 
 TARGETS = {
@@ -127,6 +191,27 @@ TARGETS = {
             valid=_packed,
             broken=broken_safetensors,
             parse=read_weights,
+        ),
+        Target(
+            name="scores at several widths",
+            file="widths.json",
+            valid=_widths,
+            broken=_json,
+            parse=read_width_scores,
+        ),
+        Target(
+            name="checkpoint of a stage",
+            file="stage.npz",
+            valid=_stage_file,
+            broken=broken_bytes,
+            parse=lambda path: _stage(path.parent).restore(dict),
+        ),
+        Target(
+            name="checkpoint of a training",
+            file=training.NAME,
+            valid=_training_file,
+            broken=broken_safetensors,
+            parse=_resume,
         ),
     )
 }
