@@ -48,15 +48,16 @@ class MpqError(Exception):
 
     Args:
         code: stable identifier, one of ``ERROR_CODES``.
-        title: one sentence that says what is wrong; cut off after ``LONGEST_TITLE`` characters.
+        title: one sentence that says what is wrong; made one line, cut off after ``LONGEST_TITLE`` characters.
         hint: one sentence that says what to do; empty when the title says it all.
     """
 
     exit_code = 1
 
     def __init__(self, code: ErrorCode, title: str, hint: str = "") -> None:
-        # A name or a number out of a broken file can be of any length.
-        self.title = title if len(title) <= LONGEST_TITLE else f"{title[: LONGEST_TITLE - 3]}..."
+        # A name or a number out of a broken file can be of any length, and have any number of lines.
+        line = " ".join(title.splitlines())
+        self.title = line if len(line) <= LONGEST_TITLE else f"{line[: LONGEST_TITLE - 3]}..."
         super().__init__(self.title)
         self.code: ErrorCode = code
         self.hint = hint
