@@ -48,7 +48,7 @@ class MpqError(Exception):
 
     Args:
         code: stable identifier, one of ``ERROR_CODES``.
-        title: one sentence that says what is wrong; made one line, cut off after ``LONGEST_TITLE`` characters.
+        title: one sentence that says what is wrong; made one line of at most ``LONGEST_TITLE`` characters.
         hint: one sentence that says what to do; empty when the title says it all.
     """
 
