@@ -61,6 +61,7 @@ class RunConfig:
         scope: where the effect of quantizing a layer is measured (see ``bert_mpq.probing``).
         pooling: how a review's token vectors become one row; ``none`` makes every token a row.
         until_stable: stop Phase 1 as soon as more reviews would not change the allocation (95 %).
+        granularity: what ``validate`` quantizes at a time: an encoder layer, or a Linear module.
         sensitivities: sensitivity file for Phase 2; None = the one Phase 1 has just written.
         eval_size: evaluation reviews for Phase 2; None = the whole split.
         clustering: how layers are grouped by score; ``budget`` finds the best bits for ``target`` instead.
@@ -98,6 +99,7 @@ class RunConfig:
     scope: Scope = "propagated"
     pooling: Pooling = "mean"
     until_stable: bool = False
+    granularity: Granularity = "layer"
     sensitivities: str | None = None
     eval_size: int | None = None
     clustering: Clustering = "kmeans"

@@ -15,6 +15,7 @@ from bert_mpq.config import (
     Clustering,
     Device,
     EmbeddingPrecision,
+    Granularity,
     Metric,
     Pooling,
     Precision,
@@ -125,6 +126,7 @@ FLAGS: dict[str, Flag] = {
     "until_stable": _switch(
         "Phase 1: stop once more reviews would not change the bit allocation (95 %% sure)"
     ),
+    "granularity": _choice(Granularity, "validate: what is quantized at a time"),
     "sensitivities": Flag(read=str, shown="FILE", help="Phase 2: sensitivity file of Phase 1"),
     "eval_size": _number("N|all", "Phase 2: evaluation reviews", "all"),
     "clustering": _choice(
@@ -175,19 +177,27 @@ ALLOCATION = ("clustering", "bits", "protect_last")  # Phase 2's, and what --unt
 
 
 def fields_of(subcommand: str) -> tuple[str, ...]:
-    """Return the fields that ``subcommand`` (sensitivity, quantize, run or plan) takes as flags."""
+    """Return the fields that ``subcommand`` takes as flags."""
     other = {
-        "sensitivity": PHASE_2,
-        "quantize": PHASE_1,
-        "run": ("sensitivities",),
-        "plan": ("clustering", "bits"),
+        "sensitivity": (*PHASE_2, "granularity"),
+        "quantize": (*PHASE_1, "granularity"),
+        "run": ("sensitivities", "granularity"),
+        "plan": ("clustering", "bits", "granularity", "until_stable", *TRAINING),
+        "validate": (*(set(PHASE_2 + ALLOCATION) - {"eval_size"}), "scope", "until_stable"),
     }[subcommand]
     return tuple(name for name in FLAGS if name not in other)
 
 
+def defaults_of(subcommand: str) -> RunConfig:
+    """Return what ``subcommand`` does when no flag is given."""
+    if subcommand == "validate":
+        return RunConfig(metrics=("pwcca", "svcca", "cka"), probe_bits=(2, 3, 4, 8))
+    return RunConfig()
+
+
 def add_flags(parser: argparse.ArgumentParser, subcommand: str) -> None:
     """Add the flags of ``subcommand`` to ``parser``; absent flags stay absent from the namespace."""
-    defaults = RunConfig()
+    defaults = defaults_of(subcommand)
     for name in fields_of(subcommand):
         if FLAGS[name].switch:
             parser.add_argument(
@@ -223,7 +233,7 @@ def config_from(namespace: argparse.Namespace, base: RunConfig) -> RunConfig:
 
 def command(subcommand: str, config: RunConfig) -> list[str]:
     """Return the arguments after ``bert-mpq`` that repeat this run."""
-    defaults = RunConfig()
+    defaults = defaults_of(subcommand)
     words = [subcommand]
     for name in _used(subcommand, config):
         value = getattr(config, name)

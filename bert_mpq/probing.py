@@ -167,6 +167,20 @@ class ProbedClassifier(nn.Module):
         self.twins = len(twins[0])
         self.requires_grad_(False)
 
+    @torch.no_grad()
+    def weight_errors(self) -> tuple[float, ...]:
+        """Return sum (W_q - W)^2 / sum W^2 over the weights that each probe quantizes."""
+        errors = []
+        for layer in encoder_layers(self.model):
+            assert isinstance(layer, ProbedLayer)
+            own = dict(linears(layer.layer))
+            for twin in layer.twins:
+                pairs = [(own[name].weight, linear.weight) for name, linear in linears(twin)]
+                changed = [(w, q) for w, q in pairs if q is not w]
+                error = sum(float((q - w).square().sum()) for w, q in changed)
+                errors.append(error / sum(float(w.square().sum()) for w, _ in changed))
+        return tuple(errors)
+
     @property
     def probes(self) -> int:
         """Perturbed models that one pass compares with the FP32 one: layers x twins."""

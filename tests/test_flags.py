@@ -15,6 +15,7 @@ from bert_mpq.config import (
     Clustering,
     Device,
     EmbeddingPrecision,
+    Granularity,
     Metric,
     Pooling,
     RunConfig,
@@ -26,7 +27,7 @@ from bert_mpq.config import (
 from bert_mpq.errors import UsageError
 from bert_mpq.quantizer import QuantizerName
 
-SUBCOMMANDS = ("sensitivity", "quantize", "run")
+SUBCOMMANDS = ("sensitivity", "quantize", "run", "validate")
 
 
 def one_of(kind):
@@ -52,6 +53,7 @@ fields = st.fixed_dictionaries(
         "scope": one_of(Scope),
         "pooling": one_of(Pooling),
         "until_stable": st.booleans(),
+        "granularity": one_of(Granularity),
         "sensitivities": st.none() | names,
         "eval_size": sizes,
         "clustering": one_of(Clustering),
@@ -98,7 +100,7 @@ def parse(words):
     parser = argparse.ArgumentParser()
     flags.add_flags(parser, subcommand)
     parser.add_argument("--yes", action="store_true")
-    return flags.config_from(parser.parse_args(rest), RunConfig())
+    return flags.config_from(parser.parse_args(rest), flags.defaults_of(subcommand))
 
 
 @given(st.sampled_from(SUBCOMMANDS), configs)
@@ -135,7 +137,7 @@ def test_every_field_has_a_flag_of_its_name():
 def test_each_phase_leaves_the_fields_of_the_other_out():
     assert "eval_size" not in flags.fields_of("sensitivity")
     assert "metrics" not in flags.fields_of("quantize")
-    assert set(flags.FLAGS) - set(flags.fields_of("run")) == {"sensitivities"}
+    assert set(flags.FLAGS) - set(flags.fields_of("run")) == {"sensitivities", "granularity"}
 
 
 def test_phase_1_has_an_allocation_only_where_it_may_stop_early():

@@ -32,7 +32,7 @@ def record_text(result: SensitivityResult | EvaluationResult, timestamp: str, re
         "timestamp": timestamp,
         "command": flags.command_line(phase, result.config),
         "config": to_json(result.config),
-        "environment": _environment(revision),
+        "environment": environment(revision),
         **{key: value for key, value in dataclasses.asdict(result).items() if key != "config"},
         "seconds": result.seconds,
     }
@@ -52,7 +52,8 @@ def record_text(result: SensitivityResult | EvaluationResult, timestamp: str, re
     return json.dumps(finite(content), indent=2, allow_nan=False) + "\n"
 
 
-def _environment(revision: str) -> dict[str, Any]:
+def environment(revision: str) -> dict[str, Any]:
+    """Return versions, platform and the commit of the model, as every record names them."""
     versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:

@@ -127,7 +127,7 @@ def list_sensitivities(output: Path | str) -> list[SensitivityFile]:
     """Return every sensitivity JSON in ``output/Sensitivities``, newest first; broken ones say why."""
     files = []
     for path in user_path(output).joinpath(SENSITIVITIES).glob("*.json"):
-        if path.name.startswith(("run_", "widths_")):
+        if path.name.startswith(("run_", "widths_", "validation_")):
             continue
         try:
             files.append(_listed(path, read_sensitivities(path), ""))

@@ -6,7 +6,17 @@ from bert_mpq.commands.completion import COMPLETION
 from bert_mpq.commands.doctor import DOCTOR
 from bert_mpq.commands.phases import QUANTIZE, RUN, SENSITIVITY
 from bert_mpq.commands.plan import PLAN
+from bert_mpq.commands.validate import VALIDATE
 
-COMMANDS: tuple[Command, ...] = (SENSITIVITY, QUANTIZE, RUN, PLAN, COMPARE, DOCTOR, COMPLETION)
+COMMANDS: tuple[Command, ...] = (
+    SENSITIVITY,
+    QUANTIZE,
+    RUN,
+    PLAN,
+    VALIDATE,
+    COMPARE,
+    DOCTOR,
+    COMPLETION,
+)
 
 __all__ = ["COMMANDS", "Command"]

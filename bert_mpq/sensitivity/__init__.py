@@ -4,7 +4,7 @@ from bert_mpq.sensitivity.accumulation import BLOCKS, Accumulation
 from bert_mpq.sensitivity.measuring import Measurement, logits_divergence, measure
 from bert_mpq.sensitivity.scoring import Scoring, agreement, score
 from bert_mpq.sensitivity.stability import Stability
-from bert_mpq.sensitivity.widths import width_tables
+from bert_mpq.sensitivity.widths import metric_values, output_errors, width_tables
 
 __all__ = [
     "BLOCKS",
@@ -15,6 +15,8 @@ __all__ = [
     "agreement",
     "logits_divergence",
     "measure",
+    "metric_values",
+    "output_errors",
     "score",
     "width_tables",
 ]

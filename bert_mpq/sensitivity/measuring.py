@@ -13,7 +13,7 @@ from bert_mpq.probing import Probe, ProbedClassifier
 from bert_mpq.quantization.calibration import Calibration
 from bert_mpq.reporting import Reporter
 from bert_mpq.results import Stage, Stopping
-from bert_mpq.sensitivity.accumulation import Accumulation
+from bert_mpq.sensitivity.accumulation import BLOCKS, Accumulation
 from bert_mpq.sensitivity.passing import TITLE, Pass
 from bert_mpq.sensitivity.stability import Stability
 from bert_mpq.sources.batches import Batch, TokenizedReviews
@@ -33,6 +33,7 @@ class Measurement:
         scope: as in ``Probe``.
         widths: probed widths; the probes of a layer follow one another.
         confidence: that all reviews would give the same allocation; None where it was not asked.
+        weight_errors: relative squared error of the quantized weights, one per probe.
     """
 
     sums: Accumulation
@@ -41,10 +42,16 @@ class Measurement:
     scope: str
     widths: int = 1
     confidence: float | None = None
+    weight_errors: tuple[float, ...] = ()
 
     def of_width(self, index: int) -> "Measurement":
         """Return what was measured at one of the probed widths: the sums are shared."""
-        return replace(self, sums=self.sums.every(index, self.widths), widths=1)
+        return replace(
+            self,
+            sums=self.sums.every(index, self.widths),
+            widths=1,
+            weight_errors=self.weight_errors[index :: self.widths],
+        )
 
     @property
     def used(self) -> int:
@@ -79,6 +86,7 @@ def measure(
     calibration: Calibration | None = None,
     checkpoints: Checkpoints | None = None,
     stability: Stability | None = None,
+    blocks: int = BLOCKS,
 ) -> Measurement:
     """Run the probed model once over the sample; activations are added up and never stored.
 
@@ -94,6 +102,7 @@ def measure(
         calibration: reviews for GPTQ, which quantizes the probes; without them ``rtn-mse`` does.
         checkpoints: where to go on from, and to write to; default none.
         stability: stop as soon as more reviews would not change the allocation; default use them all.
+        blocks: of reviews, for intervals; each takes memory (see ``Accumulation``).
 
     Raises:
         MpqError: E-MODEL when a weight or the FP32 output holds NaN or infinity; E-MEMORY, E-DISTRIBUTED.
@@ -117,7 +126,7 @@ def measure(
     budget = max(1, batch_tokens // probed.streams)
     hidden = classifier.source.hidden
     looks = stability.looks(len(tokens), hidden) if stability else [len(tokens)]
-    one_pass = Pass(Accumulation(hidden, probed.probes, len(tokens)), tokens, budget, looks)
+    one_pass = Pass(Accumulation(hidden, probed.probes, len(tokens), blocks), tokens, budget, looks)
     identity = functools.partial(_identity, probed, probe, tokens, machine, budget, looks)
     checkpoint = checkpoints.open(TITLE, identity) if checkpoints else None
     confidence = functools.partial(stability.confidence, reporter=reporter) if stability else None
@@ -132,6 +141,7 @@ def measure(
         ),
         scope=probe.scope,
         widths=len(probe.bits),
+        weight_errors=probed.weight_errors(),
         stages=(
             Stage(name="Quantize the twins", seconds=quantized - started),
             Stage(name="Compare activations", seconds=one_pass.seconds),

@@ -1,12 +1,39 @@
-"""Scores at every probed width."""
+"""Scores of every probe, and at every probed width, without intervals."""
 
 import math
+
+import numpy as np
 
 from bert_mpq.config import Metric
 from bert_mpq.reporting import Reporter
 from bert_mpq.sensitivity.estimates import estimate
 from bert_mpq.sensitivity.measuring import Measurement
 from bert_mpq.width_scores import MetricTable
+
+
+def metric_values(
+    measurement: Measurement, metrics: tuple[Metric, ...], reporter: Reporter
+) -> dict[Metric, tuple[float, ...]]:
+    """Return 1 - similarity of every probe by each similarity metric; NaN where there is no valid score.
+
+    Raises:
+        MpqError: E-MODEL when the FP32 model gave NaN or infinity.
+    """
+    return {
+        made.metric: tuple(s.distance if s.usable else math.nan for s in made.similarities)
+        for made in estimate(measurement.sums, metrics, reporter, replicates=False)
+    }
+
+
+def output_errors(measurement: Measurement) -> tuple[float, ...]:
+    """Return the squared error of every probe's output relative to its variance, means removed.
+
+    Raises:
+        ValueError: the FP32 model gave NaN or infinity.
+    """
+    sums = measurement.sums
+    covariances = [sums.total(probe).covariances() for probe in range(len(sums.blocks[0]))]
+    return tuple(float(np.trace(c.ee) / np.trace(c.xx)) for c in covariances)
 
 
 def width_tables(
@@ -17,14 +44,13 @@ def width_tables(
     Raises:
         MpqError: E-MODEL when the FP32 model gave NaN or infinity.
     """
-    by_width = [measurement.of_width(index) for index in range(measurement.widths)]
     columns: dict[Metric, list[tuple[float, ...]]] = {}
-    for entry in by_width:
+    for index in range(measurement.widths):
+        entry = measurement.of_width(index)
         if entry.kl:
             columns.setdefault("kl", []).append(tuple(max(value, 0.0) for value in entry.kl))
-        for made in estimate(entry.sums, metrics, reporter, replicates=False):
-            values = tuple(s.distance if s.usable else math.nan for s in made.similarities)
-            columns.setdefault(made.metric, []).append(values)
+        for metric, values in metric_values(entry, metrics, reporter).items():
+            columns.setdefault(metric, []).append(values)
     return tuple(
         MetricTable(metric=metric, values=tuple(zip(*widths, strict=True)))
         for metric, widths in columns.items()

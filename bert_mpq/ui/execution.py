@@ -29,6 +29,7 @@ from bert_mpq.ui.evaluation_view import evaluation_views
 from bert_mpq.ui.progress import make_reporter
 from bert_mpq.ui.sensitivity_view import sensitivity_views
 from bert_mpq.ui.timing import plan_time
+from bert_mpq.ui.validation_view import validation_views
 
 if TYPE_CHECKING:
     from bert_mpq.pipeline import Analysis, Quantization
@@ -120,6 +121,21 @@ class Execution:
             assignment = budget.best(config.goal)
         for view in budget_views(budget, assignment):
             self.output.print(view)
+
+    def validate(self, config: RunConfig) -> None:
+        """Compare the scores with the damage and print the verdict.
+
+        Raises:
+            MpqError: what the pipeline raises.
+        """
+        with make_reporter(self.errors, self._quiet) as reporter:
+            from bert_mpq.validation import validate
+
+            validation = validate(config, reporter, self.session)
+        self.written = True
+        for view in validation_views(validation.result):
+            self.output.print(view)
+        self.output.print(views.files_panel([validation.file], validation.result.seconds, self.output))
 
     def _analyse(self, plan: Plan) -> "Analysis":
         with self.running(plan, SENSITIVITIES) as reporter:
