@@ -153,7 +153,7 @@ class ProbedClassifier(nn.Module):
         super().__init__()
         self.model = copy.deepcopy(model).eval()
         self.probe = probe
-        path = layer_path(self.model)
+        self._path = layer_path(self.model)
         layers = list(encoder_layers(self.model))
         twins = quantized_twins(self.model, probe, calibration, reporter or Silent())
         probed = [
@@ -161,7 +161,7 @@ class ProbedClassifier(nn.Module):
             for index, (layer, made) in enumerate(zip(layers, twins, strict=True))
         ]
         # A plain list would be registered nowhere; the encoder iterates over its ModuleList.
-        self.model.set_submodule(path, nn.ModuleList(probed))
+        self.model.set_submodule(self._path, nn.ModuleList(probed))
         self.last = probed[-1]
         self.layers = len(probed)
         self.twins = len(twins[0])
@@ -171,7 +171,7 @@ class ProbedClassifier(nn.Module):
     def weight_errors(self) -> tuple[float, ...]:
         """Return sum (W_q - W)^2 / sum W^2 over the weights that each probe quantizes."""
         errors = []
-        for layer in encoder_layers(self.model):
+        for layer in self.model.get_submodule(self._path).children():
             assert isinstance(layer, ProbedLayer)
             own = dict(linears(layer.layer))
             for twin in layer.twins:
