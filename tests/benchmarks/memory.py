@@ -1,6 +1,6 @@
 """Peak memory of both phases at two sizes, and of reading a data set larger than the memory it may use.
 
-Peaks are of anonymous memory (Linux: RssAnon, every 20 ms): pages of memory-mapped files do not count, because
+Peaks are of anonymous memory (Linux: RssAnon, every 20 ms): pages of memory-mapped files do not count, for
 the system drops them when it needs the space. With ``--stored MIB`` the calibration reviews are an Arrow data
 set of that size, read, drawn from and tokenized like any other.
 
