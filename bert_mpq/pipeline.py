@@ -22,6 +22,7 @@ from bert_mpq.results import EvaluationResult, SensitivityResult
 from bert_mpq.searching import check_outline, smallest_accurate
 from bert_mpq.sensitivity import Stability, measure, score, width_tables
 from bert_mpq.session import Clock, Session
+from bert_mpq.sources.forward import memory_errors
 from bert_mpq.training_phase import evaluate_trained, prepare_training, train
 from bert_mpq.width_scores import WidthScores
 
@@ -88,7 +89,7 @@ def analyse(
         config = config.replace(probe_bits=config.widths)
     config = flags.relevant("sensitivity", config)
     plan = plan or make_plan(config, "sensitivity")
-    with session.checkpoints(config, SENSITIVITIES, reporter) as checkpoints:
+    with session.checkpoints(config, SENSITIVITIES, reporter) as checkpoints, memory_errors():
         return _analyse(config, reporter, session, plan, checkpoints)
 
 
@@ -181,7 +182,7 @@ def quantize_and_evaluate(
     reporter, session = reporter or Silent(), session or Session()
     config = flags.relevant("quantize", config)
     plan = plan or make_plan(config, "quantize")
-    with session.checkpoints(config, EVALUATION, reporter) as checkpoints:
+    with session.checkpoints(config, EVALUATION, reporter) as checkpoints, memory_errors():
         return _quantize_and_evaluate(config, reporter, session, plan, checkpoints)
 
 

@@ -22,6 +22,7 @@ from bert_mpq.sources.devices import pick_machine
 PROBE = Probe(scope="propagated", pooling="mean", bits=(4,), quantizer="rtn", group_size=None)
 ARRAYS = {"sums": np.arange(300.0).reshape(3, 100), "done": np.array([True, False])}
 PHASES = {"calibration_size": 60, "eval_size": 50, "max_length": 16, "metrics": ("cka",), "bits": (8, 4)}
+PHASES |= {"quantizer": "rtn"}
 
 
 class Stopping(Silent):

@@ -10,7 +10,14 @@ from bert_mpq.evaluation import Logits
 from bert_mpq.probing import ProbedClassifier
 from bert_mpq.reporting import Silent
 
-SMALL = {"calibration_size": 240, "eval_size": 24, "max_length": 16, "metrics": ("cka",), "bits": (8, 4)}
+SMALL = {
+    "calibration_size": 240,
+    "eval_size": 24,
+    "max_length": 16,
+    "metrics": ("cka",),
+    "bits": (8, 4),
+    "quantizer": "rtn",
+}
 ERRORS = [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")]
 
 
@@ -74,3 +81,23 @@ def test_a_review_that_does_not_fit_ends_the_run_without_files(config, monkeypat
         run(config)
     assert refused.value.code == "E-MEMORY"
     assert not list(tmp_path.glob("Sensitivities/*"))
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_a_model_that_does_not_fit_is_one_sentence(config, monkeypatch, error):
+    def full(self, *_):
+        raise error
+
+    monkeypatch.setattr(ProbedClassifier, "__init__", full)
+    with pytest.raises(MpqError, match="do not fit") as refused:
+        run(config)
+    assert refused.value.code == "E-MEMORY"
+
+
+def test_any_other_error_is_not_taken_for_one_of_memory(config, monkeypatch):
+    def broken(self, *_):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(ProbedClassifier, "__init__", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        run(config)

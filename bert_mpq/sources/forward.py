@@ -1,5 +1,6 @@
 """Run every batch through a module, with smaller batches when memory runs out."""
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -114,6 +115,25 @@ def memory_ran_out(error: Exception) -> bool:
     """Return whether torch could not get the memory it asked for."""
     text = str(error).lower()  # torch.OutOfMemoryError is a RuntimeError
     return isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY)
+
+
+@contextlib.contextmanager
+def memory_errors() -> Iterator[None]:
+    """Say in plain words that memory ran out where no smaller batch can help.
+
+    Raises:
+        MpqError: E-MEMORY.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not memory_ran_out(error):
+            raise
+        raise MpqError(
+            "E-MEMORY",
+            "Out of memory: the model and its quantized copies do not fit.",
+            "Try --device cpu, or fewer --probe-bits.",
+        ) from error
 
 
 def no_memory() -> MpqError:

@@ -53,7 +53,7 @@ def phase(name: str, size: int, max_length: int) -> None:
         common = {"model": "embedded", "max_length": max_length, "quantizer": "rtn", "output": folder}
         scores = Path(folder, "scores.json")
         scores.write_text(json.dumps({f"layer_{index}": 0.1 * (index + 1) for index in range(6)}))
-        first = RunConfig(**common, calibration_size=size)
+        first = RunConfig(**common, calibration_size=size, metrics=("cka",))
         second = RunConfig(**common, eval_size=size, sensitivities=str(scores))
         run = {"1": lambda: analyse(first), "2": lambda: quantize_and_evaluate(second)}[name]
         print(json.dumps(peak_of(run)))
