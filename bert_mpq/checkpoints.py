@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 EVERY = 60.0  # seconds between two writes at least
 WRITING_SHARE = 0.01  # of the time at most
-IDENTITY = "identity"
+HEADER = "header"
 VERSION = 1  # of what a stage computes and saves
 T = TypeVar("T")
 Arrays = Mapping[str, npt.NDArray[np.generic]]
@@ -68,13 +68,13 @@ class Checkpoint:
             return None
         try:
             with np.load(self.path, allow_pickle=False) as archive:
-                theirs = json.loads(bytes(archive[IDENTITY]))
-                mine = self._own()
-                other = [name for name in mine if theirs.get(name) != mine[name]]
+                header, mine = json.loads(bytes(archive[HEADER])), self._own()
+                other = [name for name in mine if header["identity"].get(name) != mine[name]]
                 if other:
                     self._ignored(f"it belongs to a run with other {other[0]}")
                     return None
-                return load({name: archive[name] for name in archive.files if name != IDENTITY})
+                # By the header's names: a damaged directory can lose one without a sign.
+                return load({name: archive[name] for name in header["arrays"]})
         except Exception:  # a damaged archive fails in a dozen ways, and none of them may end a run
             self._ignored("it is broken")
             return None
@@ -82,10 +82,11 @@ class Checkpoint:
     def write(self, arrays: Arrays) -> None:
         """Replace the file. A disk that refuses it does not end the run: it goes on without checkpoints."""
         started = time.monotonic()
-        named = {IDENTITY: np.frombuffer(json.dumps(self._own()).encode(), np.uint8), **arrays}
+        header = json.dumps({"identity": self._own(), "arrays": list(arrays)}).encode()
+        named = {HEADER: np.frombuffer(header, np.uint8), **arrays}
 
         def save(file: BinaryIO) -> None:
-            np.savez(file, allow_pickle=False, **named)
+            np.savez(file, **named)
 
         try:
             prepare_folder(self.path.parent.parent, self.path.parent.name)
