@@ -86,7 +86,7 @@ class Checkpoint:
         named = {HEADER: np.frombuffer(header, np.uint8), **arrays}
 
         def save(file: BinaryIO) -> None:
-            np.savez(file, **named)
+            np.savez(file, **named)  # type: ignore[arg-type]
 
         try:
             prepare_folder(self.path.parent.parent, self.path.parent.name)
