@@ -114,7 +114,8 @@ class Session:
         None, and a note that says why, where there are none to be had.
         """
         config, data = plan.config, plan.sources.data
-        batch_tokens = config.batch_tokens or machine.batch_tokens
+        # One GPU of several does it: it is a small part of a run.
+        batch_tokens = (config.batch_tokens or machine.batch_tokens) // max(1, machine.num_gpus)
         try:
             size = min(config.gptq_reviews, len(self._split(data, "calibration")))
             tokens, fingerprint = self._sampled("gptq", plan, "calibration", size, reporter)

@@ -9,6 +9,8 @@ import torch
 
 from bert_mpq.evaluation import evaluate
 from bert_mpq.probing import Probe
+from bert_mpq.quantization.calibration import Calibration
+from bert_mpq.quantization.modules import quantized_copy
 from bert_mpq.reporting import Silent
 from bert_mpq.sensitivity import Accumulation, measure, score
 from bert_mpq.similarity import Moments, cka, pwcca
@@ -122,3 +124,18 @@ def test_adding_a_batch_does_not_wait_for_the_gpu():
         torch.cuda.set_sync_debug_mode("default")
     assert sums.total(1).samples == 4
     assert sums.kl == pytest.approx(np.vstack([kl[:4].sum(0).cpu(), np.zeros((9, 3))]))
+
+
+def test_gptq_on_the_gpu_is_as_good_as_on_the_cpu(own, tokens):
+    codes, errors = [], []
+    before = evaluate(own.model, tokens, pick_machine("cpu"), 4096, Silent(), "").logits
+    for machine in (pick_machine("cpu"), pick_machine("cuda")):
+        calibration = Calibration(tokens=tokens, machine=machine, batch_tokens=4096)
+        quantized = quantized_copy(own.model, (3,) * 6, "auto", 64, calibration)
+        codes.append([weight.codes for weight in quantized.weights.values()])
+        assert all(entry.device.type == "cpu" for entry in codes[-1])
+        after = evaluate(quantized.model, tokens, pick_machine("cuda"), 65536, Silent(), "").logits
+        errors.append(float(((after - before) ** 2).mean()))
+    same = [float((here == there).float().mean()) for here, there in zip(*codes, strict=True)]
+    assert min(same[:4]) > 0.99  # the first layer sees the same inputs but for rounding
+    assert errors[1] == pytest.approx(errors[0], rel=0.25)
