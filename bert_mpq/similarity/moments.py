@@ -126,14 +126,17 @@ class Moments:
         x, y = _float64(x), _float64(y)
         good_x, good_y = torch.isfinite(x).all(1), torch.isfinite(y).all(1)
         good = (good_x & good_y)[:, None]
-        e = torch.where(good, y - x, 0.0)
-        x = torch.where(good, x, 0.0)
+        # On a GPU the answer would have to be waited for.
+        clean = x.device.type == "cpu" and bool(good.all())
+        e = y.sub_(x) if clean else torch.where(good, y - x, 0.0)
+        x = x if clean else torch.where(good, x, 0.0)
         if self._shifts is None:
             self._shifts = torch.stack([x.sum(0), e.sum(0)]) / good.sum().clamp(min=1)
             self._allocate(x.device)
         shift, difference_shift = self._shifts.to(x.device)
-        x = torch.where(good, x - shift, 0.0)
-        e = torch.where(good, e - difference_shift, 0.0)
+        x, e = x.sub_(shift), e.sub_(difference_shift)
+        if not clean:
+            x, e = torch.where(good, x, 0.0), torch.where(good, e, 0.0)
         p = x.square().sum(1)  # |x|^2
         t = 2.0 * (x * e).sum(1) + e.square().sum(1)  # |y|^2 - |x|^2 without cancellation
         scalars = [good.sum(), p.sum(), t.sum(), p @ p, p @ t, t @ t, (~good_x).sum(), (~good_y).sum()]
