@@ -4,7 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from bert_mpq.artifacts.files import write_new
+from bert_mpq.artifacts.files import SENSITIVITIES, write_new
 from bert_mpq.artifacts.record_reading import decoded
 from bert_mpq.artifacts.records import finite
 from bert_mpq.config import to_json
@@ -33,6 +33,16 @@ def write_width_scores(folder: Path, scores: WidthScores, timestamp: str) -> Pat
     }
     text = json.dumps(finite(content), indent=2, allow_nan=False) + "\n"
     return write_new(folder, f"{PREFIX}{timestamp}", ".json", text)
+
+
+def is_width_file(name: Path | str) -> bool:
+    """Return whether a file is named like one of these."""
+    return Path(name).name.startswith(PREFIX)
+
+
+def list_width_files(output: Path | str) -> list[Path]:
+    """Return the files of scores at several widths in ``output/Sensitivities``, newest first."""
+    return sorted(user_path(output).joinpath(SENSITIVITIES).glob(f"{PREFIX}*.json"), reverse=True)
 
 
 def read_width_scores(name: Path | str) -> WidthScores:

@@ -2,8 +2,11 @@
 
 import textwrap
 import time
+from pathlib import Path
 
 from bert_mpq.artifacts.sensitivity_files import list_sensitivities, read_sensitivities
+from bert_mpq.artifacts.width_files import is_width_file, list_width_files, read_width_scores
+from bert_mpq.budgeting import sensitivities_of
 from bert_mpq.config import RunConfig
 from bert_mpq.errors import MpqError
 from bert_mpq.planning import Sources, check_layers
@@ -25,7 +28,7 @@ def file_step(sources: Sources) -> Step:
             if isinstance(value, Back):
                 return value
             try:
-                check_layers(read_sensitivities(value), sources.model)
+                check_layers(_read(value), sources.model)
             except MpqError as error:
                 views.print_error(error, error_console())
                 continue
@@ -47,7 +50,28 @@ def file_options(config: RunConfig, sources: Sources) -> list[Option]:
         room = max(12, 71 - len(title))
         problem = textwrap.shorten(problem, room, placeholder="...") if problem else ""
         options.append(Option(title=title, value=str(file.path), description=description, disabled=problem))
-    return options
+    return options + [_width_option(path, sources) for path in list_width_files(config.output)]
+
+
+def _width_option(path: Path, sources: Sources) -> Option:
+    """Return a row for a file of scores at several widths, which a budget is planned from."""
+    problem = description = ""
+    try:
+        facts = _read(str(path))
+        problem = _misfit(facts, sources)
+        description = f"For a budget: {facts.metric}, {facts.samples} reviews, several widths"
+    except MpqError as error:
+        problem = error.title.removeprefix(path.name).lstrip(": ")
+    problem = textwrap.shorten(problem, max(12, 71 - len(path.name)), placeholder="...") if problem else ""
+    return Option(title=path.name, value=str(path), description=description, disabled=problem)
+
+
+def _read(name: str) -> Sensitivities:
+    """Read a sensitivity file, or one of scores at several widths."""
+    if not is_width_file(name):
+        return read_sensitivities(name)
+    scores = read_width_scores(name)
+    return sensitivities_of(scores, next(iter(scores.metrics), "kl"), Path(name).name)
 
 
 def _description(facts: Sensitivities, modified: float) -> str:

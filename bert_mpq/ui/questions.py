@@ -1,5 +1,8 @@
 """The wizard's questions, in the words of the original tool's guide."""
 
+from dataclasses import replace
+
+from bert_mpq.artifacts.width_files import is_width_file
 from bert_mpq.config import RunConfig
 from bert_mpq.errors import UsageError
 from bert_mpq.flags import read_number
@@ -10,6 +13,7 @@ from bert_mpq.ui.choices import Option, ask_text, choose
 from bert_mpq.ui.picker import file_step
 from bert_mpq.ui.presets import CUSTOM, bits_step, groups_step
 from bert_mpq.ui.steps import BACK, Back, Step
+from bert_mpq.ui.target_step import DEFAULT, target_step
 from bert_mpq.ui.timing import about, split_rate
 
 UNTIL_STABLE = "until stable"
@@ -26,7 +30,11 @@ def phase_2_steps(sources: Sources, with_file: bool) -> list[Step]:
     """Return the steps of Phase 2; without the file when Phase 1 is about to write it."""
     size = _size_step("Evaluation set size", "eval_size", "evaluation", sources)
     file = [file_step(sources)] if with_file else []
-    return [size, *file, clustering_step(), groups_step(sources.model), bits_step(sources.model)]
+    grouped = [
+        replace(step, when=lambda config: config.clustering != "budget")
+        for step in (groups_step(sources.model), bits_step(sources.model))
+    ]
+    return [size, *file, clustering_step(), *grouped, target_step()]
 
 
 def size_options(split: Split, available: int, offline: bool) -> list[tuple[str, int]]:
@@ -138,15 +146,33 @@ def metrics_step(sources: Sources) -> Step:
 
 
 def clustering_step() -> Step:
-    """How layers are grouped."""
-    options = [
-        Option(title="K-means (recommended)", value="kmeans", description="Groups of similar scores"),
-        Option(
-            title="Percentile", value="percentile", description="Groups of equal size: top, middle, bottom"
-        ),
-        Option(title="Hierarchical", value="hierarchical", description="Merges the closest scores (Ward)"),
+    """How layers are grouped, or the exact plan for a size."""
+    rows = [
+        ("K-means (recommended)", "kmeans", "Groups of similar scores"),
+        ("Percentile", "percentile", "Groups of equal size: top, middle, bottom"),
+        ("Hierarchical", "hierarchical", "Merges the closest scores (Ward)"),
+        ("Budget (exact, by target size)", "budget", "The best bits per layer for a size or a drop"),
     ]
-    return _choice_step("Clustering strategy", "clustering", options)
+
+    def answer(config: RunConfig, title: str, earlier: RunConfig) -> RunConfig | Back:
+        several = config.sensitivities is None or is_width_file(config.sensitivities)
+        options = [
+            Option(title=name, value=value, description=text, disabled=_unfit(config, value, several))
+            for name, value, text in rows
+        ]
+        value = choose(title, options, earlier.clustering, code="E-BUDGET", hint="Pick another file.")
+        if isinstance(value, Back):
+            return BACK
+        target = (earlier.target or DEFAULT) if value == "budget" else None
+        return config.replace(clustering=value, target=target)
+
+    return Step(name="Clustering strategy", ask=answer, field="clustering")
+
+
+def _unfit(config: RunConfig, strategy: str, several: bool) -> str:
+    if strategy == "budget":
+        return "" if several else "pick a widths_ file"
+    return "the file is for a budget" if config.sensitivities and several else ""
 
 
 def _choice_step(name: str, field: str, options: list[Option]) -> Step:

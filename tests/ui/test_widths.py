@@ -34,7 +34,7 @@ def asked(monkeypatch):
 
     import bert_mpq.ui as ui
 
-    for name in ("questions", "presets", "picker", "settings"):
+    for name in ("questions", "presets", "picker", "settings", "target_step"):
         monkeypatch.setattr(f"{ui.__name__}.{name}.choose", choose)
     return screens
 

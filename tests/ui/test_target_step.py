@@ -1,0 +1,108 @@
+"""The fourth strategy in the menu: when it is offered, and what is asked instead of groups."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from test_plan_command import SCORES
+from test_widths import MODEL, check
+
+from bert_mpq.artifacts.width_files import write_width_scores
+from bert_mpq.config import RunConfig
+from bert_mpq.planning import Sources
+from bert_mpq.sources.reviews import DataSource
+from bert_mpq.ui.questions import phase_2_steps
+from bert_mpq.ui.steps import BACK, Walk
+from bert_mpq.ui.target_step import PRESETS, _problem
+
+SOURCES = Sources(
+    model=replace(MODEL, name="embedded", kind="embedded", layers=6, hidden=384),
+    data=DataSource(name="imdb", kind="wheel"),
+    calibration_size=12_450,
+    evaluation_size=12_454,
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "Sensitivities").mkdir()
+    return tmp_path / "Sensitivities"
+
+
+@pytest.fixture
+def walk(monkeypatch, tmp_path):
+    """Answer menus by the value wanted, else with the first row that can be chosen; keep the screens."""
+
+    def go(with_file, **wanted):
+        screens = {}
+
+        def choose(message, options, default, **_):
+            name = message.split("  ")[-1]
+            screens[name] = options
+            enabled = [option.value for option in options if not option.disabled]
+            return wanted[name] if wanted.get(name) in enabled else enabled[0]
+
+        for module in ("questions", "presets", "picker", "target_step"):
+            monkeypatch.setattr(f"bert_mpq.ui.{module}.choose", choose)
+        config = RunConfig(output=str(tmp_path))
+        config = Walk(phase_2_steps(SOURCES, with_file), config, config).forward()
+        assert config is not BACK
+        return config, screens
+
+    return go
+
+
+def test_a_file_of_several_widths_is_for_a_budget_only(walk, folder):
+    file = write_width_scores(folder, SCORES, "20250113_142530")
+    config, screens = walk(True)
+    assert (config.clustering, config.target) == ("budget", PRESETS[0][1])
+    assert config.sensitivities == str(file)
+    strategies = screens["Clustering strategy"]
+    assert [option.title for option in strategies][3] == "Budget (exact, by target size)"
+    assert [bool(option.disabled) for option in strategies] == [True, True, True, False]
+    assert "Number of precision groups" not in screens
+    assert "Bit precision assignment" not in screens
+    targets = screens["Target"]
+    assert targets[1].description.startswith("Model 51 of 87 MB (1.70x smaller)")
+    for message, options in screens.items():
+        check([(f"Step 3 of 4  {message}", options, "(arrows, Enter; Esc goes back)")])
+
+
+def test_a_file_of_one_width_is_for_the_clusterings_only(walk, folder):
+    scores = {f"layer_{index}": 0.1 * (index + 1) for index in range(6)}
+    (folder / "layer_sensitivity_BERT_IMDB_cka.json").write_text(json.dumps(scores))
+    config, screens = walk(True)
+    assert (config.clustering, config.target) == ("kmeans", None)
+    assert screens["Clustering strategy"][3].disabled == "pick a widths_ file"
+    assert "Target" not in screens
+
+
+def test_a_full_pipeline_may_end_in_a_budget_whose_scores_are_yet_to_be_measured(walk):
+    config, screens = walk(False, **{"Clustering strategy": "budget", "Target": "0.5pp"})
+    assert (config.clustering, config.target, config.widths) == ("budget", "0.5pp", (4, 2, 3, 8))
+    assert not any(option.disabled for option in screens["Target"])
+
+
+def test_a_broken_file_and_one_of_another_model_are_shown_with_the_reason(walk, folder):
+    write_width_scores(folder, SCORES, "20250113_142530")
+    (folder / "widths_9.json").write_text("{")
+    _, screens = walk(True)
+    broken, _ = screens["Load sensitivity file"]
+    assert broken.disabled == "it is not valid JSON."
+    other = replace(SOURCES.model, name="other")
+    from bert_mpq.ui.picker import file_options
+
+    config = RunConfig(output=str(folder.parent))
+    rows = file_options(config, Sources(**{**vars(SOURCES), "model": other}))
+    assert rows[1].disabled == "measured on embedded"
+
+
+def test_a_target_is_checked_where_it_is_typed(folder):
+    config = RunConfig(
+        clustering="budget",
+        target="4bits",
+        sensitivities=str(write_width_scores(folder, SCORES, "20250113_142530")),
+    )
+    assert _problem(config, "1.5x") == _problem(config, "1pp") == ""
+    assert _problem(config, "4x") == "4x cannot be reached"
+    assert _problem(config, "four") == '"four" is no target'
