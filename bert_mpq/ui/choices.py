@@ -1,5 +1,7 @@
 """A menu to choose from and a line to type, with a way back."""
 
+import shutil
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,12 +36,15 @@ def choose(
     Raises:
         MpqError: ``code`` with ``hint`` when none can be chosen.
     """
+    columns = shutil.get_terminal_size().columns
+    if len(f"? {message} {instruction}") > columns:
+        instruction = "(Esc goes back)" if "Esc" in instruction else ""
     choices = [
         questionary.Choice(
             option.title,
             value=option.value,
-            description=option.description or None,
-            disabled=option.disabled or None,
+            description=_wrapped(option.description, columns) or None,
+            disabled=_shortened(option, columns) or None,
         )
         for option in options
     ]
@@ -60,6 +65,18 @@ def choose(
             use_jk_keys=not many,
         )
     )
+
+
+def _wrapped(description: str, columns: int) -> str:
+    """Break a description into lines: the list would cut it off."""
+    lines = textwrap.wrap(description, max(20, columns - 3), initial_indent=" " * len("Description: "))
+    return "\n  ".join(lines).strip()
+
+
+def _shortened(option: Option, columns: int) -> str:
+    """Return the reason why an option is disabled, in what room its title leaves."""
+    room = max(12, columns - len(f"   - {option.title} ()") - 1)
+    return textwrap.shorten(option.disabled, room, placeholder="...") if option.disabled else ""
 
 
 def ask_text(message: str, check: Callable[[str], str], default: str = "") -> Any:

@@ -57,7 +57,7 @@ def _cells(run: ComparedRun, wide: bool, very_wide: bool) -> list[str]:
         ]
     cells += [
         f"{run.accuracy:.4f}",
-        f"{-100 * run.drop:+.2f} pp",
+        f"{0.0 - 100 * run.drop:+.2f} pp",
         f"{megabytes(run.whole_bits):.1f} MB",
         f"{run.whole_ratio:.2f}x",
     ]

@@ -96,7 +96,8 @@ def _allocation(plan: Plan) -> list[tuple[str, str]]:
     for index, bits in enumerate(plan.allocation.bits):
         by_bits.setdefault(bits, []).append(str(index))
     return [
-        ("", f"{bits:>2} bits: layers {', '.join(by_bits[bits])}") for bits in sorted(by_bits, reverse=True)
+        ("", f"{bits:>2} bits: layer{'s' * (len(by_bits[bits]) > 1)} {', '.join(by_bits[bits])}")
+        for bits in sorted(by_bits, reverse=True)
     ]
 
 

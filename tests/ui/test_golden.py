@@ -1,15 +1,25 @@
 """Every table and panel as text, from the records of real runs: 60, 80 and 120 columns, and plain ASCII."""
 
+import io
 import shutil
+from pathlib import Path
 
 import pytest
-from golden import RUNS, check, shown
+from golden import RUNS, check, console, shown, text_of
+from rich.console import Console
 
 from bert_mpq.artifacts.record_reading import read_analysis, read_evaluation
 from bert_mpq.comparison import compare
+from bert_mpq.config import RunConfig
+from bert_mpq.doctor import Check
+from bert_mpq.errors import MpqError
+from bert_mpq.planning import make_plan
 from bert_mpq.ui.comparison_view import comparison_views
+from bert_mpq.ui.doctor_view import doctor_views
 from bert_mpq.ui.evaluation_view import evaluation_views
+from bert_mpq.ui.header import header, setting_line
 from bert_mpq.ui.sensitivity_view import sensitivity_views
+from bert_mpq.ui.views import files_panel, plan_panel, print_error, print_repeat
 
 WIDTHS = [60, 80, 120]
 
@@ -53,3 +63,65 @@ def test_comparison(tmp_path, width):
     comparison = compare(tmp_path)
     text = shown(lambda console: comparison_views(comparison, console), width)
     check(f"comparison_{width}", fits(text, width))
+
+
+def plans(write_scores):
+    """The plan of every phase, as the menu makes it."""
+    path = write_scores().relative_to(Path.cwd())
+    config = RunConfig(model="embedded", calibration_size=1000, eval_size=1000)
+    phase_2 = config.replace(sensitivities=str(path))
+    return {
+        "sensitivity": make_plan(config, "sensitivity"),
+        "quantize": make_plan(phase_2, "quantize"),
+        "run": make_plan(config, "run"),
+    }
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("phase", ["sensitivity", "quantize", "run"])
+def test_plan(tmp_path, write_scores, monkeypatch, phase, width):
+    monkeypatch.setattr("bert_mpq.ui.views.accelerator", lambda: "cpu")
+    monkeypatch.chdir(tmp_path)
+    plan = plans(write_scores)[phase]
+    time = "about 3 min, by the run of 2026-01-13 14:25"
+    text = shown(lambda console: [plan_panel(plan, console, time)], width)
+    check(f"plan_{phase}_{width}", fits(text, width))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_files_and_the_repeat_command(encoding):
+    files = [Path("Evaluation/eval_BERT_IMDB_kmeans_3groups_20260113_142530.txt")]
+
+    def views(console):
+        print_repeat("bert-mpq run --bits 16,8,4 --yes", console)
+        return [files_panel(files, 132.4, console)]
+
+    check(f"files_{encoding}", shown(views, encoding=encoding))
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_an_error_on_a_terminal_is_a_panel_and_elsewhere_two_lines(width):
+    error = MpqError(
+        "E-NETWORK", "Cannot reach the Hugging Face hub and X is not in the cache.", "Use --model embedded."
+    )
+    terminal = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None, _environ={})
+    print_error(error, terminal)
+    check(f"error_{width}", terminal.file.getvalue())
+    plain = console(width)
+    print_error(error, plain)
+    assert text_of(plain) == f"error[E-NETWORK]: {error.title}\nhint: {error.hint}\n"
+
+
+def test_the_header_names_model_data_and_device(monkeypatch):
+    monkeypatch.setattr("bert_mpq.ui.header.accelerator", lambda: "cuda")
+    config = RunConfig(model="embedded", data="/data/my.csv", max_length=128, output="out")
+    check("header", shown(lambda console: [*header(RunConfig(), console), setting_line(config, console)]))
+
+
+def test_doctor():
+    checks = [
+        Check(section="Versions", name="torch", value="2.13.0"),
+        Check(section="Hub", name="huggingface.co", value="no answer", state="note", hint="Use the cache."),
+        Check(section="Folders", name="Evaluation", value="full", state="problem", hint="Free some space."),
+    ]
+    check("doctor", shown(doctor_views(checks)))

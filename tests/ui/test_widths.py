@@ -69,3 +69,13 @@ def test_the_settings_fit(asked):
     settings._data(RunConfig(), console())
     settings._device(RunConfig(), console())
     check([("Settings", options, choices.INSTRUCTION), *asked])
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_descriptions_wrap_and_reasons_shrink_to_the_window(columns):
+    text = "Score every encoder layer in one pass over the reviews. Writes Sensitivities/"
+    lines = f"  Description: {choices._wrapped(text, columns)}".split("\n")
+    assert all(len(line) <= columns for line in lines)
+    assert " ".join(" ".join(lines).split()) == f"Description: {text}"
+    long = choices.Option(title="layer_sensitivity_BERT_IMDB_cka.json", value=1, disabled="is not " * 20)
+    assert len(f"   - {long.title} ({choices._shortened(long, columns)})") < columns
