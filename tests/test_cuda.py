@@ -9,6 +9,8 @@ import torch
 
 from bert_mpq.evaluation import evaluate
 from bert_mpq.probing import Probe
+from bert_mpq.qat.recipe import Recipe
+from bert_mpq.qat.retraining import retrain
 from bert_mpq.quantization.calibration import Calibration
 from bert_mpq.quantization.modules import quantized_copy
 from bert_mpq.reporting import Silent
@@ -139,3 +141,18 @@ def test_gptq_on_the_gpu_is_as_good_as_on_the_cpu(own, tokens):
     same = [float((here == there).float().mean()) for here, there in zip(*codes, strict=True)]
     assert min(same[:4]) > 0.99  # the first layer sees the same inputs but for rounding
     assert errors[1] == pytest.approx(errors[0], rel=0.25)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_quantized_model_is_trained_on_the_gpu(own, tokens, precision):
+    machine = pick_machine("cuda", precision)
+    quantized = quantized_copy(own.model, (2,) * 6, "rtn", 64)
+    evaluate(quantized.model, tokens, machine, 8_192, Silent(), "")  # as in a run: it is on the GPU by now
+    recipe = Recipe(learning_rate=2e-4, checks=2)
+    trained = retrain(own.model, quantized, tokens, recipe, machine, 8_192, Silent())
+    curve = trained.report.curve
+    assert min(point.kl for point in curve) < curve[0].kl
+    for name, weight in trained.quantized.weights.items():
+        assert weight.codes.device.type == "cpu"
+        held = trained.quantized.model.get_parameter(f"{name}.weight")
+        assert held.cpu().equal(weight.dequantize())

@@ -100,7 +100,7 @@ def learn_step(linear: nn.Linear, start: QuantizedWeight, latent: Tensor) -> Non
     Raises:
         ValueError: ``start`` has a zero point.
     """
-    parametrization = LearnedStep(start)
+    parametrization = LearnedStep(start).to(linear.weight.device)  # codes and scales are in host memory
     with torch.no_grad():
         linear.weight.copy_(latent)
     parametrize.register_parametrization(linear, "weight", parametrization)

@@ -184,3 +184,11 @@ def test_the_module_trains_both_weight_and_step(tiny_model):
     linear(torch.randn(5, 16)).square().sum().backward()
     names = [name for name, value in linear.named_parameters() if value.grad is not None]
     assert names == ["bias", "parametrizations.weight.original", "parametrizations.weight.0.step"]
+
+
+def test_steps_go_where_the_weight_is():
+    weight = torch.randn(24, 128)
+    linear = nn.Linear(128, 24, device="meta")
+    learn_step(linear, rtn.quantize(weight, 4, 64), weight)
+    assert {parameter.device.type for parameter in linear.parameters()} == {"meta"}
+    assert linear.weight.device.type == "meta"
