@@ -1,4 +1,4 @@
-"""The settings: model, data, device, length, folder; each is checked before it is accepted."""
+"""The settings: model, data, device, length, quantizer, folder; each is checked before it is accepted."""
 
 from collections.abc import Callable
 from typing import Any
@@ -49,6 +49,8 @@ def _rows(config: RunConfig) -> list[Option]:
         "data": ("Data", config.data, "IMDB, or a local file with text and label"),
         "device": ("Device", config.device, "Where the model runs"),
         "max_length": ("Max length", str(config.max_length or AUTO), "Tokens per review; shorter is faster"),
+        "quantizer": ("Quantizer", config.quantizer, "How weights below 16 bits are rounded"),
+        "embeddings": ("Embeddings", config.embeddings, "Precision of the embedding tables"),
         "output": ("Output folder", config.output, "Holds Sensitivities/ and Evaluation/"),
     }
     rows = [
@@ -142,6 +144,35 @@ def _max_length(config: RunConfig, output: Console) -> RunConfig | None:
     return config.replace(max_length=None if text.strip().lower() == AUTO else read_number(text))
 
 
+def _quantizer(config: RunConfig, output: Console) -> RunConfig | None:
+    options = [
+        Option(
+            title="auto (recommended)", value=AUTO, description="8 bits: one scale per channel; fewer: GPTQ"
+        ),
+        Option(
+            title="gptq", value="gptq", description="Makes up for rounding errors, on calibration reviews"
+        ),
+        Option(
+            title="rtn-mse", value="rtn-mse", description="Needs no reviews: the clip of least squared error"
+        ),
+        Option(title="rtn", value="rtn", description="Plain rounding to nearest"),
+        Option(title="per-tensor", value="per-tensor", description="The original's: collapses below 8 bits"),
+    ]
+    value = choose("Quantizer", options, config.quantizer)
+    return None if isinstance(value, Back) else config.replace(quantizer=value)
+
+
+def _embeddings(config: RunConfig, output: Console) -> RunConfig | None:
+    options = [
+        Option(title="fp32 (default)", value="fp32", description="As they are"),
+        Option(
+            title="fp16", value="fp16", description="Half their size; much of a small model is embeddings"
+        ),
+    ]
+    value = choose("Embeddings", options, config.embeddings)
+    return None if isinstance(value, Back) else config.replace(embeddings=value)
+
+
 def _output(config: RunConfig, output: Console) -> RunConfig | None:
     def check(changed: RunConfig) -> None:
         for name in (SENSITIVITIES, EVALUATION):
@@ -186,5 +217,7 @@ SETTINGS: dict[str, Callable[[RunConfig, Console], RunConfig | None]] = {
     "data": _data,
     "device": _device,
     "max_length": _max_length,
+    "quantizer": _quantizer,
+    "embeddings": _embeddings,
     "output": _output,
 }

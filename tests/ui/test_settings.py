@@ -1,6 +1,7 @@
 """The settings: each is checked before it is accepted."""
 
 import io
+import typing
 
 import pytest
 from golden import console
@@ -8,6 +9,7 @@ from keyboard import pressing
 from rich.console import Console
 
 from bert_mpq.config import RunConfig
+from bert_mpq.quantizer import QuantizerName
 from bert_mpq.ui.settings import change_settings
 
 
@@ -69,10 +71,20 @@ def test_the_length_is_checked_at_the_prompt(change):
     assert change(to_length, ("ctrl-u", "auto", "enter"), config=shorter)[0].max_length is None
 
 
+def test_every_quantizer_and_both_precisions_of_the_embeddings_can_be_chosen(change):
+    to_quantizer, to_embeddings = "down down down down enter", "down down down down down enter"
+    chosen = [change(to_quantizer, f"{'down ' * n}enter")[0].quantizer for n in range(5)]
+    assert chosen == list(typing.get_args(QuantizerName))
+    assert change(to_embeddings, "down enter")[0].embeddings == "fp16"
+    assert change(to_embeddings, "enter")[0].embeddings == "fp32"
+
+
 def test_a_folder_that_cannot_be_written_is_not_accepted(change, tmp_path):
     (tmp_path / "file").write_text("")
     bad, good = str(tmp_path / "file"), str(tmp_path / "new")
-    changed, said = change("down down down down enter", ("ctrl-u", bad, "enter"), ("ctrl-u", good, "enter"))
+    changed, said = change(
+        "down down down down down down enter", ("ctrl-u", bad, "enter"), ("ctrl-u", good, "enter")
+    )
     assert changed.output == good
     assert "error[E-READONLY]" in said
     assert not (tmp_path / "new").exists()

@@ -68,6 +68,8 @@ def test_the_settings_fit(asked):
     settings._model(RunConfig(), console())
     settings._data(RunConfig(), console())
     settings._device(RunConfig(), console())
+    settings._quantizer(RunConfig(), console())
+    settings._embeddings(RunConfig(), console())
     check([("Settings", options, choices.INSTRUCTION), *asked])
 
 
