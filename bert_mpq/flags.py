@@ -192,6 +192,8 @@ def defaults_of(subcommand: str) -> RunConfig:
     """Return what ``subcommand`` does when no flag is given."""
     if subcommand == "validate":
         return RunConfig(metrics=("pwcca", "svcca", "cka"), probe_bits=(2, 3, 4, 8))
+    if subcommand == "plan":
+        return RunConfig(metrics=("kl",))  # the loss by default; it needs few reviews
     return RunConfig()
 
 

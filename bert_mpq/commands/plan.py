@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from bert_mpq import flags
 from bert_mpq.commands.command import Command
-from bert_mpq.config import RunConfig
 
 if TYPE_CHECKING:
     from bert_mpq.ui.execution import Execution
@@ -24,8 +23,10 @@ def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
     from bert_mpq.planning import make_plan
 
     namespace.clustering = "budget"
-    config = flags.config_from(namespace, RunConfig())
+    config = flags.config_from(namespace, flags.defaults_of("plan"))
     if config.sensitivities is None:
+        if config.score not in config.metrics:
+            config = config.replace(metrics=(*config.metrics, config.score))
         first = make_plan(config, "sensitivity")
         if first.sources.model.note:
             execution.errors.print(first.sources.model.note, soft_wrap=True, markup=False)

@@ -106,3 +106,24 @@ def test_mistakes_get_one_sentence(plan, words, code, said):
 
 def test_the_scores_on_disk_are_the_ones_planned_from(tmp_path):
     assert read_width_scores(write_width_scores(tmp_path, SCORES, "x")) == SCORES
+
+
+def test_without_a_file_the_scores_are_measured_first(tmp_path, model_folder, capsys):
+    words = [
+        "--model",
+        str(model_folder),
+        "--max-length",
+        "12",
+        "--quantizer",
+        "rtn",
+        "--output",
+        str(tmp_path),
+    ]
+    sizes = ["--calibration-size", "8", "--target", "6bits", "--score", "cka", "--yes", "--quiet"]
+    assert main(["plan", *words, *sizes]) == 0
+    out = capsys.readouterr().out
+    assert "Plan for 6bits" in out
+    assert "Loss: 1 - CKA" in out
+    (file,) = (tmp_path / "Sensitivities").glob("widths_*.json")
+    assert read_width_scores(file).metrics == ("kl", "cka")
+    assert f"--sensitivities {file}" in out.splitlines()[-1]
