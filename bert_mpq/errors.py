@@ -38,6 +38,7 @@ ErrorCode = Literal[
     "E-READONLY",
     "E-SCORE",
     "E-TERMINAL",
+    "E-WEIGHTS",
 ]
 LONGEST_TITLE = 300
 ERROR_CODES: tuple[str, ...] = get_args(ErrorCode)

@@ -1,5 +1,6 @@
 """All a script needs: ``analyse`` (Phase 1), ``quantize_and_evaluate`` (Phase 2) and ``run`` (both)."""
 
+import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +13,20 @@ from bert_mpq.artifacts.sensitivity_files import check_scores, sensitivity_path,
 from bert_mpq.artifacts.width_files import PREFIX, write_width_scores
 from bert_mpq.checkpoints import Checkpoints
 from bert_mpq.config import RunConfig
+from bert_mpq.export.evaluated import keep_weights
+from bert_mpq.export.packed import weights_fingerprint
 from bert_mpq.planning import Plan, make_plan
 from bert_mpq.probing import Probe
-from bert_mpq.quantization.modules import quantized_copy
+from bert_mpq.quantization.modules import QuantizedModel
 from bert_mpq.quantization.sizes import outline_of
 from bert_mpq.quantizer import needs_calibration, quantizers_for
+from bert_mpq.quantizing import calibration_for, quantize
 from bert_mpq.reporting import Reporter, Silent
 from bert_mpq.results import EvaluationResult, SensitivityResult
 from bert_mpq.searching import check_outline, smallest_accurate
 from bert_mpq.sensitivity import Stability, measure, score, width_tables
 from bert_mpq.session import Clock, Session
+from bert_mpq.sources.classifiers import Classifier
 from bert_mpq.sources.forward import memory_errors
 from bert_mpq.training_phase import evaluate_trained, prepare_training, train
 from bert_mpq.width_scores import WidthScores
@@ -203,32 +208,24 @@ def _quantize_and_evaluate(
         allocation = smallest_accurate(plan, session, classifier, machine, reporter)
         clock.lap("Search for the accuracy")
     setup = prepare_training(plan, allocation, classifier, machine, session, reporter)
-    calibration = None
-    if needs_calibration(config.quantizer, allocation.bits):
-        calibration = session.gptq_calibration(plan, machine, reporter)
+    calibration = calibration_for(plan, allocation, machine, session, reporter)
+    if calibration is not None:
         clock.lap("Read for GPTQ")
-    quantized = quantized_copy(
-        classifier.model,
-        allocation.bits,
-        config.quantizer,
-        config.group_size,
-        calibration=calibration and calibration[0],
-        embeddings=config.embeddings,
-        reporter=reporter,
-    )
+    quantized = quantize(config, allocation, classifier, calibration and calibration[0], reporter)
     clock.lap("Quantize")
     batch_tokens = config.batch_tokens or machine.batch_tokens
     before = session.baseline(plan, classifier, tokens, machine, batch_tokens, reporter, checkpoints)
     clock.lap("Evaluate FP32")
     after = session.quantized(quantized.model, tokens, machine, batch_tokens, reporter, checkpoints)
     clock.lap("Evaluate quantized")
-    trained = None
+    trained, final = None, quantized
     if setup is not None:
         retrained = train(setup, classifier, quantized, machine, batch_tokens, reporter)
         clock.lap("Train")
         trained = evaluate_trained(
             setup, retrained, before, tokens, machine, batch_tokens, reporter, checkpoints
         )
+        final = retrained.quantized
         clock.lap("Evaluate trained")
     result = EvaluationResult(
         config=config,
@@ -245,12 +242,13 @@ def _quantize_and_evaluate(
             config.quantizer, allocation.bits, config.group_size, calibrated=calibration is not None
         ),
         gptq_sample=calibration and calibration[1],
+        weights_fingerprint=weights_fingerprint(final.model.state_dict()),
         sizes=quantized.sizes,
         quantization_seconds=clock.seconds("Quantize"),
         trained=trained,
         stages=clock.stages,
     )
-    files = distributed.on_first(lambda: _write_evaluation(result, classifier.revision))
+    files = distributed.on_first(lambda: _write_evaluation(result, classifier, final))
     return Quantization(result=result, files=files)
 
 
@@ -296,9 +294,15 @@ def _write_analysis(result: SensitivityResult, widths: WidthScores | None, revis
     return (*files, *more, record)
 
 
-def _write_evaluation(result: EvaluationResult, revision: str) -> tuple[Path, ...]:
+def _write_evaluation(
+    result: EvaluationResult, classifier: Classifier, final: QuantizedModel
+) -> tuple[Path, ...]:
     folder = prepare_folder(result.config.output, EVALUATION)
     timestamp = time.strftime("%Y%m%d_%H%M%S")
     stem = evaluation_stem(result, timestamp)
-    record = write_new(folder, stem, ".json", record_text(result, timestamp, revision))
-    return write_atomic(report_path(record), evaluation_text(result, timestamp)), record
+    kept: tuple[Path, ...] = ()
+    if result.trained is not None:  # nothing could compute its weights again
+        path = keep_weights(folder, stem, final, classifier.model, result.config.embeddings)
+        kept, result = (path,), dataclasses.replace(result, weights_file=path.name)
+    record = write_new(folder, stem, ".json", record_text(result, timestamp, classifier.revision))
+    return write_atomic(report_path(record), evaluation_text(result, timestamp)), *kept, record

@@ -86,13 +86,13 @@ def write_stream(path: Path, write: Callable[[BinaryIO], None]) -> None:
         _sync_folder(path.parent)
 
 
-def write_new(folder: Path, stem: str, suffix: str, text: str) -> Path:
+def write_new(folder: Path, stem: str, suffix: str, content: str | bytes) -> Path:
     """Write ``stem + suffix``, or ``stem_2 + suffix`` and so on: never over a file that is there.
 
     Raises:
         MpqError: E-READONLY or E-DISK.
     """
-    with disk_errors(folder), _temporary(folder, text) as temporary:
+    with disk_errors(folder), _temporary(folder, content) as temporary:
         for count in itertools.count(1):
             path = folder / (f"{stem}{suffix}" if count == 1 else f"{stem}_{count}{suffix}")
             with contextlib.suppress(FileExistsError):

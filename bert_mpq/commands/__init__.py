@@ -4,6 +4,7 @@ from bert_mpq.commands.command import Command
 from bert_mpq.commands.compare import COMPARE
 from bert_mpq.commands.completion import COMPLETION
 from bert_mpq.commands.doctor import DOCTOR
+from bert_mpq.commands.export import EXPORT
 from bert_mpq.commands.phases import QUANTIZE, RUN, SENSITIVITY
 from bert_mpq.commands.plan import PLAN
 from bert_mpq.commands.validate import VALIDATE
@@ -15,6 +16,7 @@ COMMANDS: tuple[Command, ...] = (
     PLAN,
     VALIDATE,
     COMPARE,
+    EXPORT,
     DOCTOR,
     COMPLETION,
 )

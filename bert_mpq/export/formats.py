@@ -1,6 +1,7 @@
 """The formats of an export, and what each can hold; quick to import."""
 
 import importlib.metadata
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -60,6 +61,12 @@ FORMATS: dict[Format, FormatFacts] = {
         loading=_PLAIN,
     ),
 }
+
+
+def command_line(evaluation: str, to: str, kind: Format, embeddings: Embeddings) -> str:
+    """Return the shell command that exports this way."""
+    words = ["bert-mpq", "export", "--evaluation", evaluation, "--format", kind, "--to", to]
+    return shlex.join([*words, *(["--embeddings", embeddings] if embeddings != "as-evaluated" else [])])
 
 
 def check_format(kind: Format, widths: Iterable[int], asymmetric: bool, embeddings: Embeddings) -> None:

@@ -40,6 +40,11 @@ def save_weights(path: Path, packed: PackedModel, facts: Mapping[str, Any]) -> P
     Raises:
         MpqError: E-READONLY or E-DISK.
     """
+    return write_atomic(path, encoded(packed, facts))
+
+
+def encoded(packed: PackedModel, facts: Mapping[str, Any]) -> bytes:
+    """Return the file that ``save_weights`` writes."""
     from safetensors.torch import save
 
     tensors = dict(packed.tensors)
@@ -58,7 +63,7 @@ def save_weights(path: Path, packed: PackedModel, facts: Mapping[str, Any]) -> P
         },
         "facts": dict(facts),
     }
-    return write_atomic(path, save(tensors, metadata={KEY: json.dumps(header)}))
+    return bytes(save(tensors, metadata={KEY: json.dumps(header)}))
 
 
 def read_weights(path: Path) -> PackedModel:

@@ -9,8 +9,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from bert_mpq.config import EmbeddingPrecision
 from bert_mpq.errors import MpqError
 from bert_mpq.quantization import rtn
+from bert_mpq.quantization.modules import QuantizedModel
 from bert_mpq.quantization.weight import QuantizedWeight
 
 EmbeddingWidth = Literal["fp32", "fp16", "int8"]
@@ -48,7 +50,7 @@ def pack_model(
         weights: the quantized weights it was made from, by module name.
         halves: names of parameters that hold float16 values only and are stored as such.
     """
-    packed = {name: _on_cpu(weight) for name, weight in weights.items()}
+    packed = {name: weight.cpu() for name, weight in weights.items()}
     coded = {f"{name}.weight" for name in weights}
     tensors = {
         name: (tensor.half() if name in halves else tensor).detach().cpu().contiguous()
@@ -56,6 +58,23 @@ def pack_model(
         if name not in coded
     }
     return PackedModel(weights=packed, tensors=tensors)
+
+
+def pack_quantized_model(quantized: QuantizedModel, embeddings: EmbeddingPrecision) -> PackedModel:
+    """Take a quantized model apart, 16-bit weights and float16 embedding tables as float16.
+
+    Args:
+        quantized: the model.
+        embeddings: the precision in which its embedding tables are kept.
+    """
+    halves = {f"{name}.weight" for name, bits in quantized.bits.items() if bits == 16}
+    if embeddings == "fp16":
+        halves |= {
+            f"{name}.weight"
+            for name, module in quantized.model.named_modules()
+            if isinstance(module, nn.Embedding)
+        }
+    return pack_model(quantized.model, quantized.weights, halves)
 
 
 def with_embeddings(packed: PackedModel, model: nn.Module, width: EmbeddingWidth) -> PackedModel:
@@ -78,7 +97,7 @@ def with_embeddings(packed: PackedModel, model: nn.Module, width: EmbeddingWidth
             if width == "int8":
                 weights[name] = rtn.quantize(tensors.pop(key), 8, EMBEDDING_GROUP)
             else:
-                tensors[key] = _narrowed(tensors[key]) if width == "fp16" else tensors[key].float()
+                tensors[key] = narrowed(tensors[key]) if width == "fp16" else tensors[key].float()
         except ValueError as error:
             raise MpqError(
                 "E-MODEL", f"The table {name}: {error}.", "Keep the embeddings in fp32."
@@ -100,15 +119,13 @@ def weights_fingerprint(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _narrowed(tensor: Tensor) -> Tensor:
+def narrowed(tensor: Tensor) -> Tensor:
+    """Return ``tensor`` in float16.
+
+    Raises:
+        ValueError: a value is beyond its range.
+    """
     half = tensor.half()
     if not torch.isfinite(half).all():
         raise ValueError("it holds values beyond float16")
     return half
-
-
-def _on_cpu(weight: QuantizedWeight) -> QuantizedWeight:
-    zero_point = None if weight.zero_point is None else weight.zero_point.cpu()
-    return dataclasses.replace(
-        weight, codes=weight.codes.cpu(), scale=weight.scale.cpu(), zero_point=zero_point
-    )

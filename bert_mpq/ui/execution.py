@@ -26,7 +26,7 @@ from bert_mpq.ui import views
 from bert_mpq.ui.budget_view import budget_views
 from bert_mpq.ui.console import is_live
 from bert_mpq.ui.evaluation_view import evaluation_views
-from bert_mpq.ui.progress import make_reporter
+from bert_mpq.ui.progress import Bars, Unmanaged, make_reporter
 from bert_mpq.ui.sensitivity_view import sensitivity_views
 from bert_mpq.ui.timing import plan_time
 from bert_mpq.ui.validation_view import validation_views
@@ -62,6 +62,10 @@ class Execution:
         self._log = RunLog()
         self.written = False  # whether files of this process are on disk
         self.log_file: Path | None = None  # where the traceback of an error is
+
+    def reporter(self) -> "Bars | Unmanaged":
+        """Return what shows the progress of a run, as a context manager."""
+        return make_reporter(self.errors, self._quiet)
 
     def confirm(self, plan: Plan) -> None:
         """Show the plan and ask before a scripted command starts; without a terminal just start.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bert_mpq.errors import MpqError
-from bert_mpq.ui import training_offer, views
+from bert_mpq.ui import export_offer, training_offer, views
 from bert_mpq.ui.choices import Option, choose
 from bert_mpq.ui.execution import Execution, Finished
 from bert_mpq.ui.steps import Back
@@ -41,6 +41,12 @@ OFFERS: tuple[Offer, ...] = (
         description="Trains the quantized model on calibration reviews; new report",
         applies=training_offer.applies,
         act=training_offer.act,
+    ),
+    Offer(
+        title="Export the quantized model",
+        description="A folder with the small file, loaded again and compared",
+        applies=export_offer.applies,
+        act=export_offer.act,
     ),
 )
 

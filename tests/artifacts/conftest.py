@@ -138,5 +138,6 @@ def evaluation_result(setting) -> EvaluationResult:
             head_bits=32 * 580_000,
         ),
         quantization_seconds=2.345,
+        weights_fingerprint="ab" * 32,
         stages=(Stage(name="Quantize", seconds=2.345), Stage(name="Evaluate FP32", seconds=41.5)),
     )

@@ -1,26 +1,9 @@
-import copy
-
 import pytest
 import torch
+from export_cases import quantized
 
-from bert_mpq.encoder import encoder_layers, layer_path, linears
 from bert_mpq.export.packed import pack_model
-from bert_mpq.quantization import per_tensor, rtn
-
-
-def quantized(model, widths, group_size=None, quantize=rtn.quantize):
-    """Return a fake-quantized copy, its codes by module name, and the parameters that hold float16 values."""
-    model, weights, halves = copy.deepcopy(model), {}, set()
-    for index, (layer, bits) in enumerate(zip(encoder_layers(model), widths, strict=True)):
-        for short, linear in linears(layer):
-            name = f"{layer_path(model)}.{index}.{short}"
-            if bits < 16:
-                weights[name] = quantize(linear.weight, bits, group_size)
-                linear.weight.data = weights[name].dequantize()
-            elif bits == 16:
-                halves.add(f"{name}.weight")
-                linear.weight.data = linear.weight.data.half().float()
-    return model, weights, halves
+from bert_mpq.quantization import per_tensor
 
 
 @pytest.fixture(params=[(4, 2), (3, 6), (8, 16), (5, 32), "per-tensor"], ids=str)
@@ -50,3 +33,46 @@ def answers():
             return model(input_ids=ids).logits
 
     return answer
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory, tiny_model, tokenizer_files):
+    """The tiny classifier as a folder."""
+    import shutil
+
+    folder = tmp_path_factory.mktemp("model") / "tiny-bert"
+    tiny_model.save_pretrained(folder)
+    for file in tokenizer_files:
+        shutil.copy(file, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def evaluate(tmp_path_factory, tiny_folder):
+    """Evaluate the tiny classifier on a few reviews; return the run record."""
+    import json
+
+    from bert_mpq import RunConfig, quantize_and_evaluate
+
+    folder = tmp_path_factory.mktemp("evaluations")
+    (folder / "scores.json").write_text(json.dumps({"layer_0": 0.2, "layer_1": 0.1}))
+
+    def run(**settings):
+        config = RunConfig(
+            model=str(tiny_folder),
+            output=str(folder),
+            sensitivities=str(folder / "scores.json"),
+            eval_size=8,
+            max_length=16,
+            device="cpu",
+            **settings,
+        )
+        return quantize_and_evaluate(config).files[-1]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def record(evaluate):
+    """The run record of a plan of 8 and 2 bits."""
+    return evaluate(bits=(8, 2), quantizer="rtn")

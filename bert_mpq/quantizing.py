@@ -1,0 +1,55 @@
+"""Phase 2's first half: the bits of a run applied to its model."""
+
+from bert_mpq.config import RunConfig
+from bert_mpq.planning import Plan
+from bert_mpq.quantization.calibration import Calibration
+from bert_mpq.quantization.modules import QuantizedModel, quantized_copy
+from bert_mpq.quantizer import needs_calibration
+from bert_mpq.reporting import Reporter
+from bert_mpq.results import BitAllocation, Sample
+from bert_mpq.session import Session
+from bert_mpq.sources.classifiers import Classifier
+from bert_mpq.sources.devices import Machine
+
+
+def calibration_for(
+    plan: Plan, allocation: BitAllocation, machine: Machine, session: Session, reporter: Reporter
+) -> tuple[Calibration, Sample] | None:
+    """Return the reviews that the run's quantizer looks at; None where it looks at none.
+
+    Raises:
+        MpqError: what ``Session.gptq_calibration`` raises.
+    """
+    if not needs_calibration(plan.config.quantizer, allocation.bits):
+        return None
+    return session.gptq_calibration(plan, machine, reporter)
+
+
+def quantize(
+    config: RunConfig,
+    allocation: BitAllocation,
+    classifier: Classifier,
+    calibration: Calibration | None,
+    reporter: Reporter,
+) -> QuantizedModel:
+    """Return the quantized model; the same run on the same machine gives the same weights, bit by bit.
+
+    Args:
+        config: the run.
+        allocation: its bits.
+        classifier: the FP32 model; it is left as it is.
+        calibration: what ``calibration_for`` returned.
+        reporter: shows the progress.
+
+    Raises:
+        MpqError: E-LAYERS, E-MODEL, E-MEMORY.
+    """
+    return quantized_copy(
+        classifier.model,
+        allocation.bits,
+        config.quantizer,
+        config.group_size,
+        calibration=calibration,
+        embeddings=config.embeddings,
+        reporter=reporter,
+    )

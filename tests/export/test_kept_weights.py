@@ -1,0 +1,87 @@
+"""Weights that were trained are kept beside the run record, because nothing could compute them again."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from bert_mpq.artifacts.record_reading import read_evaluation
+from bert_mpq.errors import MpqError
+from bert_mpq.export.evaluated import evaluated_model, keep_weights, restored
+from bert_mpq.export.packed import pack_quantized_model, weights_fingerprint
+from bert_mpq.quantization.modules import quantized_copy
+from bert_mpq.reporting import Silent
+from bert_mpq.session import Session
+
+
+@pytest.fixture
+def trained(tiny_model):
+    """A quantized model after some training: other codes, another bias, another classifier."""
+    quantized = quantized_copy(tiny_model, (8, 16), "rtn", None, embeddings="fp16")
+    weights = {
+        name: dataclasses.replace(weight, codes=(weight.codes + 1).clamp(max=127))
+        for name, weight in quantized.weights.items()
+    }
+    state = {f"{name}.weight": weight.dequantize() for name, weight in weights.items()}
+    state["classifier.weight"] = quantized.model.classifier.weight + 0.25
+    state["bert.encoder.layer.1.output.dense.bias"] = torch.full((16,), 0.5)
+    quantized.model.load_state_dict(state, strict=False)
+    return dataclasses.replace(quantized, weights=weights)
+
+
+def test_kept_weights_give_the_trained_model_back(trained, tiny_model, tmp_path):
+    path = keep_weights(tmp_path, "eval", trained, tiny_model, "fp16")
+    assert path.name == "eval_weights.safetensors"
+    packed = restored(tiny_model, path)
+    assert weights_fingerprint(packed.state()) == weights_fingerprint(trained.model.state_dict())
+    expected = pack_quantized_model(trained, "fp16")
+    assert {name: tensor.dtype for name, tensor in packed.tensors.items()} == {
+        name: tensor.dtype for name, tensor in expected.tensors.items()
+    }
+
+
+def test_only_what_has_changed_is_kept(trained, tiny_model, tmp_path):
+    path = keep_weights(tmp_path, "eval", trained, tiny_model, "fp16")
+    with safe_open(path, framework="pt") as opened:
+        names = set(opened.keys())
+    assert {"classifier.weight", "bert.encoder.layer.1.output.dense.bias"} <= names
+    assert "classifier.bias" not in names
+    assert "bert.encoder.layer.0.output.LayerNorm.weight" not in names
+
+
+def test_kept_files_never_overwrite_each_other(trained, tiny_model, tmp_path):
+    first = keep_weights(tmp_path, "eval", trained, tiny_model, "fp16")
+    assert keep_weights(tmp_path, "eval", trained, tiny_model, "fp16") != first
+
+
+@pytest.fixture
+def kept_record(record, trained, tiny_model, tmp_path):
+    """A run record that names kept weights."""
+    path = keep_weights(tmp_path, "eval", trained, tiny_model, "fp16")
+    content = json.loads(record.read_text())
+    content["weights_file"] = path.name
+    content["weights_fingerprint"] = weights_fingerprint(trained.model.state_dict())
+    (tmp_path / "eval.json").write_text(json.dumps(content))
+    return tmp_path / "eval.json"
+
+
+def test_a_record_with_kept_weights_is_not_quantized_again(kept_record, trained):
+    evaluated = evaluated_model(read_evaluation(kept_record), Session(), Silent())
+    assert torch.equal(evaluated.model.classifier.weight, trained.model.classifier.weight)
+
+
+def test_kept_weights_that_are_gone_or_of_another_model_are_refused(kept_record, tiny_model, tmp_path):
+    import copy
+
+    kept = tmp_path / "eval_weights.safetensors"
+    other = copy.deepcopy(tiny_model)
+    other.bert.encoder.layer = other.bert.encoder.layer[:1]
+    with pytest.raises(MpqError, match="is of another model") as refused:
+        restored(other, kept)
+    assert refused.value.code == "E-MODEL"
+    kept.unlink()
+    with pytest.raises(MpqError, match="No model file at") as refused:
+        evaluated_model(read_evaluation(kept_record), Session(), Silent())
+    assert refused.value.code == "E-NOFILE"
