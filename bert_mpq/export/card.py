@@ -115,8 +115,8 @@ def _heading(record: EvaluationRecord, folder: str) -> list[str]:
         f"# {folder}",
         "",
         f"{result.setting.model_title}, its encoder weights quantized to {widths} bits, layer by"
-        f" layer{trained} ({result.sizes.bits_per_weight:.2f} bits per encoder weight, scales included). A sentiment"
-        " classifier: label 0 is negative, 1 is positive.",
+        f" layer{trained} ({result.sizes.bits_per_weight:.2f} bits per encoder weight, scales"
+        " included). A sentiment classifier: label 0 is negative, 1 is positive.",
     ]
 
 

@@ -31,20 +31,20 @@ def run_export(
     execution.written = True
     for view in export_views(export):
         execution.output.print(view)
+    execution.output.print(views.heading("Load it"))
+    loading = FORMATS[kind].loading.format(folder=export.folder)
+    execution.output.print(loading, soft_wrap=True, markup=False)  # unwrapped, so that it can be copied
+    execution.output.print()
     execution.output.print(views.files_panel(export.files, export.seconds, execution.output))
     return export
 
 
 def export_views(export: "Export") -> list[RenderableType]:
-    """Return sizes, the comparison, and how to load the folder."""
-    loading = FORMATS[export.kind].loading.format(folder=export.folder)
+    """Return sizes and the comparison."""
     return [
         views.heading(f"Exported as {export.kind}"),
         _figures(export),
         Text(f"1 MB = 10^6 bytes. {_advice(export)}"),
-        views.heading("Load it"),
-        Text(loading, no_wrap=True),
-        Text(""),
     ]
 
 
