@@ -305,4 +305,4 @@ def _write_evaluation(
         path = keep_weights(folder, stem, final, classifier.model, result.config.embeddings)
         kept, result = (path,), dataclasses.replace(result, weights_file=path.name)
     record = write_new(folder, stem, ".json", record_text(result, timestamp, classifier.revision))
-    return write_atomic(report_path(record), evaluation_text(result, timestamp)), *kept, record
+    return write_atomic(report_path(record), evaluation_text(result, timestamp)), record, *kept

@@ -7,6 +7,8 @@ import pytest
 
 from bert_mpq import MpqError, RunConfig, quantize_and_evaluate
 from bert_mpq.artifacts.record_reading import read_evaluation
+from bert_mpq.export.evaluated import evaluated_model
+from bert_mpq.export.packed import weights_fingerprint
 from bert_mpq.planning import check_trainable, make_plan
 from bert_mpq.qat.checkpoint import NAME
 from bert_mpq.reporting import Silent
@@ -121,7 +123,7 @@ def test_an_interrupted_training_ends_as_if_nothing_had_happened(config, session
 def test_the_checkpoint_of_another_run_is_refused_before_anything_slow(
     config, session, interrupted, monkeypatch
 ):
-    monkeypatch.setattr("bert_mpq.pipeline.quantized_copy", None)
+    monkeypatch.setattr("bert_mpq.pipeline.quantize", None)
     with pytest.raises(MpqError) as caught:
         quantize_and_evaluate(config.replace(bits=(4, 2)), session=session)
     assert caught.value.code == "E-CHECKPOINT"
@@ -160,3 +162,12 @@ def test_the_whole_calibration_split_is_the_default(config):
 def test_learning_rates_that_make_no_sense_are_refused(rate):
     with pytest.raises(MpqError, match="qat-learning-rate"):
         RunConfig(qat_learning_rate=rate)
+
+
+def test_trained_weights_are_kept_so_that_they_can_be_exported(finished):
+
+    _, record, weights = finished.files
+    read = read_evaluation(record)
+    assert weights.parent / read.result.weights_file == weights
+    model = evaluated_model(read, Session(), Silent()).model  # raises E-WEIGHTS for any other weights
+    assert weights_fingerprint(model.state_dict()) == finished.result.weights_fingerprint

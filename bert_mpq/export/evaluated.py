@@ -49,7 +49,7 @@ class Evaluated:
     def texts(self, count: int) -> tuple[str, ...]:
         """Return up to ``count`` reviews of the evaluation split, as many positive as negative."""
         reviews = load_reviews(self.plan.sources.data, "evaluation")
-        return sample(reviews, min(count, len(reviews)), "stratified", self.plan.config.seed).texts
+        return tuple(sample(reviews, min(count, len(reviews)), "stratified", self.plan.config.seed).texts)
 
 
 def evaluated_model(record: EvaluationRecord, session: Session, reporter: Reporter) -> Evaluated:

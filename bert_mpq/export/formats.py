@@ -47,7 +47,7 @@ FORMATS: dict[Format, FormatFacts] = {
         loading='import bert_mpq\n\nmodel = bert_mpq.load("{folder}")',
     ),
     "compressed-tensors": FormatFacts(
-        title="2, 4, 8, 16, 32 bits, bit-exact; loads with plain from_pretrained",
+        title="2, 4, 8, 16, 32 bits, bit-exact; loads with from_pretrained",
         needs="compressed-tensors>=0.17",
         weights_file="model.safetensors",
         exact=True,

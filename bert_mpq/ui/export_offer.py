@@ -1,5 +1,6 @@
 """The offer to export, after an evaluation."""
 
+import textwrap
 from pathlib import Path
 
 from bert_mpq.errors import MpqError
@@ -12,10 +13,10 @@ from bert_mpq.ui.execution import Execution, Finished
 from bert_mpq.ui.export_view import run_export
 from bert_mpq.ui.steps import Back
 
-EMBEDDINGS: dict[Embeddings, str] = {
-    "as-evaluated": "as evaluated (recommended)",
-    "fp16": "float16: half their size, next to no difference",
-    "int8": "int8: a quarter of their size, a small difference",
+EMBEDDINGS: dict[Embeddings, tuple[str, str]] = {
+    "as-evaluated": ("as evaluated (recommended)", "The model whose figures are above, bit by bit"),
+    "fp16": ("float16", "Half of float32, next to no difference"),
+    "int8": ("int8", "A quarter of float32, a small difference"),
 }
 
 
@@ -31,7 +32,7 @@ def act(finished: Finished, execution: Execution) -> None:
         MpqError: what ``export_model`` raises.
     """
     assert finished.quantization is not None
-    result, record = finished.quantization.result, finished.quantization.files[-1]
+    result, record = finished.quantization.result, finished.quantization.files[1]
     kind = choose("Which format?", _formats(result), "mpq", code="E-EXPORT", hint="Take another plan.")
     if isinstance(kind, Back):
         return
@@ -60,8 +61,8 @@ def _formats(result: EvaluationResult) -> list[Option]:
 
 def _embeddings(result: EvaluationResult, kind: Format) -> list[Option]:
     return [
-        Option(title=text, value=name, disabled=_refusal(result, kind, name))
-        for name, text in EMBEDDINGS.items()
+        Option(title=title, value=name, description=text, disabled=_refusal(result, kind, name))
+        for name, (title, text) in EMBEDDINGS.items()
     ]
 
 
@@ -71,7 +72,7 @@ def _refusal(result: EvaluationResult, kind: Format, embeddings: Embeddings) -> 
     try:
         check_format(kind, result.allocation.bits, asymmetric, embeddings)
     except MpqError as error:
-        return error.title.rstrip(".").split(",")[0][:56]
+        return textwrap.shorten(error.title, 52, placeholder="...").rstrip(".")
     return ""
 
 

@@ -67,7 +67,7 @@ def evaluate(tmp_path_factory, tiny_folder):
             device="cpu",
             **settings,
         )
-        return quantize_and_evaluate(config).files[-1]
+        return quantize_and_evaluate(config).files[1]
 
     return run
 
