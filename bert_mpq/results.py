@@ -352,9 +352,9 @@ class EvaluationResult:
     gptq_sample: Sample | None  # the calibration reviews that GPTQ looked at
     sizes: SizeReport
     quantization_seconds: float
-    weights_fingerprint: str  # SHA-256 of the evaluated weights (bert_mpq.export.packed)
     stages: tuple[Stage, ...]
     trained: TrainedEvaluation | None = None
+    weights_fingerprint: str = ""  # SHA-256 of the evaluated weights; "" in old records
     weights_file: str = ""  # beside the record, where the weights were trained and cannot be computed again
 
     @property

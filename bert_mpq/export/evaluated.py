@@ -56,9 +56,14 @@ def evaluated_model(record: EvaluationRecord, session: Session, reporter: Report
     """Return the model of an evaluation, exactly.
 
     Raises:
-        MpqError: E-WEIGHTS when what comes out has another fingerprint than the evaluated weights; E-NOFILE
+        MpqError: E-WEIGHTS when what comes out has another fingerprint than the evaluated weights, or the
+            record is too old to have one; E-NOFILE
             when kept weights are gone; what loading model and reviews raises.
     """
+    if not record.result.weights_fingerprint:
+        raise MpqError(
+            "E-WEIGHTS", f"{record.path.name} does not say which weights it measured.", "Evaluate again."
+        )
     plan = _plan(record)
     classifier = session.classifier(plan, reporter)
     if record.result.weights_file:

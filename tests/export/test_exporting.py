@@ -94,6 +94,12 @@ def test_other_weights_than_the_evaluated_ones_are_never_exported(record, tmp_pa
     assert os.listdir(tmp_path) == ["changed.json"]
 
 
+def test_a_record_from_before_fingerprints_is_refused(record, tmp_path, no_reload):
+    with pytest.raises(MpqError, match="does not say which weights it measured") as refused:
+        export_model(changed(record, tmp_path, weights_fingerprint=""), tmp_path / "out")
+    assert refused.value.code == "E-WEIGHTS"
+
+
 def test_a_model_that_has_changed_since_is_found_out(evaluate, tiny_folder, tmp_path, no_reload):
     model = tmp_path / "model"
     shutil.copytree(tiny_folder, model)
