@@ -1,10 +1,16 @@
 """The evaluations of a folder side by side: only what was measured on the same reviews is ranked together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bert_mpq.allocation.budget import optimum
+from bert_mpq.allocation.losses import FLOAT32, assignment_of, layer_units
 from bert_mpq.artifacts.record_reading import EvaluationRecord, list_evaluations
+from bert_mpq.artifacts.width_files import list_width_scores
+from bert_mpq.budgeting import make_budget
+from bert_mpq.errors import MpqError
 from bert_mpq.results import Accuracy, EvaluationResult
+from bert_mpq.width_scores import WidthScores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +31,13 @@ class ComparedRun:
         encoder_ratio: encoder weights, FP32 over quantized.
         whole_ratio: the whole model, FP32 over quantized.
         whole_bits: the whole model after quantization, in bits.
+        bits: bits of each layer.
+        trained: whether it was trained after the quantization.
+        pareto: whether no other evaluation of the group is as small and more accurate, or as accurate and
+            smaller.
+        loss_over_optimum: summed loss of its bits over that of the exact optimum at the same size, by the
+            newest scores at several widths of this model; 1 = the optimum, None = no such scores, or a width
+            that they do not have.
     """
 
     name: str
@@ -40,6 +53,10 @@ class ComparedRun:
     encoder_ratio: float
     whole_ratio: float
     whole_bits: int
+    bits: tuple[int, ...]
+    trained: bool
+    pareto: bool = False
+    loss_over_optimum: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +101,10 @@ def compare(folder: Path | str = ".") -> Comparison:
     groups: dict[object, list[EvaluationRecord]] = {}
     for record in list_evaluations(folder):
         groups.setdefault(_key(record.result), []).append(record)
-    return Comparison(folder=str(folder), groups=tuple(map(_group, groups.values())))
+    scores = list_width_scores(folder)
+    return Comparison(
+        folder=str(folder), groups=tuple(_group(records, scores) for records in groups.values())
+    )
 
 
 def _key(result: EvaluationResult) -> tuple[object, ...]:
@@ -93,8 +113,11 @@ def _key(result: EvaluationResult) -> tuple[object, ...]:
     return setting.model_name, setting.data_name, sample.split, sample.fingerprint, setting.max_length
 
 
-def _group(records: list[EvaluationRecord]) -> ComparedGroup:
+def _group(records: list[EvaluationRecord], scores: list[WidthScores]) -> ComparedGroup:
     first = records[0].result
+    fitting = next((each for each in scores if each.model_name == first.setting.model_name), None)
+    runs = [_run(record, fitting) for record in records]
+    marked = [replace(run, pareto=not any(_beats(other, run) for other in runs)) for run in runs]
     return ComparedGroup(
         model=first.setting.model_title,
         data=first.setting.data_name,
@@ -103,12 +126,18 @@ def _group(records: list[EvaluationRecord]) -> ComparedGroup:
         max_length=first.setting.max_length,
         before=first.before,
         whole_original_bits=first.sizes.whole_original_bits,
-        runs=tuple(sorted(map(_run, records), key=lambda run: (-run.accuracy, run.whole_bits, run.name))),
+        runs=tuple(sorted(marked, key=lambda run: (-run.accuracy, run.whole_bits, run.name))),
     )
 
 
-def _run(record: EvaluationRecord) -> ComparedRun:
+def _beats(run: ComparedRun, other: ComparedRun) -> bool:
+    better = run.accuracy > other.accuracy or run.whole_bits < other.whole_bits
+    return better and run.accuracy >= other.accuracy and run.whole_bits <= other.whole_bits
+
+
+def _run(record: EvaluationRecord, scores: WidthScores | None) -> ComparedRun:
     result = record.result
+    after = result.final
     return ComparedRun(
         name=record.path.stem,
         timestamp=record.timestamp,
@@ -116,11 +145,46 @@ def _run(record: EvaluationRecord) -> ComparedRun:
         clustering=result.allocation.method,
         group_bits=result.allocation.group_bits,
         quantizer=result.config.quantizer,
-        accuracy=result.after.accuracy,
-        drop=result.before.accuracy - result.after.accuracy,
-        f1=result.after.f1,
+        accuracy=after.accuracy,
+        drop=result.before.accuracy - after.accuracy,
+        f1=after.f1,
         bits_per_weight=result.sizes.bits_per_weight,
         encoder_ratio=result.sizes.ratio,
         whole_ratio=result.sizes.whole_ratio,
         whole_bits=result.sizes.whole_bits,
+        bits=result.allocation.bits,
+        trained=result.trained is not None,
+        loss_over_optimum=None if scores is None else loss_over_optimum(result, scores),
     )
+
+
+def loss_over_optimum(result: EvaluationResult, scores: WidthScores) -> float | None:
+    """Return the summed loss of an evaluation's bits over that of the exact optimum at the same size.
+
+    Args:
+        result: the evaluation.
+        scores: scores of the same model at several widths.
+
+    Returns:
+        1 or more; None when the scores lack a width or the score that budgets go by, or are of other layers.
+    """
+    bits = result.allocation.bits
+    if scores.outline.layers != len(bits):
+        return None
+    try:
+        budget = make_budget(result.config.replace(pin=(), protect_last=0, max_widths=None), scores)
+    except MpqError:
+        return None
+    mine = assignment_of(budget.losses, budget.cost, bits, {})
+    if mine is None:
+        return None
+    # 32 bits are an option where they are in use, so that the optimum never has less to choose from.
+    units = layer_units(budget.losses, budget.cost, {})
+    units = tuple(
+        (*unit, option) if option.bits == FLOAT32 else unit
+        for unit, option in zip(units, mine.options, strict=True)
+    )
+    best = optimum(units, mine.cost)
+    if not best.loss:
+        return None if mine.loss else 1.0
+    return max(mine.loss / best.loss, 1.0)

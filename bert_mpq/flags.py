@@ -183,6 +183,7 @@ def fields_of(subcommand: str) -> tuple[str, ...]:
         "quantize": (*PHASE_1, "granularity"),
         "run": ("sensitivities", "granularity"),
         "plan": ("clustering", "bits", "granularity", "until_stable", *TRAINING),
+        "sweep": ("metrics", "until_stable", "sensitivities", "bits", "target", "granularity"),
         "validate": (*(set(PHASE_2 + ALLOCATION) - {"eval_size"}), "scope", "until_stable"),
     }[subcommand]
     return tuple(name for name in FLAGS if name not in other)

@@ -1,5 +1,6 @@
 """Files of scores at several widths: ``Sensitivities/widths_{time}.json``, never overwritten."""
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -72,6 +73,15 @@ def read_width_scores(name: Path | str) -> WidthScores:
     except (ValueError, OSError, RecursionError) as error:
         reason = "it is not valid JSON" if isinstance(error, json.JSONDecodeError) else str(error)
         raise MpqError("E-JSON", f"{path.name}: {reason}.", HINT) from error
+
+
+def list_width_scores(output: Path | str) -> list[WidthScores]:
+    """Return the scores in ``output/Sensitivities`` that can be read, newest first."""
+    found = []
+    for path in sorted(user_path(output).joinpath(SENSITIVITIES).glob(f"{PREFIX}*.json"), reverse=True):
+        with contextlib.suppress(MpqError):  # not ours, broken, or deleted meanwhile
+            found.append(read_width_scores(path))
+    return found
 
 
 def _check_shape(scores: WidthScores) -> None:

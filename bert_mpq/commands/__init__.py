@@ -7,6 +7,7 @@ from bert_mpq.commands.doctor import DOCTOR
 from bert_mpq.commands.export import EXPORT
 from bert_mpq.commands.phases import QUANTIZE, RUN, SENSITIVITY
 from bert_mpq.commands.plan import PLAN
+from bert_mpq.commands.sweep import SWEEP
 from bert_mpq.commands.validate import VALIDATE
 
 COMMANDS: tuple[Command, ...] = (
@@ -15,6 +16,7 @@ COMMANDS: tuple[Command, ...] = (
     RUN,
     PLAN,
     VALIDATE,
+    SWEEP,
     COMPARE,
     EXPORT,
     DOCTOR,

@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="DIR", default=".", help="folder of Evaluation/ (default: .)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--plot", metavar="FILE", help="draw sensitivities, accuracy and bits: .png or .svg")
+    parser.add_argument("--html", metavar="FILE", help="write everything as one page")
 
 
 def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
     from bert_mpq.comparison import compare
     from bert_mpq.ui.comparison_view import comparison_views
 
+    if namespace.plot or namespace.html:
+        _draw(namespace, execution)
+        return
     comparison = compare(namespace.output)
     if namespace.json:
         # Not the console: it would wrap.
@@ -32,6 +37,17 @@ def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
         raise MpqError("E-NOFILE", f"No evaluation in {folder}/.", "Run Phase 2 first.")
     for view in comparison_views(comparison, execution.output):
         execution.output.print(view)
+
+
+def _draw(namespace: argparse.Namespace, execution: "Execution") -> None:
+    from bert_mpq.figures import collect, html_page, write_plot
+
+    material = collect(namespace.output)
+    files = [write_plot(namespace.plot, material)] if namespace.plot else []
+    files += [html_page(namespace.html, material)] if namespace.html else []
+    execution.written = True
+    for file in files:
+        execution.output.print(f"Wrote {file}", soft_wrap=True, markup=False)
 
 
 COMPARE = Command(

@@ -11,7 +11,12 @@ from bert_mpq.artifacts.sensitivity_files import METRIC_TITLES
 from bert_mpq.comparison import ComparedGroup, ComparedRun, Comparison
 from bert_mpq.ui.views import heading, plain_table
 
-CLUSTERINGS = {"kmeans": "K-means", "percentile": "Percentile", "hierarchical": "Hierarchical"}
+CLUSTERINGS = {
+    "kmeans": "K-means",
+    "percentile": "Percentile",
+    "hierarchical": "Hierarchical",
+    "budget": "Budget",
+}
 
 
 def comparison_views(comparison: Comparison, console: Console) -> list[RenderableType]:
@@ -26,6 +31,11 @@ def comparison_views(comparison: Comparison, console: Console) -> list[Renderabl
             _table(group, console.width),
         ]
     notes = ["Sizes are of the whole model, computed; 1 MB = 1024^2 bytes."]
+    runs = [run for group in comparison.groups for run in group.runs]
+    if any(run.pareto for run in runs):
+        notes.append("* no other run is as small and more accurate, or as accurate and smaller.")
+    if console.width >= 72 and any(run.loss_over_optimum is not None for run in runs):
+        notes.append("Loss: of the bits, over that of the exact optimum at the same size (1.00 = optimum).")
     if len(comparison.groups) > 1:
         notes.append("Only runs on the same model and reviews are ranked together.")
     return [*views, *map(Text, notes)]
@@ -35,21 +45,25 @@ def _table(group: ComparedGroup, width: int) -> Table:
     wide, very_wide = width >= 72, width >= 110
     names = ["Bits", "Accuracy", "Change", "Size", "Ratio"]
     names[1:1] = ["Clustering", "Scores"] if wide else []
+    losses = wide and any(run.loss_over_optimum is not None for run in group.runs)
+    names += ["Loss"] if losses else []
     names += ["F1", "Quantizer", "When"] if very_wide else []
     table = plain_table()
+    table.add_column("", no_wrap=True)
     for name in names:
         left = name in ("Bits", "Clustering", "Scores", "Quantizer", "When")
         table.add_column(name, justify="left" if left else "right", no_wrap=True, overflow="ellipsis")
     size = f"{megabytes(group.whole_original_bits):.1f} MB"
     first = ["FP32", *(["", ""] if wide else []), f"{group.before.accuracy:.4f}", "", size, ""]
-    table.add_row(*first, *([f"{group.before.f1:.4f}", "", ""] if very_wide else []))
+    first += [""] if losses else []
+    table.add_row("", *first, *([f"{group.before.f1:.4f}", "", ""] if very_wide else []))
     for run in group.runs:
-        table.add_row(*_cells(run, wide, very_wide))
+        table.add_row("*" if run.pareto else "", *_cells(run, wide, very_wide, losses))
     return table
 
 
-def _cells(run: ComparedRun, wide: bool, very_wide: bool) -> list[str]:
-    cells = ["/".join(map(str, run.group_bits))]
+def _cells(run: ComparedRun, wide: bool, very_wide: bool, losses: bool) -> list[str]:
+    cells = ["/".join(map(str, run.group_bits)) + (" QAT" if run.trained else "")]
     if wide:
         cells += [
             CLUSTERINGS.get(run.clustering, run.clustering),
@@ -61,6 +75,8 @@ def _cells(run: ComparedRun, wide: bool, very_wide: bool) -> list[str]:
         f"{megabytes(run.whole_bits):.1f} MB",
         f"{run.whole_ratio:.2f}x",
     ]
+    if losses:
+        cells.append("" if run.loss_over_optimum is None else f"{run.loss_over_optimum:.2f}")
     return cells + ([f"{run.f1:.4f}", run.quantizer, when(run.timestamp)] if very_wide else [])
 
 

@@ -1,0 +1,96 @@
+"""The sweep on a tiny model and real reviews."""
+
+import pytest
+
+from bert_mpq.comparison import compare
+from bert_mpq.config import RunConfig
+from bert_mpq.errors import UsageError
+from bert_mpq.sweeping import PRESETS, markdown, sweep, write_sweep
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory, deep_folder):
+    config = RunConfig(
+        model=str(deep_folder),
+        output=str(tmp_path_factory.mktemp("sweep")),
+        calibration_size=240,
+        eval_size=40,
+        quantizer="rtn",
+        max_length=16,
+    )
+    return config, sweep(config)
+
+
+@pytest.fixture(scope="module")
+def deep_folder(tmp_path_factory, tokenizer_files):
+    """A random classifier with five layers: four groups need as many distinct scores."""
+    import shutil
+
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(3)
+    config = BertConfig(
+        vocab_size=30_522,
+        hidden_size=16,
+        num_hidden_layers=5,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        num_labels=2,
+    )
+    folder = tmp_path_factory.mktemp("model") / "deep"
+    BertForSequenceClassification(config).save_pretrained(folder)
+    for file in tokenizer_files:
+        shutil.copy(file, folder)
+    return folder
+
+
+def test_every_preset_has_its_optimum_beside_it_at_no_larger_size(swept):
+    _, result = swept
+    assert len(result.rows) == 2 * len(PRESETS)
+    for preset, row, best in zip(PRESETS, result.rows[::2], result.rows[1::2], strict=True):
+        assert row.result.allocation.group_bits == preset.bits
+        assert row.result.sensitivities.metric == preset.metrics[0]
+        assert best.result.allocation.method == "budget"
+        assert best.result.sizes.quantized_bits <= row.result.sizes.quantized_bits
+
+
+def test_the_optimum_never_has_a_larger_loss(swept):
+    config, _ = swept
+    (group,) = compare(config.output).groups
+    for run in group.runs:
+        assert run.loss_over_optimum is not None
+        assert run.loss_over_optimum >= 1
+        if run.clustering == "budget":
+            # Its target was cut to three decimals, so a hair of slack in size is left.
+            assert run.loss_over_optimum < 1.5
+    assert any(run.pareto for run in group.runs)
+    best = max(group.runs, key=lambda run: (run.accuracy, -run.whole_bits))
+    assert best.pareto
+
+
+def test_the_table_is_the_guides_with_more_columns(swept):
+    config, result = swept
+    lines = markdown(result).splitlines()
+    assert lines[0].startswith(
+        "| Config | Calib | Metric | Clusters | Bits | FP32 Acc | Quant Acc | Drop | Compression |"
+    )
+    assert [line.split("|")[1].strip() for line in lines[2:]] == [
+        "Baseline",
+        "Conservative",
+        "Conservative, optimum",
+        "Moderate",
+        "Moderate, optimum",
+        "Aggressive",
+        "Aggressive, optimum",
+    ]
+    assert len({line.count("|") for line in lines}) == 1
+    assert write_sweep(result, config.output).read_text() == markdown(result)
+
+
+def test_a_sweep_of_budgets_is_refused(swept):
+    config, _ = swept
+    with pytest.raises(UsageError) as refused:
+        sweep(config.replace(clustering="budget", target="4x"))
+    assert refused.value.code == "E-CONFIG"
