@@ -119,7 +119,17 @@ def test_a_named_model_never_falls_back(tmp_path):
 
 
 def test_the_default_model_falls_back_with_one_plain_line(tmp_path):
-    flags = ["--calibration-size", "16", "--metrics", "cka", "--max-length", "16", "--yes"]
+    flags = [
+        "--calibration-size",
+        "16",
+        "--metrics",
+        "cka",
+        "--max-length",
+        "16",
+        "--quantizer",
+        "rtn",
+        "--yes",
+    ]
     done = call("sensitivity", *flags, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "using the embedded classifier." in done.stderr.splitlines()[0]
