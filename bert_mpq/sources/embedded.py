@@ -45,21 +45,40 @@ def base_folder() -> Path:
     return weights.parent
 
 
-def load_embedded() -> tuple[Any, Any]:
-    """Return the model (BertForSequenceClassification, FP32) and its tokenizer; raises as ``base_folder``."""
+def load_embedded(adapter: Path = ADAPTER) -> tuple[Any, Any]:
+    """Return the classifier (BertForSequenceClassification, FP32) and its tokenizer.
+
+    Args:
+        adapter: folder with a PEFT adapter for the base model.
+
+    Raises:
+        MpqError: as ``base_folder``.
+    """
+    from safetensors.torch import load_file
+
+    model, tokenizer = load_base()
+    settings = json.loads((adapter / "adapter_config.json").read_text())
+    tensors = load_file(adapter / "adapter_model.safetensors")
+    model.load_state_dict(merge_lora(model.state_dict(), tensors, settings["lora_alpha"] / settings["r"]))
+    return model.eval(), tokenizer
+
+
+def load_base() -> tuple[Any, Any]:
+    """Return the pretrained base model with a random classification head, and its tokenizer.
+
+    Raises:
+        MpqError: as ``base_folder``.
+    """
     from safetensors.torch import load_file
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
     folder = base_folder()
     config = BertConfig.from_pretrained(folder, num_labels=2, id2label={0: "negative", 1: "positive"})
     model = BertForSequenceClassification(config)
-    state = {f"bert.{name}": tensor for name, tensor in load_file(folder / WEIGHTS).items()}
-    state.pop("bert.embeddings.position_ids", None)
-    adapter = load_file(ADAPTER / "adapter_model.safetensors")
-    settings = json.loads((ADAPTER / "adapter_config.json").read_text())
-    merged = merge_lora(state, adapter, settings["lora_alpha"] / settings["r"])
-    model.load_state_dict(merged, strict=True)
-    return model.eval(), AutoTokenizer.from_pretrained(folder)
+    state = load_file(folder / WEIGHTS)
+    state.pop("embeddings.position_ids", None)
+    model.bert.load_state_dict(state)
+    return model, AutoTokenizer.from_pretrained(folder)
 
 
 def merge_lora(state: "dict[str, Tensor]", adapter: "dict[str, Tensor]", scale: float) -> "dict[str, Tensor]":
