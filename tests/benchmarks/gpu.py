@@ -1,248 +1,225 @@
-"""Phase 1 and Phase 2 on a GPU, against the bare model and against the original tool's way of doing it.
+"""Full-size figures on one GPU: both phases, FP32, TF32 and bf16, beside what the card can do.
 
-Run: python tests/benchmarks/gpu.py --model bert-base --reviews 25000 --precision fp32 --json out.json
+Run: python tests/benchmarks/gpu.py --json out.json [--limit 420]
 
-The original's way, from its description: every review padded to 512 tokens, batches of 64, FP32, hidden
-states of every layer kept on the host, the weights of a layer fake-quantized anew at every forward pass.
-It is measured on a part of the reviews and given as a rate.
+BERT-base (random weights) over 25,000 reviews cut to 512 tokens, and the embedded classifier over its
+calibration half cut to 256. A measurement that would not end within ``--limit`` seconds takes a part of the
+reviews, and its row says how many. Also: the card's matmul ceiling, the numerical floor of the scores, and
+the scores of the CPU beside those of the GPU. Prints Markdown; the JSON is written after every measurement.
 """
 
 import argparse
-import copy
 import json
 import platform
+import subprocess
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import transformers
-from torch import nn
+from throughput import METRICS, Row, Work, measured, random_bert_base, repeated, speedups, table, works
 
 from bert_mpq import __version__
-from bert_mpq.encoder import encoder_layers, linears
-from bert_mpq.evaluation import Logits, evaluate
 from bert_mpq.probing import Probe
-from bert_mpq.quantization import per_tensor
-from bert_mpq.quantization.modules import quantized_copy
 from bert_mpq.reporting import Silent
 from bert_mpq.sensitivity import measure, score
 from bert_mpq.sources.batches import TokenizedReviews, tokenize
-from bert_mpq.sources.classifiers import Classifier, ModelSource, find_classifier, load_classifier
+from bert_mpq.sources.classifiers import Classifier, find_classifier, load_classifier
 from bert_mpq.sources.devices import Machine, pick_machine
-from bert_mpq.sources.reviews import Reviews, find_reviews, load_reviews
+from bert_mpq.sources.reviews import find_reviews, load_reviews
+
+PRECISIONS = ("tf32", "bf16", "fp32")  # the slowest last: a limit then cuts that one only
+PART = 1_024  # reviews for the original's way
+BARE_PART = 4_096  # reviews for the bare pass in FP32 at full size
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One measurement."""
+class Report:
+    """The JSON file, whole after every measurement."""
 
-    what: str
-    precision: str
-    reviews: int
-    seconds: float
-    teraflops: float
+    def __init__(self, path: Path | None, limit: float) -> None:
+        self.path = path
+        self.end = time.perf_counter() + limit
+        self.content: dict[str, Any] = {
+            "version": __version__,
+            "commit": _commit(),
+            "torch": torch.__version__,
+            "cuda": torch.version.cuda,
+            "transformers": transformers.__version__,
+            "platform": platform.platform(),
+            "device": torch.cuda.get_device_name(),
+        }
 
     @property
-    def rate(self) -> float:
-        """Reviews per second."""
-        return self.reviews / self.seconds
+    def left(self) -> float:
+        """Seconds until the limit."""
+        return self.end - time.perf_counter()
 
-
-def seconds(work, machine: Machine) -> float:
-    """Time ``work()``, the GPU's queue included."""
-    if machine.device.type == "cuda":
-        torch.cuda.synchronize()
-    started = time.perf_counter()
-    work()
-    if machine.device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
+    def put(self, key: str, value: Any) -> None:
+        """Set an entry and write the file."""
+        self.content[key] = value
+        if self.path:
+            self.path.write_text(json.dumps(self.content, indent=2) + "\n")
 
 
 def ceiling(machine: Machine, size: int = 8192) -> float:
     """Return the card's measured matmul rate in TFLOP/s, in the machine's precision."""
     kind = torch.bfloat16 if machine.precision == "bf16" else torch.float32
     a, b = (torch.randn(size, size, device=machine.device, dtype=kind) for _ in range(2))
-    with machine.working(), machine.arithmetic():
+    with machine.working():
         a @ b
-        took = seconds(lambda: [a @ b for _ in range(5)], machine)
-    return 5 * 2 * size**3 / took / 1e12
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        for _ in range(5):
+            a @ b
+        torch.cuda.synchronize()
+    return 5 * 2 * size**3 / (time.perf_counter() - started) / 1e12
 
 
-def base_classifier(tokenizer) -> Classifier:
-    """Return a BERT-base with random weights: enough for speed."""
-    torch.manual_seed(0)
-    model = transformers.BertForSequenceClassification(transformers.BertConfig(num_labels=2)).eval()
-    source = ModelSource(
-        name="random BERT-base", kind="folder", layers=12, hidden=768, layer_weights=7077888, max_length=512
-    )
-    return Classifier(source=source, model=model, tokenizer=tokenizer)
-
-
-def repeated(reviews: Reviews, size: int) -> Reviews:
-    """Return ``size`` reviews, from the beginning again when they run out."""
-    return reviews.take([index % len(reviews) for index in range(size)])
-
-
-def forward_flops(classifier: Classifier, tokens: TokenizedReviews) -> float:
-    """Return the arithmetic of one forward pass over the sample: Linear modules and attention, no padding."""
-    source, lengths = classifier.source, tokens.lengths.astype(np.float64)
-    per_token = 2 * source.layer_weights + 4 * source.hidden * lengths
-    return float(source.layers * (lengths * per_token).sum())
-
-
-def bare(classifier: Classifier, tokens: TokenizedReviews, machine: Machine, budget: int) -> None:
-    """The limit: the model over the same batches, ready on the host, and nothing else."""
-    module = Logits(classifier.model).to(machine.device).eval()
-    for indices in tokens.plan(budget):
-        batch = tokens.batch(indices)
-        with machine.working(), machine.arithmetic():
-            module(machine.move(batch.input_ids), machine.move(batch.attention_mask))
-
-
-class RequantizedLinear(nn.Module):
-    """The original's layer: it quantizes its weight at every forward pass."""
-
-    def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
-        self.linear = linear
-
-    def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        weight = per_tensor.quantize(self.linear.weight, 4, None).dequantize()
-        return nn.functional.linear(rows, weight, self.linear.bias)
-
-
-def original(classifier: Classifier, tokens: TokenizedReviews, machine: Machine, quantize: bool) -> None:
-    """The original's way: padded to 512, batches of 64, hidden states of every layer to the host."""
-    model = copy.deepcopy(classifier.model).to(machine.device).eval()
-    for layer in encoder_layers(model) if quantize else ():
-        for name, linear in linears(layer):
-            layer.set_submodule(name, RequantizedLinear(linear))
-    kept = []
-    for start in range(0, len(tokens), 64):
-        batch = tokens.batch(np.arange(start, min(start + 64, len(tokens))))
-        pad = 512 - batch.input_ids.shape[1]
-        ids, mask = (nn.functional.pad(t, (0, pad)) for t in (batch.input_ids, batch.attention_mask))
-        with machine.working(), machine.arithmetic():
-            out = model(
-                input_ids=ids.to(machine.device),
-                attention_mask=mask.to(machine.device),
-                output_hidden_states=True,
+def throughput(
+    name: str, classifier: Classifier, tokens: TokenizedReviews, report: Report, sizes: dict[str, int]
+) -> list[Row]:
+    """Measure every phase in every precision, and report as it goes."""
+    rows: list[Row] = []
+    for precision in PRECISIONS:
+        machine = pick_machine("cuda", precision)
+        bare_seconds = 0.0  # per review
+        for work in works(classifier, machine, 64, ("isolated", "propagated")):
+            if work.slow and precision != "fp32":
+                continue
+            size = sizes.get(work.what if precision == "fp32" else "", len(tokens))
+            size = affordable(work, min(size, PART) if work.slow else size, bare_seconds, report)
+            few = tokens.take(np.linspace(0, len(tokens) - 1, min(64, size)).astype(int))
+            if not rows or rows[-1].precision != precision or work.slow:
+                work.run(few)  # a warm-up: libraries, kernels, memory
+            part = (
+                tokens.take(np.linspace(0, len(tokens) - 1, size).astype(int))
+                if size < len(tokens)
+                else tokens
             )
-            kept.append([state.mean(1).cpu() for state in out.hidden_states[1:]])
-
-
-def run(classifier: Classifier, tokens: TokenizedReviews, machine: Machine, part: int) -> list[Row]:
-    """Measure everything once, after a warm-up."""
-    flops = forward_flops(classifier, tokens) / 1e12
-    budget, precision = machine.batch_tokens, machine.precision
-    few = TokenizedReviews(
-        ids=tokens.ids, offsets=tokens.offsets[: part + 1], labels=tokens.labels[:part], pad_id=tokens.pad_id
-    )
-    bare(classifier, few, machine, budget)
-    rows = []
-
-    def add(what: str, work, passes: float, sample: TokenizedReviews = tokens) -> None:
-        took = seconds(work, machine)
-        share = len(sample) / len(tokens)
-        row = Row(
-            what=what,
-            precision=precision,
-            reviews=len(sample),
-            seconds=took,
-            teraflops=passes * flops * share / took,
-        )
-        rows.append(row)
-        print(
-            f"{what}, {precision}: {took:.2f} s, {row.rate:.0f} reviews/s, {row.teraflops:.1f} TFLOP/s",
-            flush=True,
-        )
-
-    layers = classifier.source.layers
-    add("bare forward pass", lambda: bare(classifier, tokens, machine, budget), 1)
-    add(
-        "Phase 2, one evaluation",
-        lambda: evaluate(classifier.model, tokens, machine, budget, Silent(), ""),
-        1,
-    )
-    for scope, passes in (("isolated", 2.0), ("propagated", 1 + (layers + 1) / 2)):
-        probe = Probe(scope=scope, pooling="mean", bits=(4,), quantizer="rtn", group_size=64)
-        metrics = ("pwcca", "cka", "svcca")
-
-        def phase_1(probe=probe, metrics=metrics) -> None:
-            score(measure(classifier, tokens, probe, machine, budget, Silent()), metrics, Silent())
-
-        add(f"Phase 1, {scope}, three metrics", phase_1, passes)
-    if precision == "fp32":
-        add("the original's extraction", lambda: original(classifier, few, machine, True), 1, few)
-        add(
-            "the original's forward pass, FP32 weights",
-            lambda: original(classifier, few, machine, False),
-            1,
-            few,
-        )
-        bits = [16, 8, 4] * layers
-        add("quantize once", lambda: quantized_copy(classifier.model, bits[:layers], "rtn", 64), 0)
+            row = measured(work, classifier, part, machine)
+            rows.append(row)
+            bare_seconds = bare_seconds or row.seconds / row.reviews
+            print(f"{name}: {row.what}, {precision}: {row.seconds:.2f} s, {row.rate:.0f}/s", flush=True)
+            report.put(name, [{**asdict(row), "reviews_per_second": row.rate} for row in rows])
     return rows
 
 
-def noise_floor(classifier: Classifier, tokens: TokenizedReviews, machine: Machine) -> dict[str, list[float]]:
-    """Return the scores of FP32 against FP32 in batches of another shape: below them all is noise."""
-    probe = Probe(scope="propagated", pooling="mean", bits=(32,), quantizer="rtn", group_size=64)
+def affordable(work: Work, size: int, bare_seconds: float, report: Report) -> int:
+    """Return how many of ``size`` reviews fit in the time that is left, as the bare pass lets expect."""
+    expected = 1.3 * bare_seconds * max(work.passes, 0.01)
+    return size if not expected else int(max(256, min(size, (report.left - 20) / expected)))
+
+
+def pipeline_seconds(rows: list[Row], reviews: int) -> list[dict[str, Any]]:
+    """Return the seconds of Phase 1 with three metrics, quantization and two evaluations, by precision."""
+    found = []
+    for precision in PRECISIONS:
+        by_name = {row.what: row for row in rows if row.precision == precision}
+        evaluation = by_name.get("Phase 2, one evaluation")
+        quantization = next((row for what, row in by_name.items() if what.startswith("quantize")), None)
+        for scope in ("isolated", "propagated"):
+            phase_1 = by_name.get(f"Phase 1, {scope}, three metrics")
+            if not (evaluation and quantization and phase_1):
+                continue
+            first, second = reviews / phase_1.rate, 2 * reviews / evaluation.rate
+            found.append(
+                {
+                    "precision": precision,
+                    "scope": scope,
+                    "phase_1": first,
+                    "two_evaluations": second,
+                    "whole": first + quantization.seconds + second,
+                    "measured_in_full": phase_1.reviews == evaluation.reviews == reviews,
+                }
+            )
+    return found
+
+
+def scores(
+    classifier: Classifier, tokens: TokenizedReviews, machine: Machine, bits: int
+) -> dict[str, list[float]]:
+    """Return every metric's scores, and the KL, with probes of ``bits``."""
+    probe = Probe(scope="propagated", pooling="mean", bits=(bits,), quantizer="rtn", group_size=64)
     result = measure(classifier, tokens, probe, machine, machine.batch_tokens, Silent())
-    return {entry.metric: list(entry.values) for entry in score(result, ("pwcca", "cka"), Silent()).scores}
+    found = {entry.metric: list(entry.values) for entry in score(result, METRICS, Silent()).scores}
+    return {**found, "kl": list(result.kl)}
+
+
+def agreement(classifier: Classifier, tokens: TokenizedReviews, report: Report) -> None:
+    """Compare CPU and GPU, precisions, and FP32 with itself in batches of another shape (32-bit probes)."""
+    found = {
+        "cpu_fp32": scores(classifier, tokens, pick_machine("cpu"), 4),
+        **{f"cuda_{p}": scores(classifier, tokens, pick_machine("cuda", p), 4) for p in PRECISIONS},
+        "floor_cuda_fp32": scores(classifier, tokens, pick_machine("cuda"), 32),
+        "floor_cpu_fp32": scores(classifier, tokens, pick_machine("cpu"), 32),
+    }
+    report.put("scores", {"reviews": len(tokens), **found})
+    print(f"\nScores of {len(tokens):,} reviews, 4-bit probes; largest relative difference to the CPU's.\n")
+    print("| metric | " + " | ".join(name for name in found if name != "cpu_fp32") + " |")
+    print("|---" * len(found) + "|")
+    for metric, reference in found["cpu_fp32"].items():
+        cells = []
+        for name, values in found.items():
+            if name.startswith("floor"):
+                cells.append(f"at most {max(map(abs, values[metric])):.1e}")
+            elif name != "cpu_fp32":
+                relative = np.abs(np.array(values[metric]) / np.array(reference) - 1).max()
+                cells.append(f"{relative:.1e}")
+        print(f"| {metric} | " + " | ".join(cells) + " |")
+
+
+def _commit() -> str:
+    answer = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
+    )
+    return answer.stdout.strip()
 
 
 def main() -> None:
-    """Print a line a measurement, and write the JSON."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", choices=["bert-base", "embedded"], default="bert-base")
     parser.add_argument("--reviews", type=int, default=25_000)
-    parser.add_argument("--part", type=int, default=1_024, help="reviews for the original's way")
-    parser.add_argument("--max-length", type=int, default=512)
-    parser.add_argument("--precision", default="fp32", help="comma-separated")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--limit", type=float, default=420.0, help="seconds")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    report = Report(arguments.json, arguments.limit)
     embedded = load_classifier(find_classifier("embedded"))
-    classifier = embedded if arguments.model == "embedded" else base_classifier(embedded.tokenizer)
-    reviews = repeated(load_reviews(find_reviews("imdb"), "calibration"), arguments.reviews)
+    calibration = load_reviews(find_reviews("imdb"), "calibration")
+    for precision in PRECISIONS:
+        machine = pick_machine("cuda", precision)
+        report.put(f"matmul_{precision}", ceiling(machine))
+        print(f"matmul ceiling, {precision}: {report.content[f'matmul_{precision}']:.0f} TFLOP/s", flush=True)
+    few = tokenize(calibration.take(list(range(1_024))), embedded.tokenizer, 128, Silent())
+    agreement(embedded, few, report)
+    tokens = tokenize(calibration, embedded.tokenizer, 256, Silent())
+    small = throughput("embedded", embedded, tokens, report, {})
     started = time.perf_counter()
-    tokens = tokenize(reviews, embedded.tokenizer, arguments.max_length, Silent())
-    report = {
-        "version": __version__,
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "platform": platform.platform(),
-        "model": arguments.model,
-        "reviews": len(tokens),
-        "tokens": int(tokens.lengths.sum()),
-        "max_length": arguments.max_length,
-        "tokenize_seconds": time.perf_counter() - started,
-        "forward_teraflop": forward_flops(classifier, tokens) / 1e12,
-        "runs": [],
-    }
-    for precision in arguments.precision.split(","):
-        machine = pick_machine(arguments.device, precision)
-        cuda = machine.device.type == "cuda"
-        report["device"] = torch.cuda.get_device_name() if cuda else platform.processor()
-        rows = run(classifier, tokens, machine, min(arguments.part, len(tokens)))
-        entry = {
-            "precision": precision,
-            "matmul_teraflops": ceiling(machine) if cuda else None,
-            "peak_gpu_bytes": torch.cuda.max_memory_allocated() if cuda else None,
-            "rows": [{**asdict(row), "reviews_per_second": row.rate} for row in rows],
-        }
-        if arguments.model == "embedded":
-            entry["noise_floor"] = noise_floor(classifier, tokens, machine)
-        print(json.dumps({key: value for key, value in entry.items() if key != "rows"}), flush=True)
-        report["runs"].append(entry)
-        if arguments.json:
-            arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+    tokens = tokenize(repeated(calibration, arguments.reviews), embedded.tokenizer, 512, Silent())
+    report.put("tokenize_seconds", time.perf_counter() - started)
+    large = throughput(
+        "bert_base",
+        random_bert_base(embedded.tokenizer),
+        tokens,
+        report,
+        {"bare forward pass": BARE_PART},
+    )
+    whole = pipeline_seconds(large, len(tokens))
+    report.put("pipeline", whole)
+    report.put("peak_gpu_bytes", torch.cuda.max_memory_allocated())
+    for title, rows in (("embedded classifier, max length 256", small), ("BERT-base, max length 512", large)):
+        print(f"\n{title}\n", table(rows), "", speedups(rows), sep="\n")
+    print("\n| BERT-base | precision | Phase 1 (s) | two evaluations (s) | whole (s) | in full |")
+    print("|---|---|---|---|---|---|")
+    for entry in whole:
+        print(
+            f"| {entry['scope']} | {entry['precision']} | {entry['phase_1']:.1f} |"
+            f" {entry['two_evaluations']:.1f} | {entry['whole']:.1f} | {entry['measured_in_full']} |"
+        )
 
 
 if __name__ == "__main__":
