@@ -94,17 +94,17 @@ def _layer(entry: Estimate, layer: int, rows: str) -> LayerScore:
 
 
 def _flagged(first: Estimate, second: Estimate) -> tuple[int, ...]:
-    """Return layers whose removal leaves no contradiction, each time the one with the most of them."""
+    """Return layers whose removal leaves no contradiction: each time those with the most of them."""
     left = [
         (i, j)
         for i, j in combinations(range(len(first.values)), 2)
         if _order(first, i, j) * _order(second, i, j) == -1
     ]
-    flagged = []
+    flagged: list[int] = []
     while left:
-        worst, _ = Counter(layer for pair in left for layer in pair).most_common(1)[0]
-        flagged.append(worst)
-        left = [pair for pair in left if worst not in pair]
+        counts = Counter(layer for pair in left for layer in pair)
+        flagged += [layer for layer, count in counts.items() if count == max(counts.values())]
+        left = [pair for pair in left if not set(pair) & set(flagged)]
     return tuple(sorted(flagged))
 
 
