@@ -3,10 +3,10 @@
 Run: pip install -e '.[peers]' && python tests/benchmarks/similarity.py
 
 Every row is a process of its own that loads the activations (float32, correlated features of condition 1e4,
-a mean, and Y = X + noise), so that its peak memory is its own. Seconds are the best of five runs, or the only
-one above ten seconds. A peer whose process takes longer than --limit is stopped and not tried at larger sizes;
-one whose n x n matrices would not fit is not tried. The error is that of 1 - s against the textbook route on
-stored float64 activations (QR, SVD); ours sees one batch at a time.
+a mean, and Y = X + noise), so that its peak memory is its own. Seconds are the best of five runs, or the one
+run above ten seconds. A peer whose process takes longer than --limit is stopped and not tried at larger
+sizes; one whose n x n matrices would not fit is not tried. The error is that of 1 - s against the textbook
+route on stored float64 activations (QR, SVD); ours sees one batch at a time.
 """
 
 import argparse
