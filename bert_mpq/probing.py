@@ -75,7 +75,7 @@ class Probe:
             for bits in self.bits:
                 shared = {id(p): p for p in layer.parameters() if id(p) not in own}
                 twin = copy.deepcopy(layer, shared)
-                seen = {"": hessians[name]} if hessians and name else hessians
+                seen = {"": hessians[name]} if hessians and name in hessians else hessians
                 quantize_layer(twin.get_submodule(name), bits, self.quantizer, self.group_size, seen)
                 twins.append(twin)
         return twins

@@ -16,7 +16,9 @@ from transformers import (
 )
 
 from bert_mpq.encoder import encoder_layers, linears
+from bert_mpq.probing import Probe, ProbedClassifier
 from bert_mpq.quantization.calibration import Calibration, LayerHessians, input_products
+from bert_mpq.quantization.hessian import Hessian
 from bert_mpq.quantization.modules import quantize_layer, quantized_copy
 from bert_mpq.sources.batches import TokenizedReviews
 from bert_mpq.sources.devices import pick_machine
@@ -171,6 +173,29 @@ def test_padding_is_left_out_and_a_shared_input_counts_once_for_each_review():
         ("query", "key"): 14.0,
         ("key",): 52.0,
     }
+
+
+@pytest.mark.parametrize("granularity", ["layer", "linear"])
+def test_probes_are_quantized_on_fp32_inputs(calibration, granularity):
+    model = random_model("bert")
+    probe = Probe(
+        scope="propagated",
+        pooling="mean",
+        bits=(3,),
+        quantizer="gptq",
+        group_size=32,
+        granularity=granularity,
+    )
+    probed = encoder_layers(ProbedClassifier(model, probe, calibration).model)
+    for index, original in enumerate(encoder_layers(model)):
+        matrices = hooked_hessians(model, calibration.tokens, index)
+        hessians = {name: Hessian(matrix=matrix) for name, matrix in matrices.items()}
+        expected = copy.deepcopy(original)
+        quantize_layer(expected, 3, "gptq", 32, hessians)
+        for position, (name, linear) in enumerate(linears(expected)):
+            twin = probed[index].twins[position if granularity == "linear" else 0]
+            assert (twin.get_submodule(name).weight == linear.weight).float().mean() > 0.99
+            assert probed[index].layer.get_submodule(name).weight.equal(original.get_submodule(name).weight)
 
 
 def test_quantizing_with_a_calibration_is_the_same_every_time(calibration):
