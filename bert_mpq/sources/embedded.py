@@ -1,6 +1,5 @@
 """The classifier that comes with the package: a pretrained MiniLM plus our own LoRA adapter."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +7,7 @@ from bert_mpq.errors import MpqError
 from bert_mpq.sources import hub, wheels
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 BASE = "sentence-transformers/all-MiniLM-L6-v2"
 REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
@@ -17,7 +16,6 @@ WEIGHTS = "model.safetensors"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 ADAPTER = Path(__file__).parent.parent / "embedded"
 FILES = ("config.json", WEIGHTS, "tokenizer.json", "tokenizer_config.json", "vocab.txt")
-PREFIX = "base_model.model."
 
 
 def base_available() -> bool:
@@ -52,14 +50,12 @@ def load_embedded(adapter: Path = ADAPTER) -> tuple[Any, Any]:
         adapter: folder with a PEFT adapter for the base model.
 
     Raises:
-        MpqError: as ``base_folder``.
+        MpqError: as ``base_folder``; E-MODEL when the adapter is broken.
     """
-    from safetensors.torch import load_file
+    from bert_mpq.sources.adapter import adapted
 
     model, tokenizer = load_base()
-    settings = json.loads((adapter / "adapter_config.json").read_text())
-    tensors = load_file(adapter / "adapter_model.safetensors")
-    model.load_state_dict(merge_lora(model.state_dict(), tensors, settings["lora_alpha"] / settings["r"]))
+    model.load_state_dict(adapted(model.state_dict(), adapter))
     return model.eval(), tokenizer
 
 
@@ -79,26 +75,3 @@ def load_base() -> tuple[Any, Any]:
     state.pop("embeddings.position_ids", None)
     model.bert.load_state_dict(state)
     return model, AutoTokenizer.from_pretrained(folder)
-
-
-def merge_lora(state: "dict[str, Tensor]", adapter: "dict[str, Tensor]", scale: float) -> "dict[str, Tensor]":
-    """Return ``state`` with W + scale * B A for every adapted weight, and whole tensors replaced.
-
-    Args:
-        state: base weights by name.
-        adapter: PEFT tensors: ``...lora_A.weight`` (r, in), ``...lora_B.weight`` (out, r), or whole tensors.
-        scale: alpha / r (Hu et al. 2022, sec. 4.1).
-
-    Raises:
-        KeyError: an adapted weight is not in ``state``.
-    """
-    merged = dict(state)
-    for name, tensor in adapter.items():
-        target = name.removeprefix(PREFIX)
-        if target.endswith(".lora_A.weight"):
-            stem = target.removesuffix(".lora_A.weight")
-            up = adapter[f"{PREFIX}{stem}.lora_B.weight"].float()
-            merged[f"{stem}.weight"] = state[f"{stem}.weight"] + scale * (up @ tensor.float())
-        elif not target.endswith(".lora_B.weight"):
-            merged[target] = tensor.float()
-    return merged

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from fuzz_mutations import Source, broken_bytes, broken_json, broken_safetensors
+from safetensors.torch import save
 
 from bert_mpq.artifacts.record_reading import read_evaluation
 from bert_mpq.artifacts.records import record_text
@@ -29,6 +30,7 @@ from bert_mpq.qat import checkpoint as training
 from bert_mpq.quantization import rtn
 from bert_mpq.reporting import Silent
 from bert_mpq.results import EvaluationResult
+from bert_mpq.sources.adapter import SETTINGS, WEIGHTS, adapted
 from bert_mpq.width_scores import MetricTable, WidthScores
 
 
@@ -156,6 +158,21 @@ def _resume(path: Path) -> object:
     return checkpoint.check() and checkpoint.read()
 
 
+STATE = {"q.weight": torch.zeros(4, 6), "head.bias": torch.zeros(2)}
+ADAPTER = {
+    "base_model.model.q.lora_A.weight": torch.ones(2, 6),
+    "base_model.model.q.lora_B.weight": torch.ones(4, 2),
+    "base_model.model.head.bias": torch.ones(2),
+}
+ADAPTER_SETTINGS = json.dumps({"lora_alpha": 4, "r": 2}).encode()
+
+
+def _adapt(path: Path) -> object:
+    other = path.parent / (SETTINGS if path.name == WEIGHTS else WEIGHTS)
+    other.write_bytes(save(ADAPTER) if other.name == WEIGHTS else ADAPTER_SETTINGS)
+    return adapted(STATE, path.parent)
+
+
 def _written(write: Callable[[Path], Path]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         return write(Path(folder)).read_bytes()
@@ -191,6 +208,20 @@ TARGETS = {
             valid=_packed,
             broken=broken_safetensors,
             parse=read_weights,
+        ),
+        Target(
+            name="adapter",
+            file=WEIGHTS,
+            valid=lambda: save(ADAPTER),
+            broken=broken_safetensors,
+            parse=_adapt,
+        ),
+        Target(
+            name="settings of an adapter",
+            file=SETTINGS,
+            valid=lambda: ADAPTER_SETTINGS,
+            broken=_json,
+            parse=_adapt,
         ),
         Target(
             name="scores at several widths",

@@ -25,7 +25,7 @@ def test_a_valid_file_is_accepted(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.randoms(use_true_random=False))
 def test_a_broken_file_is_refused_in_one_sentence(name, tmp_path_factory, generator):
     target = TARGETS[name]
@@ -34,7 +34,7 @@ def test_a_broken_file_is_refused_in_one_sentence(name, tmp_path_factory, genera
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_file_or_refused(name, tmp_path_factory, content):
     TARGETS[name].attempt(tmp_path_factory.getbasetemp(), content)

@@ -9,6 +9,7 @@ from bert_mpq.encoder import encoder_layers, layer_path, linears
 from bert_mpq.errors import MpqError
 from bert_mpq.reporting import Silent
 from bert_mpq.sources import embedded
+from bert_mpq.sources.adapter import merge_lora
 from bert_mpq.sources.batches import tokenize
 from bert_mpq.sources.classifiers import find_classifier
 
@@ -19,7 +20,7 @@ def test_an_adapted_weight_is_w_plus_scale_times_b_a():
         "base_model.model.q.lora_A.weight": torch.tensor([[1.0, 10.0]]),
         "base_model.model.q.lora_B.weight": torch.tensor([[1.0], [2.0]]),
     }
-    merged = embedded.merge_lora(state, adapter, scale=0.5)
+    merged = merge_lora(state, adapter, scale=0.5)
     assert merged["q.weight"].tolist() == [[1.5, 7.0], [4.0, 14.0]]
     assert merged["q.bias"] is state["q.bias"]
     assert state["q.weight"].tolist() == [[1.0, 2.0], [3.0, 4.0]]
@@ -31,7 +32,7 @@ def test_a_tensor_trained_whole_replaces_the_old_one_or_is_new():
         "base_model.model.pooler.bias": torch.tensor([1.0, 2.0]),
         "base_model.model.classifier.bias": torch.tensor([3.0], dtype=torch.float16),
     }
-    merged = embedded.merge_lora(state, adapter, scale=2.0)
+    merged = merge_lora(state, adapter, scale=2.0)
     assert {name: tensor.tolist() for name, tensor in merged.items()} == {
         "pooler.bias": [1.0, 2.0],
         "classifier.bias": [3.0],
@@ -45,7 +46,7 @@ def test_an_adapter_of_another_model_is_refused():
         "base_model.model.other.lora_B.weight": torch.ones(2, 1),
     }
     with pytest.raises(KeyError, match=r"other\.weight"):
-        embedded.merge_lora({"q.weight": torch.ones(2, 2)}, adapter, scale=1.0)
+        merge_lora({"q.weight": torch.ones(2, 2)}, adapter, scale=1.0)
 
 
 def test_the_adapter_changes_every_linear_of_the_encoder(classifier):
