@@ -67,11 +67,13 @@ def merge_lora(state: dict[str, Tensor], adapter: dict[str, Tensor], scale: floa
 
 
 def _scale(settings: object) -> float:
-    alpha, rank = (settings.get("lora_alpha"), settings.get("r")) if isinstance(settings, dict) else (0, 0)
-    for value in (alpha, rank):
-        if type(value) is not int or not 0 < value < 2**16:
+    numbers: list[int] = []
+    for name in ("lora_alpha", "r"):
+        value = settings.get(name) if isinstance(settings, dict) else None
+        if not isinstance(value, int) or not 0 < value < 2**16:
             raise ValueError("lora_alpha and r must be whole numbers above 0")
-    return float(alpha / rank)
+        numbers.append(value)
+    return numbers[0] / numbers[1]
 
 
 def _check(state: dict[str, Tensor], merged: dict[str, Tensor]) -> None:
