@@ -56,6 +56,6 @@ class Recipe:
     hidden_share: float = 0.15
     short_view: int = 0
     pretraining: StageRecipe = StageRecipe(
-        epochs=50, batch=256, learning_rate=1.5e-3, head_share=0.0, dropout=0.0
+        epochs=30, batch=256, learning_rate=1.5e-3, head_share=0.0, dropout=0.0
     )
     finetuning: StageRecipe = StageRecipe(epochs=8, batch=128, learning_rate=5e-4)
