@@ -141,7 +141,7 @@ def sensitivities(classifier: Classifier, tokens: TokenizedReviews, machine: Mac
     """Score the layers as the tool does by default."""
     probe = Probe(scope="propagated", pooling="mean", bits=(4,), quantizer="auto", group_size=64)
     measured = measure(classifier, tokens, probe, machine, machine.batch_tokens, reporter, calibration)
-    return score(measured, (METRIC,), reporter)[0].values
+    return score(measured, (METRIC,), reporter).scores[0].values
 
 
 def synchronize(machine: Machine) -> None:
