@@ -147,7 +147,10 @@ def answer(asked: Path, answered: Path) -> None:
         model = load(folder)
     else:
         model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-    logits = logits_of(model, AutoTokenizer.from_pretrained(folder), texts, question["max_length"])
+    tokenizer, length = AutoTokenizer.from_pretrained(folder), question["max_length"]
+    # The first forward pass unpacks the weights of compressed-tensors, which only one thread may do.
+    logits_of(model, tokenizer, texts[:1], length)
+    logits = logits_of(model, tokenizer, texts, length)
     state = model.state_dict()  # after the forward pass, which unpacks compressed weights
     fingerprint = weights_fingerprint({name: state[name] for name in question["names"]})
     save_file({"logits": logits}, answered, metadata={"fingerprint": fingerprint})
