@@ -301,7 +301,8 @@ def _write_evaluation(
     timestamp = time.strftime("%Y%m%d_%H%M%S")
     stem = evaluation_stem(result, timestamp)
     kept: tuple[Path, ...] = ()
-    if result.trained is not None:  # nothing could compute its weights again
+    # What reviews had a part in is slow to compute again, and comes out alike only on the same machine.
+    if result.trained is not None or result.gptq_sample is not None:
         path = keep_weights(folder, stem, final, classifier.model, result.config.embeddings)
         kept, result = (path,), dataclasses.replace(result, weights_file=path.name)
     record = write_new(folder, stem, ".json", record_text(result, timestamp, classifier.revision))

@@ -355,7 +355,7 @@ class EvaluationResult:
     stages: tuple[Stage, ...]
     trained: TrainedEvaluation | None = None
     weights_fingerprint: str = ""  # SHA-256 of the evaluated weights; "" in old records
-    weights_file: str = ""  # beside the record, where the weights were trained and cannot be computed again
+    weights_file: str = ""  # beside the record: weights that took reviews to make (GPTQ, training)
 
     @property
     def final(self) -> Accuracy:

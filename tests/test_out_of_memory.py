@@ -71,7 +71,7 @@ def test_the_files_name_the_batches_that_were_really_used(config, monkeypatch):
     for path in (*result.analysis.files, *result.quantization.files):
         if path.suffix == ".txt":
             assert "batch_size: 3\n" in path.read_text()
-    record = json.loads(result.quantization.files[-1].read_text())
+    record = json.loads(result.quantization.files[1].read_text())
     assert (record["sample"]["largest_batch"], record["setting"]["batch_tokens"]) == (3, 48)
 
 

@@ -1,6 +1,7 @@
 """The model of an evaluation, made again: from kept weights, or by quantizing as the run record says."""
 
 import copy
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from bert_mpq.artifacts.record_reading import EvaluationRecord
 from bert_mpq.config import EmbeddingPrecision
 from bert_mpq.errors import MpqError
 from bert_mpq.export.layout import encoded, read_weights
-from bert_mpq.export.packed import PackedModel, pack_quantized_model, weights_fingerprint
+from bert_mpq.export.packed import PackedModel, halves_of, pack_quantized_model, weights_fingerprint
 from bert_mpq.planning import Plan, find_sources
 from bert_mpq.quantization.modules import QuantizedModel
+from bert_mpq.quantization.sizes import outline_of
 from bert_mpq.quantizing import calibration_for, quantize
 from bert_mpq.reporting import Reporter
 from bert_mpq.session import Session
@@ -67,7 +69,9 @@ def evaluated_model(record: EvaluationRecord, session: Session, reporter: Report
     plan = _plan(record)
     classifier = session.classifier(plan, reporter)
     if record.result.weights_file:
-        packed = restored(classifier.model, record.path.parent / record.result.weights_file)
+        bits = outline_of(classifier.model).bits_by_name(record.result.allocation.bits)
+        halves = halves_of(classifier.model, bits, plan.config.embeddings)
+        packed = restored(classifier.model, record.path.parent / record.result.weights_file, halves)
     else:
         packed = _quantized_again(plan, classifier, session, reporter)
     state = packed.state()
@@ -86,7 +90,7 @@ def evaluated_model(record: EvaluationRecord, session: Session, reporter: Report
 def keep_weights(
     folder: Path, stem: str, quantized: QuantizedModel, model: nn.Module, embeddings: EmbeddingPrecision
 ) -> Path:
-    """Save what cannot be computed again from the FP32 model: codes, scales, and tensors that have changed.
+    """Save what the FP32 model alone does not give: codes, scales, and tensors that have changed.
 
     Args:
         folder: where the run record will be.
@@ -103,21 +107,30 @@ def keep_weights(
     changed = {
         name: tensor
         for name, tensor in packed.tensors.items()
-        if not torch.equal(tensor.to(state[name].dtype), state[name].cpu())
+        if not torch.equal(tensor, state[name].cpu().to(tensor.dtype))
     }
     content = encoded(PackedModel(weights=packed.weights, tensors=changed), {})
     return write_new(folder, f"{stem}_weights", ".safetensors", content)
 
 
-def restored(model: nn.Module, path: Path) -> PackedModel:
-    """Return a model whose trained weights ``keep_weights`` saved; the rest is the FP32 model's.
+def restored(model: nn.Module, path: Path, halves: Collection[str]) -> PackedModel:
+    """Return a model whose weights ``keep_weights`` saved; the rest is the FP32 model's.
+
+    Args:
+        model: the FP32 model.
+        path: the file.
+        halves: names of parameters that the run rounds to float16.
 
     Raises:
         MpqError: E-NOFILE, E-MODEL.
     """
     kept = read_weights(path)
     coded = {f"{name}.weight" for name in kept.weights}
-    rest = {name: tensor.cpu() for name, tensor in model.state_dict().items() if name not in coded}
+    rest = {
+        name: (tensor.half() if name in halves else tensor).cpu()
+        for name, tensor in model.state_dict().items()
+        if name not in coded
+    }
     unknown = sorted(({*kept.tensors} | coded) - {*model.state_dict()})
     if unknown:
         raise MpqError(

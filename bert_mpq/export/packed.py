@@ -67,14 +67,25 @@ def pack_quantized_model(quantized: QuantizedModel, embeddings: EmbeddingPrecisi
         quantized: the model.
         embeddings: the precision in which its embedding tables are kept.
     """
-    halves = {f"{name}.weight" for name, bits in quantized.bits.items() if bits == 16}
+    return pack_model(
+        quantized.model, quantized.weights, halves_of(quantized.model, quantized.bits, embeddings)
+    )
+
+
+def halves_of(model: nn.Module, bits: Mapping[str, int], embeddings: EmbeddingPrecision) -> set[str]:
+    """Return the names of the parameters that a run rounds to float16.
+
+    Args:
+        model: the classifier.
+        bits: of every encoder Linear, by its name in the model.
+        embeddings: the precision of the embedding tables.
+    """
+    halves = {f"{name}.weight" for name, width in bits.items() if width == 16}
     if embeddings == "fp16":
         halves |= {
-            f"{name}.weight"
-            for name, module in quantized.model.named_modules()
-            if isinstance(module, nn.Embedding)
+            f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Embedding)
         }
-    return pack_model(quantized.model, quantized.weights, halves)
+    return halves
 
 
 def with_embeddings(packed: PackedModel, model: nn.Module, width: EmbeddingWidth) -> PackedModel:

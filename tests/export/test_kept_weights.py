@@ -1,4 +1,4 @@
-"""Weights that were trained are kept beside the run record, because nothing could compute them again."""
+"""Weights that took reviews to make are kept beside the run record."""
 
 import dataclasses
 import json
@@ -10,7 +10,7 @@ from safetensors import safe_open
 from bert_mpq.artifacts.record_reading import read_evaluation
 from bert_mpq.errors import MpqError
 from bert_mpq.export.evaluated import evaluated_model, keep_weights, restored
-from bert_mpq.export.packed import pack_quantized_model, weights_fingerprint
+from bert_mpq.export.packed import halves_of, pack_quantized_model, weights_fingerprint
 from bert_mpq.quantization.modules import quantized_copy
 from bert_mpq.reporting import Silent
 from bert_mpq.session import Session
@@ -34,7 +34,8 @@ def trained(tiny_model):
 def test_kept_weights_give_the_trained_model_back(trained, tiny_model, tmp_path):
     path = keep_weights(tmp_path, "eval", trained, tiny_model, "fp16")
     assert path.name == "eval_weights.safetensors"
-    packed = restored(tiny_model, path)
+    halves = halves_of(tiny_model, trained.bits, "fp16")
+    packed = restored(tiny_model, path, halves)
     assert weights_fingerprint(packed.state()) == weights_fingerprint(trained.model.state_dict())
     expected = pack_quantized_model(trained, "fp16")
     assert {name: tensor.dtype for name, tensor in packed.tensors.items()} == {
@@ -49,6 +50,8 @@ def test_only_what_has_changed_is_kept(trained, tiny_model, tmp_path):
     assert {"classifier.weight", "bert.encoder.layer.1.output.dense.bias"} <= names
     assert "classifier.bias" not in names
     assert "bert.encoder.layer.0.output.LayerNorm.weight" not in names
+    assert "bert.encoder.layer.1.attention.self.key.weight" not in names  # rounding makes it again
+    assert "bert.embeddings.word_embeddings.weight" not in names
 
 
 def test_kept_files_never_overwrite_each_other(trained, tiny_model, tmp_path):
@@ -61,6 +64,7 @@ def kept_record(record, trained, tiny_model, tmp_path):
     """A run record that names kept weights."""
     path = keep_weights(tmp_path, "eval", trained, tiny_model, "fp16")
     content = json.loads(record.read_text())
+    content["allocation"]["bits"], content["config"]["embeddings"] = [8, 16], "fp16"
     content["weights_file"] = path.name
     content["weights_fingerprint"] = weights_fingerprint(trained.model.state_dict())
     (tmp_path / "eval.json").write_text(json.dumps(content))
@@ -72,6 +76,21 @@ def test_a_record_with_kept_weights_is_not_quantized_again(kept_record, trained)
     assert torch.equal(evaluated.model.classifier.weight, trained.model.classifier.weight)
 
 
+def test_weights_of_gptq_are_kept_and_exported_as_they_were(evaluate, tmp_path, monkeypatch):
+    record = evaluate(bits=(16, 4), quantizer="gptq", gptq_reviews=8, embeddings="fp16")
+    read = read_evaluation(record)
+    kept = record.with_name(read.result.weights_file)
+    assert kept.name == f"{record.stem}_weights.safetensors"
+    monkeypatch.setattr("bert_mpq.export.evaluated.quantize", None)  # nothing is quantized again
+    evaluated = evaluated_model(read, Session(), Silent())
+    assert weights_fingerprint(evaluated.model.state_dict()) == read.result.weights_fingerprint
+
+
+def test_weights_that_rounding_makes_again_are_not_kept(record):
+    assert read_evaluation(record).result.weights_file == ""
+    assert not record.with_name(f"{record.stem}_weights.safetensors").exists()
+
+
 def test_kept_weights_that_are_gone_or_of_another_model_are_refused(kept_record, tiny_model, tmp_path):
     import copy
 
@@ -79,7 +98,7 @@ def test_kept_weights_that_are_gone_or_of_another_model_are_refused(kept_record,
     other = copy.deepcopy(tiny_model)
     other.bert.encoder.layer = other.bert.encoder.layer[:1]
     with pytest.raises(MpqError, match="is of another model") as refused:
-        restored(other, kept)
+        restored(other, kept, ())
     assert refused.value.code == "E-MODEL"
     kept.unlink()
     with pytest.raises(MpqError, match="No model file at") as refused:
