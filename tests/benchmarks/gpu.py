@@ -20,7 +20,18 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from throughput import METRICS, Row, Work, measured, random_bert_base, repeated, speedups, table, works
+from throughput import (
+    METRICS,
+    SCORING,
+    Row,
+    Work,
+    measured,
+    random_bert_base,
+    repeated,
+    speedups,
+    table,
+    works,
+)
 
 from bert_mpq import __version__
 from bert_mpq.probing import Probe
@@ -120,11 +131,13 @@ def pipeline_seconds(rows: list[Row], reviews: int) -> list[dict[str, Any]]:
         by_name = {row.what: row for row in rows if row.precision == precision}
         evaluation = by_name.get("Phase 2, one evaluation")
         quantization = next((row for what, row in by_name.items() if what.startswith("quantize")), None)
+        scoring = by_name.get(SCORING)
         for scope in ("isolated", "propagated"):
-            phase_1 = by_name.get(f"Phase 1, {scope}, three metrics")
-            if not (evaluation and quantization and phase_1):
+            phase_1 = by_name.get(f"Phase 1, {scope}")
+            if not (evaluation and quantization and scoring and phase_1):
                 continue
-            first, second = reviews / phase_1.rate, 2 * reviews / evaluation.rate
+            first = reviews / phase_1.rate + scoring.seconds
+            second = 2 * reviews / evaluation.rate
             found.append(
                 {
                     "precision": precision,
@@ -172,9 +185,12 @@ def agreement(classifier: Classifier, tokens: TokenizedReviews, report: Report) 
 
 
 def _commit() -> str:
-    answer = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
-    )
+    """Return the commit, or "" in a copy that git does not know."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent)
+    except OSError:
+        return ""
     return answer.stdout.strip()
 
 
