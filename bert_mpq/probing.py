@@ -191,6 +191,11 @@ class ProbedClassifier(nn.Module):
         """Streams after the last layer: how much larger a batch is there than at the input."""
         return 1 + self.probes + (0 if self.probe.scope == "propagated" else self.layers)
 
+    @property
+    def computed(self) -> int:
+        """Streams that the last layer works through at once; older outputs only ride along."""
+        return self.streams if self.probe.scope == "propagated" else 1 + self.twins
+
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the rows to compare, and the logits.
 

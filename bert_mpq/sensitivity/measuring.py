@@ -28,7 +28,7 @@ class Measurement:
 
     Args:
         sums: moments and KL of every probed layer, by block.
-        batches: what was run; its budget counts all streams.
+        batches: what was run; its budget counts the streams that are computed.
         stages: seconds.
         scope: as in ``Probe``.
         widths: probed widths; the probes of a layer follow one another.
@@ -97,7 +97,7 @@ def measure(
         tokens: the calibration reviews.
         probe: what to compare.
         machine: where to run.
-        batch_tokens: tokens per forward pass, counted over all streams.
+        batch_tokens: tokens per forward pass, counted over the streams that are computed.
         reporter: shows the progress.
         calibration: reviews for GPTQ, which quantizes the probes; without them ``rtn-mse`` does.
         checkpoints: where to go on from, and to write to; default none.
@@ -123,7 +123,7 @@ def measure(
                 reference, perturbed = (_token_rows(side, tokens_kept) for side in (reference, perturbed))
             return reference, perturbed, logits_divergence(logits)
 
-    budget = max(1, batch_tokens // probed.streams)
+    budget = max(1, batch_tokens // probed.computed)
     hidden = classifier.source.hidden
     looks = stability.looks(len(tokens), hidden) if stability else [len(tokens)]
     one_pass = Pass(Accumulation(hidden, probed.probes, len(tokens), blocks), tokens, budget, looks)
@@ -137,7 +137,7 @@ def measure(
         confidence=one_pass.confidence,
         batches=BatchUse(
             largest=batches.largest,
-            budget=batch_tokens if batches.budget == budget else batches.budget * probed.streams,
+            budget=batch_tokens if batches.budget == budget else batches.budget * probed.computed,
         ),
         scope=probe.scope,
         widths=len(probe.bits),
