@@ -211,6 +211,8 @@ def _source(name: str, kind: Literal["hub", "folder"], config_file: Path) -> Mod
             f"{name} has no config.json of an encoder model.",
             "Use a fine-tuned BERT-like classifier.",
         ) from error
+    if config.get("quantization_config") is not None:
+        raise MpqError("E-MODEL", f"{name} is quantized already.", "Give the FP32 model it was made from.")
     if config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet"):
         usable -= 2  # their positions begin after the padding id
     return ModelSource(

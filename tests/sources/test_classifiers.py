@@ -214,6 +214,11 @@ def test_a_folder_without_a_config_is_refused(tmp_path):
     assert refusal(tmp_path).title == f"{tmp_path} has no config.json of an encoder model."
 
 
+def test_a_quantized_model_is_refused(model_folder):
+    change_config(model_folder, quantization_config={"quant_method": "compressed-tensors"})
+    assert refusal(model_folder).title == f"{model_folder} is quantized already."
+
+
 @pytest.mark.parametrize("content", ["[]", "null", '"bert"'])
 def test_a_config_that_is_no_object_is_refused(model_folder, content):
     (model_folder / "config.json").write_text(content)
