@@ -72,3 +72,35 @@ def test_a_mean_far_above_the_spread_costs_few_digits(metric):
     x, y = (x + mean) - mean, (y + mean) - mean  # rounded as they are beside the mean
     expected = metric(accumulate(x, y)).distance
     assert relative_error(metric(accumulate(x + mean, y + mean)).distance, expected) < 1e-11
+
+
+def noisy_pair(kind, condition):
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(40, 4)) @ mixing(rng, 4, condition)
+    noise = 1e-5 * rng.normal(size=x.shape) @ mixing(rng, 4, condition)
+    # Y = c X is no distance at all: everything that E holds has to cancel.
+    return x, x + noise if kind == "noise" else 1.00001 * x + 1e-5 * noise
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("kind", ["noise", "scale"])
+@pytest.mark.parametrize(
+    ("metric", "exact"),
+    [
+        (cka, reference.exact_cka),
+        (debiased_cka, reference.exact_debiased_cka),
+        (pwcca, reference.exact_pwcca),
+        (lambda moments: svcca(moments, top_k=2), lambda x, y: reference.exact_svcca(x, y, top_k=2)),
+    ],
+    ids=["cka", "debiased_cka", "pwcca", "svcca"],
+)
+def test_the_error_stays_below_the_noise_floor(metric, exact, kind, condition):
+    x, y = noisy_pair(kind, condition)
+    answer = metric(accumulate(x, y))
+    assert abs(answer.distance - float(exact(x, y))) <= answer.noise_floor
+    assert answer.noise_floor < 1e-6  # and says something
+
+
+def test_a_difference_that_is_all_scale_is_known_to_be_noise():
+    x, _ = noisy_pair("noise", 1e3)
+    assert pwcca(accumulate(x, 1.00001 * x)).distance < pwcca(accumulate(x, 1.00001 * x)).noise_floor
