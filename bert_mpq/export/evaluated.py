@@ -110,7 +110,7 @@ def keep_weights(
         if not torch.equal(tensor, state[name].cpu().to(tensor.dtype))
     }
     content = encoded(PackedModel(weights=packed.weights, tensors=changed), {})
-    return write_new(folder, f"{stem}_weights", ".safetensors", content)
+    return write_new(folder, stem, ".safetensors", content)
 
 
 def restored(model: nn.Module, path: Path, halves: Collection[str]) -> PackedModel:

@@ -33,7 +33,7 @@ def trained(tiny_model):
 
 def test_kept_weights_give_the_trained_model_back(trained, tiny_model, tmp_path):
     path = keep_weights(tmp_path, "eval", trained, tiny_model, "fp16")
-    assert path.name == "eval_weights.safetensors"
+    assert path.name == "eval.safetensors"
     halves = halves_of(tiny_model, trained.bits, "fp16")
     packed = restored(tiny_model, path, halves)
     assert weights_fingerprint(packed.state()) == weights_fingerprint(trained.model.state_dict())
@@ -80,7 +80,7 @@ def test_weights_of_gptq_are_kept_and_exported_as_they_were(evaluate, tmp_path, 
     record = evaluate(bits=(16, 4), quantizer="gptq", gptq_reviews=8, embeddings="fp16")
     read = read_evaluation(record)
     kept = record.with_name(read.result.weights_file)
-    assert kept.name == f"{record.stem}_weights.safetensors"
+    assert kept.name == f"{record.stem}.safetensors"
     monkeypatch.setattr("bert_mpq.export.evaluated.quantize", None)  # nothing is quantized again
     evaluated = evaluated_model(read, Session(), Silent())
     assert weights_fingerprint(evaluated.model.state_dict()) == read.result.weights_fingerprint
@@ -88,13 +88,13 @@ def test_weights_of_gptq_are_kept_and_exported_as_they_were(evaluate, tmp_path, 
 
 def test_weights_that_rounding_makes_again_are_not_kept(record):
     assert read_evaluation(record).result.weights_file == ""
-    assert not record.with_name(f"{record.stem}_weights.safetensors").exists()
+    assert not record.with_name(f"{record.stem}.safetensors").exists()
 
 
 def test_kept_weights_that_are_gone_or_of_another_model_are_refused(kept_record, tiny_model, tmp_path):
     import copy
 
-    kept = tmp_path / "eval_weights.safetensors"
+    kept = tmp_path / "eval.safetensors"
     other = copy.deepcopy(tiny_model)
     other.bert.encoder.layer = other.bert.encoder.layer[:1]
     with pytest.raises(MpqError, match="is of another model") as refused:

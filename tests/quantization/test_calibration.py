@@ -210,14 +210,14 @@ def test_gptq_gives_a_model_closer_to_the_original_than_rounding(classifier, rev
     from bert_mpq.reporting import Silent
     from bert_mpq.sources.batches import tokenize
 
-    tokens = tokenize(reviews.take(list(range(64))), classifier.tokenizer, 32, Silent())
+    tokens = tokenize(reviews.take(list(range(48))), classifier.tokenizer, 24, Silent())
     calibration = Calibration(tokens=tokens, machine=pick_machine("cpu"), batch_tokens=1024)
-    test = tokenize(reviews.take(list(range(64, 128))), classifier.tokenizer, 32, Silent())
-    batch = test.batch(np.arange(64))
+    test = tokenize(reviews.take(list(range(64, 112))), classifier.tokenizer, 24, Silent())
+    batch = test.batch(np.arange(48))
     errors = []
     with torch.inference_mode():
         wanted = classifier.model(batch.input_ids, batch.attention_mask).logits
         for name in ("rtn", "auto"):
-            quantized = quantized_copy(classifier.model, (2, 2, *[32] * 4), name, 64, calibration).model
+            quantized = quantized_copy(classifier.model, (2, *[32] * 5), name, 64, calibration).model
             errors.append((quantized(batch.input_ids, batch.attention_mask).logits - wanted).square().mean())
     assert errors[1] < 0.7 * errors[0]

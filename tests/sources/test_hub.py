@@ -164,6 +164,7 @@ def test_a_model_is_measured_by_its_config_alone(stub):
         "max_length": 512,
         "positions": 512,
         "note": "",
+        "parameters": None,
     }
     assert [request for request in stub.requests if "safetensors" in request] == []
 
@@ -217,7 +218,8 @@ def add_imdb(stub, splits=("calibration", "evaluation")):
 
 
 LOAD_BOTH = (
-    "(lambda s: [s.kind, *(vars(reviews.load_reviews(s, x)) for x in ('calibration', 'evaluation'))])"
+    "(lambda s: [s.kind, *({'texts': list(r.texts), 'labels': list(r.labels)} for r in"
+    " (reviews.load_reviews(s, x) for x in ('calibration', 'evaluation')))])"
     "(reviews.find_reviews('imdb'))"
 )
 

@@ -22,7 +22,7 @@ def test_quick_start_then_compare(terminal, tmp_path, small):
     screen.wait("Step 4 of 5  Number of precision groups").choose("3 groups (simple)")
     screen.wait("Step 5 of 5  Bit precision assignment").wait("bits a weight; model")
     screen.choose("[16, 8, 4] conservative").wait("Start now?").press("enter")
-    screen.wait("eval_small-bert_IMDB_kmeans_3groups_", 120).wait("Exit")
+    screen.wait("eval_small-bert_IMDB_kmeans_3groups_", 120).wait("What next?")
     for shown in ("Bit allocation", "Accuracy", "Whole model", "fake quantization"):
         assert shown in screen.text
     # The menu knows what has been run: comparison is open, and sizes have their minutes.
