@@ -23,6 +23,7 @@ import transformers
 
 from bert_mpq import __version__
 from bert_mpq.allocation.clustering import allocate
+from bert_mpq.artifacts.sensitivity_files import read_sensitivities
 from bert_mpq.config import parse_bits
 from bert_mpq.evaluation import Evaluation, evaluate
 from bert_mpq.probing import Probe
@@ -174,6 +175,9 @@ def arguments_of() -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--reviews", default="2000", help="held-out reviews, or all")
     parser.add_argument("--calibration", default="2000", help="reviews that score the layers, or all")
+    parser.add_argument(
+        "--sensitivities", help="file of Phase 1 that decides the mixes; default: measured here"
+    )
     parser.add_argument("--gptq-reviews", type=int, default=128)
     parser.add_argument("--max-length", type=int, default=256)
     parser.add_argument("--bits", default="8,4,3,2", help="uniform widths")
@@ -201,7 +205,9 @@ def main() -> None:
     calibration = Calibration(tokens=gptq, machine=machine, batch_tokens=machine.batch_tokens)
     mixes = [parse_bits(text) for text in options.mixes.split(";") if text]
     scores: tuple[float, ...] = ()
-    if mixes:
+    if mixes and options.sensitivities:
+        scores = read_sensitivities(options.sensitivities).values
+    elif mixes:
         sampled = tokens_of(classifier, "calibration", scoring, options.max_length)
         scores = sensitivities(classifier, sampled, machine, calibration, reporter)
     budget = machine.batch_tokens
