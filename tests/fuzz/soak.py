@@ -82,6 +82,7 @@ def soak(name: str, inputs: int) -> None:
     for seed in range(32):
         (corpus / f"seed{seed}").write_bytes(b"\x01" + random.Random(seed).randbytes(64))
     flags = [sys.argv[0], f"-runs={inputs}", "-max_len=8192", "-verbosity=0", "-print_final_stats=0"]
+    flags.append(f"-artifact_prefix={folder}/")  # a finding's input lies there, not in the working folder
     atheris.Setup([*flags, str(corpus)], one)
     atheris.Fuzz()
 
