@@ -22,10 +22,11 @@ PAGE = Template(
 <title>bert-mpq: results</title>
 <style>
 body { font: 15px/1.5 system-ui, sans-serif; color: #222 }
-body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+body { max-width: 68rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.2rem }
 table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums }
-th, td { padding: .25rem .8rem; text-align: right; border-bottom: 1px solid #ddd }
+th, td { padding: .25rem .8rem; text-align: right; white-space: nowrap;
+  border-bottom: 1px solid #ddd }
 th { border-bottom: 2px solid #888 } td.text, th.text { text-align: left }
 tr.best td { background: #eef4fa; font-weight: 600 }
 .scroll { overflow-x: auto } svg { max-width: 100%; height: auto } p.note { color: #555 }
@@ -92,7 +93,7 @@ def _group(group: ComparedGroup) -> str:
             METRIC_TITLES.get(run.metric, run.metric),
             run.quantizer,
             f"{run.accuracy:.4f}",
-            f"{-100 * run.drop:+.2f} pp",
+            f"{round(-100 * run.drop, 2) + 0.0:+.2f} pp",
             f"{run.f1:.4f}",
             f"{megabytes(run.whole_bits):.1f} MB",
             f"{run.whole_ratio:.2f}x",

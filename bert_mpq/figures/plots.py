@@ -125,7 +125,8 @@ def draw_sensitivities(axes: "Axes", result: SensitivityResult) -> None:
         f" {result.sample.size:,} reviews",
         loc="left",
     )
-    axes.legend(frameon=False)
+    axes.set_ylim(top=1.2 * axes.get_ylim()[1])  # room for the legend
+    axes.legend(frameon=False, loc="upper left", ncols=4, fontsize=7)
     _bare(axes)
 
 

@@ -11,6 +11,7 @@ from bert_mpq.artifacts.sensitivity_files import METRIC_TITLES
 from bert_mpq.comparison import ComparedGroup, ComparedRun, Comparison
 from bert_mpq.ui.views import heading, plain_table
 
+LOSS_WIDTH = 90  # columns that the table needs with its last column
 CLUSTERINGS = {
     "kmeans": "K-means",
     "percentile": "Percentile",
@@ -34,7 +35,7 @@ def comparison_views(comparison: Comparison, console: Console) -> list[Renderabl
     runs = [run for group in comparison.groups for run in group.runs]
     if any(run.pareto for run in runs):
         notes.append("* no other run is as small and more accurate, or as accurate and smaller.")
-    if console.width >= 72 and any(run.loss_over_optimum is not None for run in runs):
+    if console.width >= LOSS_WIDTH and any(run.loss_over_optimum is not None for run in runs):
         notes.append("Loss: of the bits, over that of the exact optimum at the same size (1.00 = optimum).")
     if len(comparison.groups) > 1:
         notes.append("Only runs on the same model and reviews are ranked together.")
@@ -45,7 +46,7 @@ def _table(group: ComparedGroup, width: int) -> Table:
     wide, very_wide = width >= 72, width >= 110
     names = ["Bits", "Accuracy", "Change", "Size", "Ratio"]
     names[1:1] = ["Clustering", "Scores"] if wide else []
-    losses = wide and any(run.loss_over_optimum is not None for run in group.runs)
+    losses = width >= LOSS_WIDTH and any(run.loss_over_optimum is not None for run in group.runs)
     names += ["Loss"] if losses else []
     names += ["F1", "Quantizer", "When"] if very_wide else []
     table = plain_table()
