@@ -1,11 +1,10 @@
 """Processes for the tests, forked from a server that has imported the libraries once: a start takes no time.
 
-``ranks`` starts them with what torchrun sets: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT.
+``ranks`` starts them with what torchrun sets, and keeps the store they meet in.
 """
 
 import multiprocessing
 import os
-import socket
 import sys
 import traceback
 from pathlib import Path
@@ -25,13 +24,15 @@ def started(function, *arguments, environment=None, errors=None):
 
 def ranks(size, function, *arguments, folder):
     """Run ``function(*arguments)`` in ``size`` processes; return exit codes and stderr of each."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    from torch.distributed import TCPStore
+
+    # As under torchrun the store is the launcher's, and outlives every process.
+    store = TCPStore("127.0.0.1", 0, None, True, wait_for_workers=False)
     processes = []
     for rank in range(size):
         environment = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size}
-        environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": store.port}
+        environment |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": 0}
         errors = folder / f"errors_{rank}"
         processes.append(started(function, *arguments, environment=environment, errors=errors))
     for process in processes:
