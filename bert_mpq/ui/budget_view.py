@@ -8,6 +8,7 @@ from bert_mpq.allocation.budget import Assignment
 from bert_mpq.artifacts.evaluation_files import megabytes
 from bert_mpq.artifacts.sensitivity_files import METRIC_TITLES
 from bert_mpq.budgeting import Budget
+from bert_mpq.ui.scores import score_text
 from bert_mpq.ui.views import heading, plain_table
 
 OTHER_SIZES = 8
@@ -29,7 +30,7 @@ def budget_views(budget: Budget, assignment: Assignment) -> list[RenderableType]
     summary = (
         f"{sizes.bits_per_weight:.2f} bits per encoder weight, scales included; whole model "
         f"{megabytes(sizes.whole_bits):.2f} MB, {sizes.whole_ratio:.2f}x smaller; predicted loss "
-        f"{assignment.loss:.6f}"
+        f"{score_text(assignment.loss)}"
     )
     return [
         heading(f"Plan for {config.target}"),
@@ -48,7 +49,7 @@ def _layers(budget: Budget, assignment: Assignment) -> Table:
     pins = budget.config.pins
     for index, option in enumerate(assignment.options):
         bits = f"{option.bits}{' (pinned)' if index in pins else ''}"
-        table.add_row(f"layer_{index}", bits, f"{megabytes(option.cost):.2f} MB", f"{option.loss:.6f}")
+        table.add_row(f"layer_{index}", bits, f"{megabytes(option.cost):.2f} MB", score_text(option.loss))
     return table
 
 
@@ -59,7 +60,7 @@ def _clusterings(budget: Budget, assignment: Assignment) -> Table:
 
     def add(name: str, groups: str, entry: Assignment) -> None:
         times = f"{entry.loss / best:.2f}x" if best > 0 else ""
-        table.add_row(name, groups, f"{entry.cost / weights:.2f}", f"{entry.loss:.6f}", times)
+        table.add_row(name, groups, f"{entry.cost / weights:.2f}", score_text(entry.loss), times)
 
     add("budget", "any", assignment)
     for rival in budget.clusterings(assignment.cost):
@@ -79,7 +80,7 @@ def _frontier(budget: Budget, assignment: Assignment) -> Table:
             f"{sizes.bits_per_weight:.2f}",
             f"{megabytes(sizes.whole_bits):.2f} MB",
             f"{sizes.whole_ratio:.2f}x",
-            f"{point.loss:.6f}",
+            score_text(point.loss),
             f"{' '.join(map(str, point.bits))}{mark}",
         )
     return table

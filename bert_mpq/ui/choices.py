@@ -54,17 +54,29 @@ def choose(
         raise MpqError(code, f"{message.split('  ')[-1]}: nothing can be chosen ({reason}).", hint)
     chosen = next((choice for choice in enabled if choice.value == default), enabled[0])
     many = len(options) > 15
-    return ask(
-        questionary.select(
-            message,
-            choices=choices,
-            default=chosen,
-            instruction=instruction,
-            pointer=symbol("»", ">"),
-            use_search_filter=many,
-            use_jk_keys=not many,
-        )
+    question = questionary.select(
+        message,
+        choices=choices,
+        default=chosen,
+        instruction=instruction,
+        pointer=symbol("»", ">"),
+        use_search_filter=many,
+        use_jk_keys=not many,
     )
+    if all(len(f"? {message} {option.title}") < columns for option in options):
+        return ask(question)
+    question.application.erase_when_done = True
+    answer = ask(question)
+    for option in options:
+        if option.value == answer:
+            _print_answered(f"{message} {option.title}", columns)
+    return answer
+
+
+def _print_answered(line: str, columns: int) -> None:
+    """Show an answered question broken between words: its own line would break anywhere."""
+    text = textwrap.fill(line, columns - 1, initial_indent="? ", subsequent_indent="  ")
+    questionary.print(text, style="bold")
 
 
 def _wrapped(description: str, columns: int) -> str:

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from bert_mpq.artifacts.evaluation_files import megabytes, relative_drop
 from bert_mpq.results import Accuracy, EvaluationResult, SizeReport
+from bert_mpq.ui.scores import score_text
 from bert_mpq.ui.views import heading, plain_table
 
 FIGURES: tuple[tuple[str, Callable[[Accuracy], float]], ...] = (
@@ -39,7 +40,7 @@ def advice(result: EvaluationResult) -> list[str]:
     """Return what to try next, by the rules of the original tool's guide."""
     drop = relative_drop(result, trained=True)
     if drop > 0.05:
-        return ["The drop is over 5 %: give the sensitive groups more bits (32 instead of 16)."]
+        return [f"The drop is over 5 %. Try, in this order: {'; '.join(_remedies(result))}."]
     if drop > 0.03:
         if result.trained:
             return ["The drop is over 3 % even after training: give more bits, or train more epochs."]
@@ -50,6 +51,19 @@ def advice(result: EvaluationResult) -> list[str]:
     return []
 
 
+def _remedies(result: EvaluationResult) -> list[str]:
+    """Return what the guide tries after a large drop, less what this run has done."""
+    done = {
+        "--quantizer auto": result.config.quantizer != "per-tensor",
+        "more bits for the sensitive groups (32 instead of 16)": False,
+        "4 groups": len(result.allocation.group_bits) > 3,
+        "more calibration reviews": False,
+        "the scores of another metric": False,
+        "training after it (--qat-epochs 1)": result.trained is not None,
+    }
+    return [remedy for remedy, tried in done.items() if not tried]
+
+
 def _allocation(result: EvaluationResult) -> Table:
     table = plain_table()
     for name in ("Layer", "Score", "Group", "Bits"):
@@ -57,7 +71,7 @@ def _allocation(result: EvaluationResult) -> Table:
     allocation = result.allocation
     for index, score in enumerate(result.sensitivities.values):
         bits = f"{allocation.bits[index]}{' (protected)' if index in allocation.protected else ''}"
-        table.add_row(f"layer_{index}", f"{score:.6f}", str(allocation.groups[index]), bits)
+        table.add_row(f"layer_{index}", score_text(score), str(allocation.groups[index]), bits)
     return table
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from bert_mpq.reporting import Lines, Reporter, Silent, duration, one
 from bert_mpq.ui.console import is_live, is_utf8
+from bert_mpq.ui.scores import score_text
 from bert_mpq.ui.sensitivity_view import bar
 
 T = TypeVar("T")
@@ -65,7 +66,7 @@ class Bars:
 
     def note(self, text: str) -> None:
         """Print ``text`` above the bars."""
-        self._console.print(text, soft_wrap=True)
+        self._console.print(text)
 
     def scores(self, title: str, values: Sequence[float]) -> None:
         """Show a bar per layer below the stages, until the stage ends."""
@@ -89,7 +90,7 @@ def score_bars(title: str, values: Sequence[float], console: Console, room: int)
     length = max(10, min(40, console.width - 28))
     for index in kept:
         drawn = bar((values[index], values[index]), max(values), length, is_utf8(console))
-        table.add_row(f"  layer_{index}", f"{values[index]:.6f}", drawn)
+        table.add_row(f"  layer_{index}", score_text(values[index]), drawn)
     return [Text(title), table]
 
 

@@ -9,6 +9,7 @@ from rich.text import Text
 from bert_mpq.artifacts.sensitivity_files import METRIC_TITLES
 from bert_mpq.results import LayerScore, MetricAgreement, Scores, SensitivityResult, Stopping
 from bert_mpq.ui.console import is_utf8
+from bert_mpq.ui.scores import score_text
 from bert_mpq.ui.views import heading, plain_table
 
 LEGEND = (
@@ -67,9 +68,9 @@ def _score_views(result: SensitivityResult, scores: Scores, console: Console) ->
     largest = max((top for layer in scores.layers if (top := _span(layer)[1]) == top), default=0.0)
     for rank, (index, confidence) in enumerate(zip_longest(scores.ranking, scores.rank_confidence), start=1):
         layer = scores.layers[index]
-        cells = [str(rank), f"layer_{index}", f"{layer.value:.6f}"]
+        cells = [str(rank), f"layer_{index}", score_text(layer.value)]
         cells += [_interval(layer), _percent(confidence)] if intervals else []
-        cells += [f"{result.kl[index]:.6f}"] if show_kl else []
+        cells += [score_text(result.kl[index])] if show_kl else []
         table.add_row(*cells, bar(_span(layer), largest, length, is_utf8(console)))
     return [heading(f"Layer sensitivity, {kind} (higher = more fragile)"), table]
 
@@ -79,7 +80,7 @@ def _span(layer: LayerScore) -> tuple[float, float]:
 
 
 def _interval(layer: LayerScore) -> str:
-    return "{:.5f}-{:.5f}".format(*layer.interval) if layer.interval else ""
+    return "-".join(score_text(bound, 5) for bound in layer.interval or ())
 
 
 def _percent(confidence: float | None) -> str:

@@ -124,7 +124,7 @@ class Wizard:
         with self._output.status("Looking for model and data"):
             sources = find_sources(self._config, phase)
         if sources.model.note:
-            self._output.print(sources.model.note, soft_wrap=True, markup=False)
+            self._output.print(sources.model.note, markup=False)
         plan = self._ask(phase, sources)
         if plan is None:
             return

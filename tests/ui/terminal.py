@@ -46,7 +46,7 @@ class Terminal:
         """Wait until ``wanted`` is on the screen or above it; a live bar never falls silent."""
         deadline = time.monotonic() + seconds
         while wanted not in self.text:
-            self._read(0.1)
+            self._read(0.05)
             if time.monotonic() > deadline:
                 raise AssertionError(f"never saw {wanted!r}; the screen:\n{self.text}")
         return self
@@ -54,18 +54,19 @@ class Terminal:
     def press(self, *keys):
         """Send keys by name, or text."""
         for key in keys:
-            self._child.send(KEYS.get(key, key))
-            self._read(0.15)
+            self._send(key, 0.3)
+            if key == "esc":
+                self._read(0.15)  # with the next key it would be Alt and that key
         return self
 
     def choose(self, title):
         """Move the pointer down to the row that begins with ``title``, and take it."""
         self.wait(title)
         for _ in range(20):
-            self._read(0.1)
+            self._read(0.05)
             if any(line.strip().startswith((f"» {title}", f"> {title}")) for line in self.screen.display):
                 return self.press("enter")
-            self.press("down")
+            self._send("down", 1.0)
         raise AssertionError(f"cannot reach {title!r}; the screen:\n{self.text}")
 
     def finish(self, seconds=30):
@@ -85,6 +86,13 @@ class Terminal:
     def close(self):
         """End the program whatever it does."""
         self._child.close(force=True)
+
+    def _send(self, key, seconds):
+        """Send a key; wait until the screen has changed, for so long at most."""
+        before, deadline = self.text, time.monotonic() + seconds
+        self._child.send(KEYS.get(key, key))
+        while self.text == before and time.monotonic() < deadline:
+            self._read(0.03)
 
     def _read(self, seconds):
         deadline = time.monotonic() + seconds

@@ -6,6 +6,7 @@ from golden import check, console, shown
 from rich.console import Console
 
 from bert_mpq.ui.progress import Bars, score_bars
+from bert_mpq.ui.scores import score_text
 
 VALUES = (0.004, 0.0075, 0.0041, 0.0012, 0.0007, 0.0002)
 
@@ -13,6 +14,12 @@ VALUES = (0.004, 0.0075, 0.0041, 0.0012, 0.0007, 0.0002)
 def test_a_bar_for_every_layer_in_the_order_of_the_model():
     views = score_bars("KL of the logits so far", VALUES, console(), room=20)
     check("live_scores", shown(views))
+
+
+def test_a_score_is_never_shown_as_nothing():
+    texts = [score_text(value) for value in (0.0, 0.01586, 1e-5, 9.96e-6, 3e-12)]
+    assert texts == ["0.000000", "0.015860", "0.000010", "1.0e-05", "3.0e-12"]
+    assert score_text(0.00012, 5) == "0.00012"
 
 
 def test_a_low_window_shows_the_largest_only():

@@ -136,3 +136,20 @@ def test_advice_looks_at_the_model_that_the_run_ends_with(finished):
     assert advice(recovered) == []
     still = dataclasses.replace(lost, trained=trained(lost, lost.after.accuracy))
     assert "even after training" in advice(still)[0]
+
+
+def test_advice_after_a_large_drop_names_what_is_left_to_try_in_the_order_of_the_guide(finished):
+    lost = with_drop(finished, 0.06).quantization.result
+    (line,) = advice(lost)
+    order = [
+        "over 5 %",
+        "more bits",
+        "4 groups",
+        "more calibration reviews",
+        "another metric",
+        "--qat-epochs 1",
+    ]
+    assert [line.index(each) for each in order] == sorted(line.index(each) for each in order)
+    assert "--quantizer" not in line
+    (line,) = advice(dataclasses.replace(lost, trained=trained(lost, lost.after.accuracy)))
+    assert "--qat-epochs" not in line

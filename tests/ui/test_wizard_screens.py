@@ -76,6 +76,29 @@ def test_leaving_at_a_prompt_writes_nothing_and_exits_130(terminal, tmp_path, ke
     assert not list(tmp_path.glob("*/*.json"))
 
 
+def test_scores_that_make_no_groups_lead_back_to_the_menu(terminal, write_scores):
+    write_scores({f"layer_{index}": 0.1 * (index % 2 + 1) for index in range(6)})
+    screen = terminal("--eval-size", "32").choose("Phase 2").choose("layer_").choose("K-means")
+    screen.wait("E-GROUPS").wait("nothing can be chosen (3 groups, but only 2")
+    screen.wait("Pick another sensitivity file").choose("Exit")
+    assert screen.finish() == 0
+
+
+def test_more_groups_than_scores_cannot_be_chosen(terminal, write_scores):
+    write_scores({f"layer_{index}": 0.1 * (index % 3 + 1) for index in range(6)})
+    screen = terminal("--eval-size", "32").choose("Phase 2").choose("layer_").choose("K-means")
+    screen.wait("4 groups (fine control) (4 groups, but only 3 distinct scores)").choose("3 groups").wait(
+        "Step 5 of 5"
+    )
+
+
+def test_answers_longer_than_the_window_are_broken_between_words(terminal):
+    screen = terminal("--calibration-size", "48", columns=60).choose("Full pipeline").choose("Stratified")
+    screen.wait("Similarity metrics (Esc")
+    assert "? What would you like to do? Full pipeline (Phase 1 + Phase\n  2)" in screen.text
+    assert "Stratified sampling\n  (recommended)" in screen.text
+
+
 @pytest.mark.parametrize("columns", [60, 120])
 def test_menu_and_plan_fit_other_widths(terminal, columns):
     screen = terminal("--calibration-size", "48", "--metrics", "cka", columns=columns)
@@ -199,6 +222,16 @@ def test_a_second_ctrl_c_ends_at_once_whatever_is_tidied_up():
         signal.signal(signal.SIGINT, before)
 
 
+def test_two_interrupts_at_once_leave_no_file_either(terminal, tmp_path, small):
+    screen = terminal(*small[:2], "--max-length", "64", *LONG)
+    screen.choose("Phase 1").wait("Start now?").press("enter").wait("Compare activations")
+    screen.kill(signal.SIGINT)
+    screen.kill(signal.SIGINT)
+    assert screen.finish(10) in (130, None)  # None: ended by the signal itself
+    assert not list(tmp_path.glob("Sensitivities/layer_*"))
+    assert "Traceback" not in screen.text
+
+
 def test_sigterm_ends_a_run_with_143_and_no_file(terminal, tmp_path, small):
     screen = terminal(*small[:2], "--max-length", "64", *LONG)
     screen.choose("Phase 1").wait("Start now?").press("enter").wait("Compare activations")
@@ -237,6 +270,16 @@ def test_two_wizards_in_one_folder_do_not_harm_each_other(terminal, tmp_path, sm
     assert len(list(tmp_path.glob("Sensitivities/run_*.json"))) == 2
     assert len(list(tmp_path.glob("Sensitivities/layer_*"))) == 2
     assert not list(tmp_path.glob("Sensitivities/.*"))
+
+
+def test_a_run_on_a_cp1252_console_draws_its_bars_with_signs_that_are_in_it(tmp_path, small):
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252:strict", "COLUMNS": "100"}
+    command = [sys.executable, "-m", "bert_mpq", "sensitivity", *small, "--calibration-size", "48"]
+    command += ["--metrics", "cka", "--yes"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "###" in done.stdout.decode("cp1252")
+    assert b"?" not in done.stdout  # nothing had to be replaced
 
 
 def test_closed_stdin_and_cp1252_are_answered_plainly(tmp_path):
