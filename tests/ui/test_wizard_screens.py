@@ -88,7 +88,7 @@ def test_more_groups_than_scores_cannot_be_chosen(terminal, write_scores):
     write_scores({f"layer_{index}": 0.1 * (index % 3 + 1) for index in range(6)})
     screen = terminal("--eval-size", "32").choose("Phase 2").choose("layer_").choose("K-means")
     screen.wait("4 groups (fine control) (4 groups, but only 3 distinct scores)").choose("3 groups").wait(
-        "Step 5 of 5"
+        "Step 4 of 4"
     )
 
 
