@@ -22,10 +22,8 @@ from bert_mpq.quantization.sizes import outline_of
 from bert_mpq.reporting import Reporter
 from bert_mpq.results import Sample
 from bert_mpq.sensitivity import logits_divergence
-from bert_mpq.session import Session
+from bert_mpq.session import Clock, Session
 from bert_mpq.sizes import layer_bits, packed_bits
-from bert_mpq.sources.classifiers import Classifier
-from bert_mpq.sources.devices import Machine
 from bert_mpq.validation_results import SizedPlan, WidthValidation
 
 LOSSLESS = 8  # from here on there is nothing to compare
@@ -43,8 +41,6 @@ class Compared:
 def compare_plans(
     plan: Plan,
     session: Session,
-    classifier: Classifier,
-    machine: Machine,
     widths: Sequence[WidthValidation],
     calibration: Calibration | None,
     reporter: Reporter,
@@ -55,22 +51,21 @@ def compare_plans(
         MpqError: what quantizing and evaluating raise.
     """
     config = plan.config
-    tokens, fingerprint = session.tokens(plan, "evaluation", reporter)
-    batch_tokens = config.batch_tokens or machine.batch_tokens
-    before = session.baseline(plan, classifier, tokens, machine, batch_tokens, reporter)
-    outline = outline_of(classifier.model)
+    work = session.prepare(plan, "evaluation", Clock(), reporter)
+    before = session.baseline(work, reporter)
+    outline = outline_of(work.classifier.model)
 
     @functools.cache
     def evaluated(bits: tuple[int, ...]) -> Evaluation:
         quantized = quantized_copy(
-            classifier.model,
+            work.classifier.model,
             _by_name(config, outline, bits),
             config.quantizer,
             config.group_size,
             calibration=calibration,
         )
         title = f"Evaluate {' '.join(map(str, bits[:12]))}{' ...' if len(bits) > 12 else ''}"
-        return evaluate(quantized.model, tokens, machine, batch_tokens, reporter, title)
+        return evaluate(quantized.model, work.tokens, work.machine, work.batch_tokens, reporter, title)
 
     plans = []
     for size, score, bits in candidate_plans(config, outline, widths):
@@ -87,7 +82,7 @@ def compare_plans(
                 accuracy=after.accuracy.accuracy,
             )
         )
-    sample = session.sample(plan, "evaluation", tokens, fingerprint, before.batches.largest)
+    sample = session.sample(plan, "evaluation", work.tokens, work.fingerprint, before.batches.largest)
     return Compared(plans=tuple(plans), sample=sample, accuracy=before.accuracy.accuracy)
 
 

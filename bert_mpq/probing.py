@@ -17,6 +17,7 @@ over a twin would not survive that.
 
 import contextlib
 import copy
+import dataclasses
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bert_mpq.config import Granularity, Pooling, Scope
+from bert_mpq.config import Granularity, Pooling, RunConfig, Scope
 from bert_mpq.encoder import encoder_layers, layer_path, linears
 from bert_mpq.quantization.calibration import Calibration, LayerHessians
 from bert_mpq.quantization.hessian import Hessian
@@ -56,6 +57,18 @@ class Probe:
     quantizer: QuantizerName
     group_size: int | None
     granularity: Granularity = "layer"
+
+    @classmethod
+    def of(cls, config: RunConfig, **changes: Any) -> "Probe":
+        """Return the probe of whole layers that ``config`` names, with ``changes``."""
+        probe = cls(
+            scope=config.scope,
+            pooling=config.pooling,
+            bits=config.widths,
+            quantizer=config.quantizer,
+            group_size=config.group_size,
+        )
+        return dataclasses.replace(probe, **changes)
 
     def twins(self, layer: nn.Module, hessians: Mapping[str, Hessian] | None = None) -> list[nn.Module]:
         """Return quantized copies of ``layer``, unit by unit, each at every width; they share all weights

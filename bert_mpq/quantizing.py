@@ -1,5 +1,7 @@
 """Phase 2's first half: the bits of a run applied to its model."""
 
+from collections.abc import Iterable
+
 from bert_mpq.config import RunConfig
 from bert_mpq.planning import Plan
 from bert_mpq.quantization.calibration import Calibration
@@ -13,14 +15,14 @@ from bert_mpq.sources.devices import Machine
 
 
 def calibration_for(
-    plan: Plan, allocation: BitAllocation, machine: Machine, session: Session, reporter: Reporter
+    plan: Plan, widths: Iterable[int], machine: Machine, session: Session, reporter: Reporter
 ) -> tuple[Calibration, Sample] | None:
-    """Return the reviews that the run's quantizer looks at; None where it looks at none.
+    """Return the reviews that the run's quantizer looks at for these widths; None where it looks at none.
 
     Raises:
         MpqError: what ``Session.gptq_calibration`` raises.
     """
-    if not needs_calibration(plan.config.quantizer, allocation.bits):
+    if not needs_calibration(plan.config.quantizer, widths):
         return None
     return session.gptq_calibration(plan, machine, reporter)
 

@@ -1,6 +1,7 @@
 """What the runs of one session share: the loaded model, tokenized samples, evaluations."""
 
 import time
+from dataclasses import dataclass
 
 from torch import nn
 
@@ -21,6 +22,28 @@ from bert_mpq.sources.reviews import DataSource, Reviews, Split, load_reviews
 from bert_mpq.sources.sampling import sample
 
 NO_REVIEWS = ("E-DATA-FORMAT", "E-DATA-SIZE", "E-ONE-CLASS", "E-NETWORK", "E-OFFLINE", "E-NOFILE")
+
+
+TITLES = {"gptq": "Tokenize for GPTQ", "training": "Tokenize for training"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What a phase works on.
+
+    Args:
+        classifier: the FP32 model.
+        tokens: the reviews of the phase.
+        fingerprint: theirs.
+        machine: where the model runs.
+        batch_tokens: tokens per forward pass, padding included.
+    """
+
+    classifier: Classifier
+    tokens: TokenizedReviews
+    fingerprint: str
+    machine: Machine
+    batch_tokens: int
 
 
 class Clock:
@@ -67,6 +90,25 @@ class Session:
     def machine(self, config: RunConfig) -> Machine:
         """Return the device of a run; raises MpqError E-DEVICE."""
         return pick_machine(config.device, config.precision)
+
+    def prepare(self, plan: Plan, split: Split, clock: Clock, reporter: Reporter) -> Prepared:
+        """Load the model, read and tokenize the sample of ``split``; two laps of ``clock``.
+
+        Raises:
+            MpqError: what ``machine``, ``classifier`` and ``tokens`` raise.
+        """
+        machine = self.machine(plan.config)
+        classifier = self.classifier(plan, reporter)
+        clock.lap("Load the model")
+        tokens, fingerprint = self.tokens(plan, split, reporter)
+        clock.lap("Read and tokenize")
+        return Prepared(
+            classifier=classifier,
+            tokens=tokens,
+            fingerprint=fingerprint,
+            machine=machine,
+            batch_tokens=plan.config.batch_tokens or machine.batch_tokens,
+        )
 
     def classifier(self, plan: Plan, reporter: Reporter) -> Classifier:
         """Return the loaded classifier, its head fitted where the plan says so.
@@ -155,7 +197,8 @@ class Session:
             reviews = sample(self._split(source.data, split), size, config.sampling, config.seed)
             distributed.agree("reviews", reviews.fingerprint)
             length = config.max_length or source.model.max_length
-            tokens = tokenize(reviews, self._classifier[1].tokenizer, length, reporter)
+            title = TITLES.get(purpose, "Tokenize")
+            tokens = tokenize(reviews, self._classifier[1].tokenizer, length, reporter, title)
             self._tokens[purpose] = (key, tokens, reviews.fingerprint)
         return self._tokens[purpose][1:]
 
@@ -165,43 +208,26 @@ class Session:
         return self._reviews[1]
 
     def baseline(
-        self,
-        plan: Plan,
-        classifier: Classifier,
-        tokens: TokenizedReviews,
-        machine: Machine,
-        batch_tokens: int,
-        reporter: Reporter,
-        checkpoints: Checkpoints | None = None,
+        self, work: Prepared, reporter: Reporter, checkpoints: Checkpoints | None = None
     ) -> Evaluation:
         """Return the FP32 evaluation; measured once per model, sample, device and batch size."""
-        key = (self._tokens["evaluation"][0], machine, batch_tokens)
+        key = (self._tokens["evaluation"][0], work.machine, work.batch_tokens)
         if self._baseline is None or self._baseline[0] != key:
-            result = evaluate(
-                classifier.model, tokens, machine, batch_tokens, reporter, "Evaluate FP32", checkpoints
-            )
+            result = _evaluate(work.classifier.model, work, reporter, "Evaluate FP32", checkpoints)
             self._baseline = (key, result)
         return self._baseline[1]
 
     def quantized(
-        self,
-        model: nn.Module,
-        tokens: TokenizedReviews,
-        machine: Machine,
-        batch_tokens: int,
-        reporter: Reporter,
-        checkpoints: Checkpoints | None = None,
+        self, model: nn.Module, work: Prepared, reporter: Reporter, checkpoints: Checkpoints | None = None
     ) -> Evaluation:
         """Return the evaluation of the quantized model; not measured again when it has the same weights.
 
         A run that trains the model of the run before it has no need to.
         """
-        key = (self._tokens["evaluation"][0], machine, batch_tokens, weights_digest(model))
+        key = (self._tokens["evaluation"][0], work.machine, work.batch_tokens, weights_digest(model))
         several = distributed.size() > 1  # processes must not disagree on whether to measure
         if several or self._quantized is None or self._quantized[0] != key:
-            result = evaluate(
-                model, tokens, machine, batch_tokens, reporter, "Evaluate quantized", checkpoints
-            )
+            result = _evaluate(model, work, reporter, "Evaluate quantized", checkpoints)
             self._quantized = (key, result)
         return self._quantized[1]
 
@@ -235,3 +261,9 @@ class Session:
             fingerprint=fingerprint,
             largest_batch=largest_batch,
         )
+
+
+def _evaluate(
+    model: nn.Module, work: Prepared, reporter: Reporter, title: str, checkpoints: Checkpoints | None
+) -> Evaluation:
+    return evaluate(model, work.tokens, work.machine, work.batch_tokens, reporter, title, checkpoints)

@@ -16,10 +16,8 @@ from bert_mpq.qat.retraining import Retrained, retrain
 from bert_mpq.quantization.modules import QuantizedModel
 from bert_mpq.reporting import Reporter
 from bert_mpq.results import BitAllocation, Sample, TrainedEvaluation
-from bert_mpq.session import Session
+from bert_mpq.session import Prepared, Session
 from bert_mpq.sources.batches import TokenizedReviews
-from bert_mpq.sources.classifiers import Classifier
-from bert_mpq.sources.devices import Machine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +50,7 @@ def has_checkpoint(output: str) -> bool:
 def prepare_training(
     plan: Plan,
     allocation: BitAllocation,
-    classifier: Classifier,
-    machine: Machine,
+    work: Prepared,
     session: Session,
     reporter: Reporter,
 ) -> TrainingSetup | None:
@@ -71,12 +68,12 @@ def prepare_training(
     recipe = recipe_of(config)
     identity = identity_of(
         config,
-        classifier.model,
+        work.classifier.model,
         plan.sources.model.name,
         allocation.bits,
         reviews,
         config.max_length or plan.sources.model.max_length,
-        config.batch_tokens or machine.batch_tokens,
+        work.batch_tokens,
         recipe,
     )
     folder = user_path(config.output) / EVALUATION
@@ -86,22 +83,15 @@ def prepare_training(
     return TrainingSetup(tokens=tokens, sample=sample, recipe=recipe, checkpoint=checkpoint)
 
 
-def train(
-    setup: TrainingSetup,
-    classifier: Classifier,
-    quantized: QuantizedModel,
-    machine: Machine,
-    batch_tokens: int,
-    reporter: Reporter,
-) -> Retrained:
+def train(setup: TrainingSetup, work: Prepared, quantized: QuantizedModel, reporter: Reporter) -> Retrained:
     """Train the quantized model; raises as ``bert_mpq.qat.retraining.retrain``."""
     return retrain(
-        classifier.model,
+        work.classifier.model,
         quantized,
         setup.tokens,
         setup.recipe,
-        machine,
-        batch_tokens,
+        work.machine,
+        work.batch_tokens,
         reporter,
         setup.checkpoint,
     )
@@ -111,9 +101,7 @@ def evaluate_trained(
     setup: TrainingSetup,
     retrained: Retrained,
     before: Evaluation,
-    tokens: TokenizedReviews,
-    machine: Machine,
-    batch_tokens: int,
+    work: Prepared,
     reporter: Reporter,
     checkpoints: Checkpoints,
 ) -> TrainedEvaluation:
@@ -123,9 +111,7 @@ def evaluate_trained(
         setup: of the training.
         retrained: what it yielded.
         before: the FP32 model's evaluation.
-        tokens: the evaluation reviews.
-        machine: where to run.
-        batch_tokens: tokens per forward pass, padding included.
+        work: the evaluation reviews and where to run.
         reporter: shows the progress.
         checkpoints: where the evaluation goes on from.
 
@@ -133,7 +119,9 @@ def evaluate_trained(
         MpqError: E-MEMORY.
     """
     model = retrained.quantized.model
-    after = evaluate(model, tokens, machine, batch_tokens, reporter, "Evaluate trained", checkpoints)
+    after = evaluate(
+        model, work.tokens, work.machine, work.batch_tokens, reporter, "Evaluate trained", checkpoints
+    )
     return TrainedEvaluation(
         accuracy=after.accuracy,
         agreement=float((before.predictions == after.predictions).mean()),

@@ -18,13 +18,10 @@ from bert_mpq.planning import make_plan
 from bert_mpq.probing import Probe
 from bert_mpq.quantization.calibration import Calibration
 from bert_mpq.quantization.sizes import outline_of
-from bert_mpq.quantizer import needs_calibration
+from bert_mpq.quantizing import calibration_for
 from bert_mpq.reporting import Reporter, Silent
 from bert_mpq.sensitivity import Measurement, measure, metric_values, output_errors
-from bert_mpq.session import Clock, Session
-from bert_mpq.sources.batches import TokenizedReviews
-from bert_mpq.sources.classifiers import Classifier
-from bert_mpq.sources.devices import Machine
+from bert_mpq.session import Clock, Prepared, Session
 from bert_mpq.validation_results import Predictor, ValidationResult, WidthValidation
 
 SCOPES: tuple[Literal["propagated", "isolated"], ...] = ("propagated", "isolated")
@@ -57,27 +54,20 @@ def validate(
     reporter, session = reporter or Silent(), session or Session()
     plan = make_plan(config.replace(bits=(16,)), "run")  # no clustering is made
     clock = Clock()
-    machine = session.machine(config)
-    classifier = session.classifier(plan, reporter)
-    clock.lap("Load the model")
-    tokens, fingerprint = session.tokens(plan, "calibration", reporter)
-    clock.lap("Read and tokenize")
-    calibration = None
-    if needs_calibration(config.quantizer, config.widths):
-        drawn = session.gptq_calibration(plan, machine, reporter)
-        calibration = drawn and drawn[0]
-        clock.lap("Read for GPTQ")
-    outline = outline_of(classifier.model)
-    work = _Work(classifier=classifier, tokens=tokens, machine=machine, calibration=calibration)
-    widths = tuple(work.width(config, bits, outline, reporter) for bits in config.widths)
+    work = session.prepare(plan, "calibration", clock, reporter)
+    drawn = calibration_for(plan, config.widths, work.machine, session, reporter)
+    calibration = drawn and drawn[0]
+    clock.lap("Read for GPTQ")
+    outline = outline_of(work.classifier.model)
+    passes = _Passes(work=work, calibration=calibration)
+    widths = tuple(passes.width(config, bits, outline, reporter) for bits in config.widths)
     clock.lap("Score units")
-    compared = compare_plans(plan, session, classifier, machine, widths, calibration, reporter)
+    compared = compare_plans(plan, session, widths, calibration, reporter)
     clock.lap("Compare plans")
-    batch_tokens = config.batch_tokens or machine.batch_tokens
     result = ValidationResult(
         config=config,
-        setting=session.setting(plan, machine, batch_tokens),
-        sample=session.sample(plan, "calibration", tokens, fingerprint, work.largest_batch),
+        setting=session.setting(plan, work.machine, work.batch_tokens),
+        sample=session.sample(plan, "calibration", work.tokens, work.fingerprint, passes.largest_batch),
         evaluation=compared.sample,
         accuracy=compared.accuracy,
         units=unit_names(config, outline),
@@ -86,7 +76,7 @@ def validate(
         stages=clock.stages,
     )
     folder = prepare_folder(config.output, SENSITIVITIES)
-    file = write_validation(folder, result, time.strftime("%Y%m%d_%H%M%S"), classifier.revision)
+    file = write_validation(folder, result, time.strftime("%Y%m%d_%H%M%S"), work.classifier.revision)
     return Validation(result=result, file=file)
 
 
@@ -98,12 +88,10 @@ def unit_names(config: RunConfig, outline: Outline) -> tuple[str, ...]:
 
 
 @dataclass(kw_only=True)
-class _Work:
-    """What every pass needs."""
+class _Passes:
+    """The passes over the reviews, and what every one needs."""
 
-    classifier: Classifier
-    tokens: TokenizedReviews
-    machine: Machine
+    work: Prepared
     calibration: Calibration | None
     largest_batch: int = 0
 
@@ -114,14 +102,7 @@ class _Work:
         weights: tuple[float, ...] = ()
         for scope in SCOPES:
             reporter.note(f"{bits} bits, scope {scope}:")
-            probe = Probe(
-                scope=scope,
-                pooling=config.pooling,
-                bits=(bits,),
-                quantizer=config.quantizer,
-                group_size=config.group_size,
-                granularity=config.granularity,
-            )
+            probe = Probe.of(config, scope=scope, bits=(bits,), granularity=config.granularity)
             measurement = self._measure(probe, config, reporter)
             if scope == "propagated":
                 kl, weights = measurement.kl, measurement.weight_errors
@@ -136,11 +117,11 @@ class _Work:
 
     def _measure(self, probe: Probe, config: RunConfig, reporter: Reporter) -> Measurement:
         measurement = measure(
-            self.classifier,
-            self.tokens,
+            self.work.classifier,
+            self.work.tokens,
             probe,
-            self.machine,
-            config.batch_tokens or self.machine.batch_tokens,
+            self.work.machine,
+            self.work.batch_tokens,
             reporter,
             calibration=self.calibration,
             blocks=1,

@@ -123,7 +123,7 @@ def test_an_interrupted_training_ends_as_if_nothing_had_happened(config, session
 def test_the_checkpoint_of_another_run_is_refused_before_anything_slow(
     config, session, interrupted, monkeypatch
 ):
-    monkeypatch.setattr("bert_mpq.pipeline.quantize", None)
+    monkeypatch.setattr("bert_mpq.pipeline.quantization.quantize", None)
     with pytest.raises(MpqError) as caught:
         quantize_and_evaluate(config.replace(bits=(4, 2)), session=session)
     assert caught.value.code == "E-CHECKPOINT"

@@ -158,7 +158,7 @@ def _plan(record: EvaluationRecord) -> Plan:
 def _quantized_again(plan: Plan, classifier: Classifier, session: Session, reporter: Reporter) -> PackedModel:
     assert plan.allocation is not None
     machine = _machine(plan, session)
-    calibration = calibration_for(plan, plan.allocation, machine, session, reporter)
+    calibration = calibration_for(plan, plan.allocation.bits, machine, session, reporter)
     quantized = quantize(plan.config, plan.allocation, classifier, calibration and calibration[0], reporter)
     return pack_quantized_model(quantized, plan.config.embeddings)
 

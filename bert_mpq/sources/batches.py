@@ -117,7 +117,9 @@ class TokenizedReviews:
         )
 
 
-def tokenize(reviews: Reviews, tokenizer: Any, max_length: int, reporter: Reporter) -> TokenizedReviews:
+def tokenize(
+    reviews: Reviews, tokenizer: Any, max_length: int, reporter: Reporter, title: str = "Tokenize"
+) -> TokenizedReviews:
     """Tokenize every review once, cut to ``max_length`` tokens; several processes share the work.
 
     Raises:
@@ -135,7 +137,7 @@ def tokenize(reviews: Reviews, tokenizer: Any, max_length: int, reporter: Report
     size = CHUNK * distributed.size()  # a chunk for each process, in the order of the reviews
     rounds = (reviews.texts[start : start + size] for start in range(0, len(reviews), size))
     store = TokenStore()
-    for texts in reporter.track(rounds, "Tokenize", len(reviews), len):
+    for texts in reporter.track(rounds, title, len(reviews), len):
         first = CHUNK * distributed.rank()
         for rows in distributed.gather(encoded(texts[first : first + CHUNK])):
             store.add(rows)

@@ -167,7 +167,7 @@ def test_a_mistake_that_hides_another_leaves_its_traceback_in_the_log(tmp_path, 
     def broken(*_, **__):
         raise ValueError("something nobody thought of")
 
-    monkeypatch.setattr("bert_mpq.pipeline.score", broken)
+    monkeypatch.setattr("bert_mpq.pipeline.analysis.score", broken)
     arguments = ["sensitivity", *small, "--calibration-size", "40", "--metrics", "cka", "--yes"]
     done = call(*arguments, cwd=tmp_path)
     assert done.returncode == 1
@@ -188,7 +188,7 @@ def test_what_a_library_warns_of_goes_to_the_log_and_not_to_the_screen(tmp_path,
         logging.getLogger("transformers.models").warning("torch is getting old")
         return score(*arguments)
 
-    monkeypatch.setattr("bert_mpq.pipeline.score", warning)
+    monkeypatch.setattr("bert_mpq.pipeline.analysis.score", warning)
     arguments = ["sensitivity", *small, "--calibration-size", "40", "--metrics", "cka", "--yes"]
     done = call(*arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

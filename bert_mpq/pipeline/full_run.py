@@ -1,0 +1,47 @@
+"""Both phases, one after the other."""
+
+from dataclasses import dataclass
+
+from bert_mpq import distributed
+from bert_mpq.config import RunConfig
+from bert_mpq.pipeline.analysis import Analysis, analyse
+from bert_mpq.pipeline.quantization import Quantization, quantize_and_evaluate
+from bert_mpq.planning import Plan, make_plan
+from bert_mpq.reporting import Reporter, Silent
+from bert_mpq.session import Session
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullRun:
+    """Both phases."""
+
+    analysis: Analysis
+    quantization: Quantization
+
+
+def run(
+    config: RunConfig,
+    reporter: Reporter | None = None,
+    session: Session | None = None,
+    plan: Plan | None = None,
+) -> FullRun:
+    """Both phases; the first metric of ``config.metrics`` decides the allocation.
+
+    Args:
+        config: what to run.
+        reporter: shows progress; default none.
+        session: remembers what several runs share.
+        plan: what ``make_plan(config, "run")`` returned, if it has been called already.
+
+    Raises:
+        MpqError: any of its codes.
+    """
+    distributed.join()
+    reporter, session = reporter or Silent(), session or Session()
+    plan = plan or make_plan(config, "run")
+    analysis = analyse(config, reporter, session, plan)
+    second = config.replace(sensitivities=str(analysis.deciding_file(config)))
+    quantization = quantize_and_evaluate(
+        second, reporter, session, make_plan(second, "quantize", plan.sources)
+    )
+    return FullRun(analysis=analysis, quantization=quantization)

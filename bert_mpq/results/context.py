@@ -1,0 +1,65 @@
+"""Where a result comes from: model, data, machine, reviews and time."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Model, data and machine of a run, as the artifacts name them.
+
+    Args:
+        model_name: hub id, path or ``embedded``.
+        model_title: the model in headings.
+        model_word: the model in file names.
+        data_name: hub id or file.
+        data_word: the data in file names.
+        device: ``cpu``, ``cuda`` or ``mps``.
+        num_gpus: GPUs of all processes; 0 on a CPU.
+        precision: arithmetic of the forward passes.
+        max_length: tokens per review at most.
+        batch_tokens: tokens per forward pass at most, padding included.
+        layers: encoder layers.
+        processes: processes that shared the work, on one host or several.
+    """
+
+    model_name: str
+    model_title: str
+    model_word: str
+    data_name: str
+    data_word: str
+    device: str
+    num_gpus: int
+    precision: str
+    max_length: int
+    batch_tokens: int
+    layers: int
+    processes: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Reviews that a phase used.
+
+    Args:
+        split: the split in words.
+        size: reviews.
+        positive: reviews with label 1.
+        sampling: stratified or random.
+        fingerprint: SHA-256 of texts and labels.
+        largest_batch: most reviews in one forward pass.
+    """
+
+    split: str
+    size: int
+    positive: int
+    sampling: str
+    fingerprint: str
+    largest_batch: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One part of a run and the seconds it took."""
+
+    name: str
+    seconds: float
