@@ -66,6 +66,12 @@ class SizeReport:
         return self.whole_original_bits / self.whole_bits
 
     @property
+    def mostly_wide_embeddings(self) -> bool:
+        """Whether embedding tables in FP32 are more than half of the quantized model."""
+        wide = self.embedding_bits == 32 * self.embedding_weights
+        return wide and self.embedding_bits > self.whole_bits / 2
+
+    @property
     def whole_ratio_fp16(self) -> float:
         """Whole model: all of it in FP16 over quantized; FP16 is what costs nothing."""
         return self.whole_ratio / 2

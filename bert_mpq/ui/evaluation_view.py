@@ -25,6 +25,8 @@ def evaluation_views(result: EvaluationResult) -> list[RenderableType]:
         f"{result.sizes.bits_per_weight:.2f} bits per encoder weight, scales included; 1 MB = 1024^2 bytes.",
         "Sizes are computed: fake quantization makes no smaller file and is not faster.",
     ]
+    if result.sizes.mostly_wide_embeddings:
+        notes.append("Most of the model is FP32 embeddings now: --embeddings fp16 halves them.")
     return [
         heading("Bit allocation"),
         _allocation(result),

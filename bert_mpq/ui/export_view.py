@@ -77,9 +77,7 @@ def _advice(export: "Export") -> str:
     if export.kind == "dense-fp16":
         return "The model needs as much memory as before, and is not faster on a CPU."
     text = "Only the file is smaller: in memory the weights are float32 again, no faster."
-    sizes = export.record.result.sizes
-    wide = sizes.embedding_bits == 32 * sizes.embedding_weights and export.embeddings == "as-evaluated"
-    if wide and sizes.embedding_bits > sizes.whole_bits / 2:
+    if export.record.result.sizes.mostly_wide_embeddings and export.embeddings == "as-evaluated":
         return f"{text} Most of it is FP32 embeddings: --embeddings fp16 halves them."
     return text
 

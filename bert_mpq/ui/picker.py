@@ -4,7 +4,7 @@ import textwrap
 import time
 from pathlib import Path
 
-from bert_mpq.artifacts.sensitivity_files import list_sensitivities, read_sensitivities
+from bert_mpq.artifacts.sensitivity_files import METRIC_TITLES, list_sensitivities, read_sensitivities
 from bert_mpq.artifacts.width_files import is_width_file, list_width_files, read_width_scores
 from bert_mpq.budgeting import sensitivities_of
 from bert_mpq.config import RunConfig
@@ -59,7 +59,7 @@ def _width_option(path: Path, sources: Sources) -> Option:
     try:
         facts = _read(str(path))
         problem = _misfit(facts, sources)
-        description = f"For a budget: {facts.metric}, {facts.samples} reviews, several widths"
+        description = f"For a budget: {_measured(facts)}, several widths"
     except MpqError as error:
         problem = error.title.removeprefix(path.name).lstrip(": ")
     problem = textwrap.shorten(problem, max(12, 71 - len(path.name)), placeholder="...") if problem else ""
@@ -77,8 +77,15 @@ def _read(name: str) -> Sensitivities:
 def _description(facts: Sensitivities, modified: float) -> str:
     parts = [f"{len(facts.values)} layers"]
     if facts.metric:
-        parts += [facts.metric, f"{facts.samples} reviews"]
+        parts.append(_measured(facts))
     return ", ".join([*parts, time.strftime("%Y-%m-%d %H:%M", time.localtime(modified))])
+
+
+def _measured(facts: Sensitivities) -> str:
+    """Return metric and reviews, as "PWCCA, 1,000 reviews"."""
+    title = METRIC_TITLES.get(facts.metric, facts.metric)
+    samples = f"{int(facts.samples):,}" if facts.samples.isdecimal() else facts.samples
+    return f"{title}, {samples} reviews" if samples else title
 
 
 def _misfit(facts: Sensitivities, sources: Sources) -> str:

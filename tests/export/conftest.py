@@ -63,9 +63,8 @@ def evaluate(tmp_path_factory, tiny_folder):
             output=str(folder),
             sensitivities=str(folder / "scores.json"),
             eval_size=8,
-            max_length=16,
             device="cpu",
-            **settings,
+            **{"max_length": 16, **settings},
         )
         return quantize_and_evaluate(config).files[1]
 

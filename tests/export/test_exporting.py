@@ -49,6 +49,17 @@ def test_compressed_tensors_reloads_bit_by_bit_with_narrower_embeddings(record, 
     assert "The embeddings are stored as float16" in (tmp_path / "packed" / "README.md").read_text()
 
 
+def test_compressed_tensors_reloads_bit_by_bit_where_threads_share_the_batches(
+    evaluate, tmp_path, monkeypatch
+):
+    # Its lazy unpacking is not safe among threads: the first forward pass must have ended before the others.
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    long = evaluate(bits=(8, 2), quantizer="rtn", max_length=64)  # 64 reviews make several batches
+    export = export_model(long, tmp_path / "packed", "compressed-tensors")
+    assert export.comparison.max_difference == 0.0
+    assert export.comparison.identical
+
+
 def test_odd_widths_and_int8_embeddings_go_into_the_own_layout(evaluate, tmp_path):
     odd = evaluate(bits=(6, 3), quantizer="per-tensor")
     export = export_model(odd, tmp_path / "odd", "mpq", "int8")
