@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol, TextIO, TypeVar
 
 T = TypeVar("T")
@@ -26,8 +26,8 @@ class Reporter(Protocol):
         """Show one sentence that the user should see."""
         ...
 
-    def scores(self, title: str, values: Sequence[float]) -> None:
-        """Show the score of every layer (or other unit, first one first) over the reviews so far.
+    def scores(self, title: str, values: Mapping[str, float]) -> None:
+        """Show the score of every unit by its name, in the order of the model, over the reviews so far.
 
         The engine calls it every second or so while batches come in; the final scores follow in the result.
         """
@@ -46,7 +46,7 @@ class Silent:
     def note(self, text: str) -> None:
         """Drop ``text``."""
 
-    def scores(self, title: str, values: Sequence[float]) -> None:
+    def scores(self, title: str, values: Mapping[str, float]) -> None:
         """Drop them."""
 
 
@@ -78,7 +78,7 @@ class Lines:
         """Print ``text`` on its own line."""
         print(text, file=self._stream, flush=True)
 
-    def scores(self, title: str, values: Sequence[float]) -> None:
+    def scores(self, title: str, values: Mapping[str, float]) -> None:
         """Leave them out: a log shows the result only."""
 
 

@@ -9,12 +9,14 @@ from torch import Tensor
 
 from bert_mpq import distributed
 from bert_mpq.checkpoints import Checkpoints, stage_identity, weights_digest
+from bert_mpq.encoder import encoder_layers, linears
 from bert_mpq.probing import Probe, ProbedClassifier
 from bert_mpq.quantization.calibration import Calibration
 from bert_mpq.reporting import Reporter
 from bert_mpq.results import Stage, Stopping
 from bert_mpq.sensitivity.accumulation import BLOCKS, Accumulation
 from bert_mpq.sensitivity.passing import TITLE, Pass
+from bert_mpq.sensitivity.running import RunningScores
 from bert_mpq.sensitivity.stability import Stability
 from bert_mpq.sources.batches import Batch, TokenizedReviews
 from bert_mpq.sources.classifiers import Classifier
@@ -126,7 +128,9 @@ def measure(
     budget = max(1, batch_tokens // probed.computed)
     hidden = classifier.source.hidden
     looks = stability.looks(len(tokens), hidden) if stability else [len(tokens)]
-    one_pass = Pass(Accumulation(hidden, probed.probes, len(tokens), blocks), tokens, budget, looks)
+    sums = Accumulation(hidden, probed.probes, len(tokens), blocks)
+    watch = RunningScores(reporter, _units(classifier, probe), probe.bits)
+    one_pass = Pass(sums, tokens, budget, looks, watch)
     identity = functools.partial(_identity, probed, probe, tokens, machine, budget, looks)
     checkpoint = checkpoints.open(TITLE, identity) if checkpoints else None
     confidence = functools.partial(stability.confidence, reporter=reporter) if stability else None
@@ -147,6 +151,14 @@ def measure(
             Stage(name="Compare activations", seconds=one_pass.seconds),
         ),
     )
+
+
+def _units(classifier: Classifier, probe: Probe) -> list[str]:
+    """Return short names of what is quantized at a time."""
+    layers = {f"layer_{index}": layer for index, layer in enumerate(encoder_layers(classifier.model))}
+    if probe.granularity == "layer":
+        return list(layers)
+    return [f"{layer}.{name}" for layer, module in layers.items() for name, _ in linears(module)]
 
 
 def _identity(

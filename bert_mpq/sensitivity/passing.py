@@ -34,16 +34,23 @@ class Pass:
         tokens: the sample.
         budget: tokens per batch.
         looks: after how many reviews to look whether that is enough, the last one being all of them.
+        watch: shows the scores so far; default nothing does.
     """
 
     def __init__(
-        self, sums: Accumulation, tokens: TokenizedReviews, budget: int, looks: Sequence[int] = ()
+        self,
+        sums: Accumulation,
+        tokens: TokenizedReviews,
+        budget: int,
+        looks: Sequence[int] = (),
+        watch: RunningScores | None = None,
     ) -> None:
         self.sums = sums
         self.batches = BatchUse(largest=0, budget=budget)
         self.seconds = 0.0
         self.confidence: float | None = None  # that of the last look
         self._tokens = tokens
+        self._watch = watch
         self._looks = tuple(looks) or (len(tokens),)
         self._own = [self._share(np.arange(start, stop)) for start, stop in pairwise((0, *self._looks))]
         self._empty = sums.empty
@@ -97,7 +104,6 @@ class Pass:
         started: float,
     ) -> None:
         """Run what is left of this process's share of the reviews up to a look."""
-        running = RunningScores(reporter)
         parts = self.sums.parts(own)
         last = len(self._tokens)
         title = TITLE if self._looks == (last,) else f"{TITLE}, {look:,} of {last:,} reviews"
@@ -106,7 +112,8 @@ class Pass:
                 self._align()
             self.sums.add(done.batch.indices, *done.result)
             self._align()
-            running.after_batch(self.sums)
+            if self._watch is not None:
+                self._watch.after_batch(self.sums)
             self.batches = self.batches.after(done)
             self.seconds = time.perf_counter() - started
             if checkpoint is not None and checkpoint.due:

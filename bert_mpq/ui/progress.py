@@ -1,6 +1,6 @@
 """Live progress for a terminal: a bar for every stage, and each layer's score while batches come in."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TypeVar
 
@@ -40,7 +40,7 @@ class Bars:
             TimeColumn(),
             console=console,
         )
-        self._scores: tuple[str, tuple[float, ...]] | None = None
+        self._scores: tuple[str, dict[str, float]] | None = None
         self._live = Live(get_renderable=self._render, console=console, refresh_per_second=8)
 
     def __enter__(self) -> "Bars":
@@ -68,9 +68,9 @@ class Bars:
         """Print ``text`` above the bars."""
         self._console.print(text)
 
-    def scores(self, title: str, values: Sequence[float]) -> None:
-        """Show a bar per layer below the stages, until the stage ends."""
-        self._scores = (title, tuple(values))
+    def scores(self, title: str, values: Mapping[str, float]) -> None:
+        """Show a bar per unit below the stages, until the stage ends."""
+        self._scores = (title, dict(values))
 
     def _render(self) -> RenderableType:
         if self._scores is None:
@@ -79,18 +79,19 @@ class Bars:
         return Group(self._progress, *score_bars(*self._scores, self._console, room))
 
 
-def score_bars(title: str, values: Sequence[float], console: Console, room: int) -> list[RenderableType]:
-    """Return a heading and a bar per layer, first layer first; the largest only where ``room`` is short."""
+def score_bars(title: str, values: Mapping[str, float], console: Console, room: int) -> list[RenderableType]:
+    """Return a heading and a bar per unit, in the order given; the largest only where ``room`` is short."""
     if room < 3:
         return []
-    kept = sorted(sorted(range(len(values)), key=lambda index: -values[index])[: room - 1])
+    largest = set(sorted(values, key=lambda name: -values[name])[: room - 1])
+    kept = {name: value for name, value in values.items() if name in largest}
     table = Table.grid(padding=(0, 2))
     for justify in ("left", "right", "left"):
         table.add_column(justify=justify, no_wrap=True)
-    length = max(10, min(40, console.width - 28))
-    for index in kept:
-        drawn = bar((values[index], values[index]), max(values), length, is_utf8(console))
-        table.add_row(f"  layer_{index}", score_text(values[index]), drawn)
+    length = max(10, min(40, console.width - 20 - max(map(len, kept))))
+    for name, value in kept.items():
+        drawn = bar((value, value), max(values.values()), length, is_utf8(console))
+        table.add_row(f"  {name}", score_text(value), drawn)
     return [Text(title), table]
 
 

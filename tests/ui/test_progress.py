@@ -1,14 +1,16 @@
 """The live display: bars per stage, and each layer's score while batches come in."""
 
+import dataclasses
 import io
 
+import pytest
 from golden import check, console, shown
 from rich.console import Console
 
 from bert_mpq.ui.progress import Bars, score_bars
 from bert_mpq.ui.scores import score_text
 
-VALUES = (0.004, 0.0075, 0.0041, 0.0012, 0.0007, 0.0002)
+VALUES = {f"layer_{i}": v for i, v in enumerate((0.004, 0.0075, 0.0041, 0.0012, 0.0007, 0.0002))}
 
 
 def test_a_bar_for_every_layer_in_the_order_of_the_model():
@@ -33,9 +35,9 @@ def test_bars_grow_and_the_scores_go_when_the_stage_ends():
     with Bars(screen) as bars:
         stage = bars.track(range(3), "Compare activations", 3)
         next(stage)
-        bars.scores("KL so far", (0.1, 0.2))
+        bars.scores("KL so far", {"layer_0": 0.1, "layer_1": 0.2})
         small = shown([bars._render()])
-        bars.scores("KL so far", (0.1, 0.4))
+        bars.scores("KL so far", {"layer_0": 0.1, "layer_1": 0.4})
         large = shown([bars._render()])
         assert list(stage) == [1, 2]
         after = shown([bars._render()])
@@ -60,7 +62,7 @@ def test_the_engine_offers_running_scores(classifier, reviews):
             self.seen = []
 
         def scores(self, title, values):
-            self.seen.append((title, tuple(values)))
+            self.seen.append((title, values))
 
     tokens = tokenize(reviews.take(list(range(24))), classifier.tokenizer, 16, Silent())
     for scope, title in (("propagated", "KL of the logits so far"), ("isolated", "1 - CKA so far")):
@@ -68,5 +70,34 @@ def test_the_engine_offers_running_scores(classifier, reviews):
         watching = Watching()
         measure(classifier, tokens, probe, pick_machine("cpu"), 512, watching)
         assert watching.seen[0][0] == title
-        assert len(watching.seen[0][1]) == 6
-        assert all(0 <= value < 1 for value in watching.seen[0][1])
+        assert list(watching.seen[0][1]) == [f"layer_{index}" for index in range(6)]
+        assert all(0 <= value < 1 for value in watching.seen[0][1].values())
+
+
+def test_running_scores_of_several_widths_are_those_of_the_first_and_linears_have_their_names(
+    classifier, reviews
+):
+    from bert_mpq.probing import Probe
+    from bert_mpq.reporting import Silent
+    from bert_mpq.sensitivity import measure
+    from bert_mpq.sources.batches import tokenize
+    from bert_mpq.sources.devices import pick_machine
+
+    seen = {}
+
+    class Watching(Silent):
+        def scores(self, title, values):
+            seen.setdefault(title, values)
+
+    tokens = tokenize(reviews.take(list(range(24))), classifier.tokenizer, 16, Silent())
+    probe = Probe(scope="propagated", pooling="mean", bits=(4, 2), quantizer="rtn", group_size=64)
+    both = measure(classifier, tokens, probe, pick_machine("cpu"), 32768, Watching())
+    (title, shown_scores), *_ = seen.items()
+    assert title == "KL of the logits so far, 4 bits"
+    assert list(shown_scores.values()) == pytest.approx(both.of_width(0).kl)
+    seen.clear()
+    probe = dataclasses.replace(probe, bits=(4,), granularity="linear")
+    measure(classifier, tokens, probe, pick_machine("cpu"), 32768, Watching())
+    ((_, by_linear),) = seen.items()
+    assert len(by_linear) == 36
+    assert "layer_1.attention.self.query" in by_linear
