@@ -91,13 +91,13 @@ def test_running_scores_of_several_widths_are_those_of_the_first_and_linears_hav
 
     tokens = tokenize(reviews.take(list(range(24))), classifier.tokenizer, 16, Silent())
     probe = Probe(scope="propagated", pooling="mean", bits=(4, 2), quantizer="rtn", group_size=64)
-    both = measure(classifier, tokens, probe, pick_machine("cpu"), 32768, Watching())
+    both = measure(classifier, tokens, probe, pick_machine("cpu"), 32768, Watching(), blocks=1)
     (title, shown_scores), *_ = seen.items()
     assert title == "KL of the logits so far, 4 bits"
     assert list(shown_scores.values()) == pytest.approx(both.of_width(0).kl)
     seen.clear()
     probe = dataclasses.replace(probe, bits=(4,), granularity="linear")
-    measure(classifier, tokens, probe, pick_machine("cpu"), 32768, Watching())
+    measure(classifier, tokens, probe, pick_machine("cpu"), 32768, Watching(), blocks=1)
     ((_, by_linear),) = seen.items()
     assert len(by_linear) == 36
     assert "layer_1.attention.self.query" in by_linear
