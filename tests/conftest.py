@@ -72,6 +72,31 @@ def tokenizer_files():
     return [base_folder() / name for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt")]
 
 
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory, tokenizer_files):
+    """A folder with a random five-layer BERT: enough layers for four groups, and quick. Read only."""
+    import shutil
+
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=30_522,
+        hidden_size=16,
+        num_hidden_layers=5,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        num_labels=2,
+    )
+    folder = tmp_path_factory.mktemp("models") / "small-bert"
+    BertForSequenceClassification(config).save_pretrained(folder)
+    for file in tokenizer_files:
+        shutil.copy(file, folder)
+    return folder
+
+
 @pytest.fixture
 def model_folder(tmp_path: Path, tiny_model, tokenizer_files) -> Path:
     """A fresh folder with the tiny classifier and a real tokenizer, as ``save_pretrained`` leaves them."""

@@ -9,9 +9,9 @@ from bert_mpq.sweeping import PRESETS, markdown, sweep, write_sweep
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory, deep_folder):
+def swept(tmp_path_factory, small_model):
     config = RunConfig(
-        model=str(deep_folder),
+        model=str(small_model),
         output=str(tmp_path_factory.mktemp("sweep")),
         calibration_size=240,
         eval_size=40,
@@ -19,31 +19,6 @@ def swept(tmp_path_factory, deep_folder):
         max_length=16,
     )
     return config, sweep(config)
-
-
-@pytest.fixture(scope="module")
-def deep_folder(tmp_path_factory, tokenizer_files):
-    """A random classifier with five layers: four groups need as many distinct scores."""
-    import shutil
-
-    import torch
-    from transformers import BertConfig, BertForSequenceClassification
-
-    torch.manual_seed(3)
-    config = BertConfig(
-        vocab_size=30_522,
-        hidden_size=16,
-        num_hidden_layers=5,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=64,
-        num_labels=2,
-    )
-    folder = tmp_path_factory.mktemp("model") / "deep"
-    BertForSequenceClassification(config).save_pretrained(folder)
-    for file in tokenizer_files:
-        shutil.copy(file, folder)
-    return folder
 
 
 def test_every_preset_has_its_optimum_beside_it_at_no_larger_size(swept):
