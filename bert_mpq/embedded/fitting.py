@@ -48,8 +48,6 @@ def fit(
     for part in module.modules():
         if isinstance(part, nn.Dropout):
             part.p = stage.dropout
-    if machine.device.type == "cuda":
-        compile_layers(module)
     run = _Run(module, stage, math.ceil(len(tokens) / stage.batch), checkpoint)
     module.train()
     while run.epochs < stage.epochs:
@@ -66,13 +64,6 @@ def fit(
         run.finish_epoch(time.perf_counter() - started)
     module.eval()
     return run.seconds
-
-
-def compile_layers(module: nn.Module) -> None:
-    """Have torch.compile fuse the encoder's layers: one graph for all of them, whatever the shape."""
-    for layers in (part for part in module.modules() if isinstance(part, nn.ModuleList)):
-        for layer in layers:
-            layer.compile(dynamic=True)
 
 
 class _Run:
