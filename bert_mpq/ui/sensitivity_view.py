@@ -80,7 +80,10 @@ def _span(layer: LayerScore) -> tuple[float, float]:
 
 
 def _interval(layer: LayerScore) -> str:
-    return "-".join(score_text(bound, 5) for bound in layer.interval or ())
+    if layer.interval is None:
+        return ""
+    decimals = 5 if layer.interval[0] >= 1e-4 else 6
+    return "-".join(score_text(bound, decimals) for bound in layer.interval)
 
 
 def _percent(confidence: float | None) -> str:
