@@ -109,7 +109,7 @@ FLAGS: dict[str, Flag] = {
     "metrics": Flag(
         read=_words,
         shown=",".join(typing.get_args(Metric)),
-        help="Phase 1: scores, comma-separated; the first decides the allocation of a full run",
+        help="Phase 1: comma-separated; the first one with enough reviews decides the bits of a full run",
     ),
     "probe_bits": Flag(
         read=_widths,

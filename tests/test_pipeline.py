@@ -6,6 +6,7 @@ import pytest
 
 from bert_mpq import MpqError, RunConfig, analyse, quantize_and_evaluate, run
 from bert_mpq.errors import ERROR_CODES
+from bert_mpq.reporting import Silent
 from bert_mpq.session import Session
 
 SMALL = {
@@ -32,6 +33,31 @@ def test_run_writes_what_its_result_says(tmp_path):
     assert bits[order[-1]] == 16
     assert bits[order[0]] == 4
     assert all(path.is_file() for path in (*result.analysis.files, *result.quantization.files))
+
+
+@pytest.mark.parametrize(
+    ("reviews", "metrics", "deciding"),
+    [
+        (120, ("pwcca", "cka"), "cka"),  # fewer than 10 for each of 2 x 16 directions
+        (400, ("pwcca", "cka"), "pwcca"),
+        (120, ("pwcca", "svcca"), "pwcca"),  # neither has enough
+    ],
+)
+def test_the_first_metric_with_enough_reviews_decides_the_bits(
+    small_model, tmp_path, reviews, metrics, deciding
+):
+    config = RunConfig(**SMALL | {"model": str(small_model)}, output=str(tmp_path))
+    config = config.replace(calibration_size=reviews, metrics=metrics, bits=(8, 4))
+    told = []
+
+    class Listening(Silent):
+        def note(self, text):
+            told.append(text)
+
+    result = run(config, Listening())
+    assert result.quantization.result.sensitivities.metric == deciding
+    expected = ["CKA decides the bits: too few reviews for PWCCA."] if deciding == "cka" else []
+    assert told == expected
 
 
 def test_phases_agree_on_samples_but_never_share_a_review(tmp_path):

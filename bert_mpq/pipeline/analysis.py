@@ -7,7 +7,12 @@ from pathlib import Path
 from bert_mpq import distributed, flags
 from bert_mpq.artifacts.files import SENSITIVITIES, prepare_folder, write_new
 from bert_mpq.artifacts.records import record_text
-from bert_mpq.artifacts.sensitivity_files import check_scores, sensitivity_path, write_sensitivities
+from bert_mpq.artifacts.sensitivity_files import (
+    METRIC_TITLES,
+    check_scores,
+    sensitivity_path,
+    write_sensitivities,
+)
 from bert_mpq.artifacts.width_files import PREFIX, write_width_scores
 from bert_mpq.checkpoints import Checkpoints
 from bert_mpq.config import RunConfig
@@ -17,7 +22,7 @@ from bert_mpq.quantization.sizes import outline_of
 from bert_mpq.quantizer import quantizers_for
 from bert_mpq.quantizing import calibration_for
 from bert_mpq.reporting import Reporter, Silent
-from bert_mpq.results import SensitivityResult
+from bert_mpq.results import Scores, SensitivityResult
 from bert_mpq.sensitivity import Measurement, Stability, measure, score, width_tables
 from bert_mpq.session import Clock, Session
 from bert_mpq.sources.classifiers import Classifier
@@ -35,16 +40,35 @@ class Analysis:
 
     def deciding_file(self, config: RunConfig) -> Path:
         """Return the file that decides the allocation of a full run: the scores at several widths for a
-        budget, else the sensitivity file of the first metric.
+        budget, else the sensitivity file of the deciding metric.
 
         Raises:
             MpqError: E-SCORE when that metric has no valid score for every layer.
         """
         if config.clustering == "budget":
             return next(path for path in self.files if path.name.startswith(PREFIX))
-        scores = self.result.scores[0]
+        scores = self._deciding_scores(config)
         check_scores(scores)
         return sensitivity_path(self.files[-1].parent, self.result, scores.metric)
+
+    def deciding_note(self, config: RunConfig) -> str:
+        """Say which metric decides where it is not the first one, and why; "" where it is."""
+        first = self.result.scores[0]
+        scores = first if config.clustering == "budget" else self._deciding_scores(config)
+        if scores is first:
+            return ""
+        names = [METRIC_TITLES[entry.metric] for entry in (scores, first)]
+        return f"{names[0]} decides the bits: too few reviews for {names[1]}."
+
+    def _deciding_scores(self, config: RunConfig) -> Scores:
+        """Return the scores of the first metric that has enough reviews; of the first one where none has.
+
+        A run that stopped as soon as the allocation of its first metric was stable keeps to that.
+        """
+        first = self.result.scores[0]
+        if config.until_stable or not first.usable:
+            return first
+        return next((scores for scores in self.result.scores if scores.sound), first)
 
 
 def analyse(

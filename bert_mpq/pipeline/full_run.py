@@ -25,7 +25,7 @@ def run(
     session: Session | None = None,
     plan: Plan | None = None,
 ) -> FullRun:
-    """Both phases; the first metric of ``config.metrics`` decides the allocation.
+    """Both phases; the first metric of ``config.metrics`` that has enough reviews decides the allocation.
 
     Args:
         config: what to run.
@@ -40,6 +40,9 @@ def run(
     reporter, session = reporter or Silent(), session or Session()
     plan = plan or make_plan(config, "run")
     analysis = analyse(config, reporter, session, plan)
+    note = analysis.deciding_note(config)
+    if note:
+        reporter.note(note)
     second = config.replace(sensitivities=str(analysis.deciding_file(config)))
     quantization = quantize_and_evaluate(
         second, reporter, session, make_plan(second, "quantize", plan.sources)

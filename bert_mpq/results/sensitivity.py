@@ -61,6 +61,11 @@ class Scores:
         """Whether every layer has a score that an allocation may rest on."""
         return bool(self.layers) and all(layer.usable for layer in self.layers)
 
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong with any score, too few reviews among it."""
+        return bool(self.layers) and all(layer.usable and layer.status == "ok" for layer in self.layers)
+
 
 @dataclass(frozen=True, kw_only=True)
 class MetricAgreement:

@@ -93,6 +93,9 @@ class Execution:
         if plan.phase == "sensitivity":
             return Finished(plan=plan, analysis=analysis)
         second = plan.config.replace(sensitivities=str(analysis.deciding_file(plan.config)))
+        note = analysis.deciding_note(plan.config)
+        if note:
+            self.output.print(note)
         quantization = self._quantize(make_plan(second, "quantize", plan.sources))
         return Finished(plan=plan, analysis=analysis, quantization=quantization)
 
