@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bert_mpq.allocation.quiet import quiet_stdout
+
 LARGEST_WEIGHT = 1e4  # HiGHS calls an absolute gap of 1e-6 closed: the objective is scaled far above it
 Choices = list[tuple[int, "Option"]]  # (unit, option): one binary variable each
 
@@ -192,13 +194,14 @@ def _minimise(
     objective[: len(choices)] = [weight for row in weights for weight in row]
     cuts: list[tuple[int, ...]] = []
     while True:
-        result = milp(
-            objective,
-            integrality=np.ones(size),
-            bounds=Bounds(0, 1),
-            constraints=_constraints(choices, len(units), widths, budget, max_widths, cuts),
-            options={"mip_rel_gap": 1e-9},
-        )
+        with quiet_stdout():
+            result = milp(
+                objective,
+                integrality=np.ones(size),
+                bounds=Bounds(0, 1),
+                constraints=_constraints(choices, len(units), widths, budget, max_widths, cuts),
+                options={"mip_rel_gap": 1e-9},
+            )
         if result.x is None:
             return None
         taken = tuple(int(k) for k in np.flatnonzero(result.x[: len(choices)] > 0.5))

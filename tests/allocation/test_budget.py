@@ -162,3 +162,21 @@ def test_repaired_losses_never_rise_with_the_bits_and_never_fall(values):
 def test_a_loss_that_is_no_number_is_refused():
     with pytest.raises(ValueError, match="finite"):
         repaired((0.2, float("nan")))
+
+
+def test_what_the_solver_prints_stays_off_stdout(monkeypatch, capfd):
+    import os
+
+    import scipy.optimize
+
+    solve = scipy.optimize.milp
+
+    def loud(*arguments, **options):
+        os.write(1, b"HighsMipSolverData::transformNewIntegerFeasibleSolution tmpSolver.run();\n")
+        return solve(*arguments, **options)
+
+    monkeypatch.setattr("scipy.optimize.milp", loud)
+    units = (tuple(Option(bits=bits, cost=10 * bits, loss=1.0 / bits) for bits in (2, 4, 8)),) * 3
+    assert optimum(units, 140).cost <= 140
+    print("the plan")
+    assert capfd.readouterr().out == "the plan\n"
