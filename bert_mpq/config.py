@@ -55,7 +55,8 @@ class RunConfig:
         output: the folder that holds ``Sensitivities/`` and ``Evaluation/``.
         calibration_size: calibration reviews for Phase 1; None = the whole split.
         sampling: how both samples are drawn.
-        metrics: scores to compute; the first one decides the allocation of a full run.
+        metrics: scores to compute. The first one that has enough reviews decides the allocation of a full
+            run; with ``until_stable`` the first one.
         probe_bits: widths of the fake-quantized layer in Phase 1; the sensitivity files hold the scores of
             the first. None = 4, and 4, 2, 3 and 8 where a budget is to be planned.
         scope: where the effect of quantizing a layer is measured (see ``bert_mpq.probing``).

@@ -57,7 +57,8 @@ def validate(
     work = session.prepare(plan, "calibration", clock, reporter)
     drawn = calibration_for(plan, config.widths, work.machine, session, reporter)
     calibration = drawn and drawn[0]
-    clock.lap("Read for GPTQ")
+    if drawn is not None:
+        clock.lap("Read for GPTQ")
     outline = outline_of(work.classifier.model)
     passes = _Passes(work=work, calibration=calibration)
     widths = tuple(passes.width(config, bits, outline, reporter) for bits in config.widths)

@@ -1,10 +1,11 @@
 """Processes for the tests, forked from a server that has imported the libraries once: a start takes no time.
 
-``ranks`` starts them with what torchrun sets, and keeps the store they meet in.
+``ranks`` starts them with what torchrun sets.
 """
 
 import multiprocessing
 import os
+import socket
 import sys
 import traceback
 from pathlib import Path
@@ -22,17 +23,19 @@ def started(function, *arguments, environment=None, errors=None):
     return process
 
 
-def ranks(size, function, *arguments, folder):
-    """Run ``function(*arguments)`` in ``size`` processes; return exit codes and stderr of each."""
-    from torch.distributed import TCPStore
+def ranks(size, function, *arguments, folder, launcher=True):
+    """Run ``function(*arguments)`` in ``size`` processes; return exit codes and stderr of each.
 
-    # As under torchrun the store is the launcher's, and outlives every process.
-    store = TCPStore("127.0.0.1", 0, None, True, wait_for_workers=False)
+    As under torchrun the store they meet in is the launcher's and outlives them all; without ``launcher``
+    process 0 keeps it, as under mpirun.
+    """
+    store, agent = (_store(), "True") if launcher else (None, "False")
+    port = _free_port() if store is None else store.port
     processes = []
     for rank in range(size):
         environment = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size}
-        environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": store.port}
-        environment |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": 0}
+        environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        environment |= {"TORCHELASTIC_USE_AGENT_STORE": agent, "TORCHELASTIC_RESTART_COUNT": 0}
         errors = folder / f"errors_{rank}"
         processes.append(started(function, *arguments, environment=environment, errors=errors))
     for process in processes:
@@ -40,6 +43,18 @@ def ranks(size, function, *arguments, folder):
         process.kill()  # does nothing to one that has ended
         process.join()
     return [p.exitcode for p in processes], [folder.joinpath(f"errors_{r}").read_text() for r in range(size)]
+
+
+def _store():
+    from torch.distributed import TCPStore
+
+    return TCPStore("127.0.0.1", 0, None, True, wait_for_workers=False)
+
+
+def _free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def _call(function, arguments, environment, errors):

@@ -216,9 +216,10 @@ def test_a_death_in_phase_2_keeps_phase_1_and_writes_no_report(config, tmp_path)
     assert not [*tmp_path.glob("Evaluation/*.json"), *tmp_path.glob("Evaluation/*.txt")]
 
 
-def test_an_error_of_all_is_told_once(config, tmp_path):
+@pytest.mark.parametrize("launcher", [True, False], ids=["torchrun", "mpirun"])
+def test_an_error_of_all_is_told_once(config, tmp_path, launcher):
     config = config.replace(output=str(tmp_path), calibration_size=20)
-    codes, errors = ranks(2, command, config, folder=tmp_path)
+    codes, errors = ranks(2, command, config, folder=tmp_path, launcher=launcher)
     assert codes == [1, 1]
     assert "".join(errors).count("error[E-DATA-SIZE]: PWCCA needs at least 33 reviews") == 1
 

@@ -41,6 +41,7 @@ def test_run_writes_what_its_result_says(tmp_path):
         (120, ("pwcca", "cka"), "cka"),  # fewer than 10 for each of 2 x 16 directions
         (400, ("pwcca", "cka"), "pwcca"),
         (120, ("pwcca", "svcca"), "pwcca"),  # neither has enough
+        (12, ("svcca", "cka"), "cka"),  # SVCCA is saturated
     ],
 )
 def test_the_first_metric_with_enough_reviews_decides_the_bits(
@@ -56,8 +57,18 @@ def test_the_first_metric_with_enough_reviews_decides_the_bits(
 
     result = run(config, Listening())
     assert result.quantization.result.sensitivities.metric == deciding
-    expected = ["CKA decides the bits: too few reviews for PWCCA."] if deciding == "cka" else []
-    assert told == expected
+    why = {120: "too few reviews for PWCCA", 12: "SVCCA has no valid scores"}
+    assert told == ([f"CKA decides the bits: {why[reviews]}."] if deciding == "cka" else [])
+
+
+def test_a_run_until_stable_keeps_to_the_metric_it_waited_for(small_model, tmp_path):
+    config = RunConfig(**SMALL | {"model": str(small_model)}, output=str(tmp_path))
+    config = config.replace(calibration_size=120, metrics=("pwcca", "cka"), bits=(8, 4))
+    analysis = analyse(config)
+    assert analysis.deciding_scores(config).metric == "cka"
+    assert analysis.deciding_scores(config.replace(until_stable=True)).metric == "pwcca"
+    assert analysis.deciding_note(config.replace(until_stable=True)) == ""
+    assert analysis.deciding_note(config.replace(clustering="budget", target="4bits")) == ""
 
 
 def test_phases_agree_on_samples_but_never_share_a_review(tmp_path):

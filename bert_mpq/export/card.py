@@ -8,6 +8,7 @@ from bert_mpq.artifacts.record_reading import EvaluationRecord
 from bert_mpq.export.formats import FORMATS, Embeddings, Format
 from bert_mpq.export.result import Comparison, FileSize
 from bert_mpq.results import Accuracy
+from bert_mpq.results.score_text import score_text
 
 EMBEDDED_BASE = "sentence-transformers/all-MiniLM-L6-v2"
 WIDTHS = {"fp16": "float16", "int8": "int8, groups of 64"}
@@ -158,7 +159,7 @@ def _plan(record: EvaluationRecord, embeddings: Embeddings) -> list[str]:
     result = record.result
     stored = WIDTHS.get(embeddings, "as evaluated")
     rows = [
-        f"| layer_{index} | {bits} | {score:.6f} |"
+        f"| layer_{index} | {bits} | {score_text(score)} |"
         for index, (bits, score) in enumerate(
             zip(result.allocation.bits, result.sensitivities.values, strict=True)
         )

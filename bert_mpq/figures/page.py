@@ -12,6 +12,7 @@ from bert_mpq.comparison import ComparedGroup
 from bert_mpq.figures.plots import Material, draw
 from bert_mpq.paths import user_path
 from bert_mpq.results import SensitivityResult
+from bert_mpq.results.score_text import score_text
 
 PAGE = Template(
     """<!doctype html>
@@ -70,8 +71,8 @@ def _sensitivities(result: SensitivityResult) -> str:
         for scores in result.scores:
             score = scores.layers[layer]
             shown = "" if score.interval is None else "{:.3g} to {:.3g}".format(*score.interval)
-            row += [f"{score.value:.6f}", shown]
-        rows.append((False, [*row, *([f"{result.kl[layer]:.6f}"] if show_kl else [])]))
+            row += [score_text(score.value), shown]
+        rows.append((False, [*row, *([score_text(result.kl[layer])] if show_kl else [])]))
     sample = result.sample
     title = f"Sensitivity of {result.setting.model_title}"
     bits = result.config.widths[0]

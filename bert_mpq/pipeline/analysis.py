@@ -47,28 +47,29 @@ class Analysis:
         """
         if config.clustering == "budget":
             return next(path for path in self.files if path.name.startswith(PREFIX))
-        scores = self._deciding_scores(config)
+        scores = self.deciding_scores(config)
         check_scores(scores)
         return sensitivity_path(self.files[-1].parent, self.result, scores.metric)
 
     def deciding_note(self, config: RunConfig) -> str:
         """Say which metric decides where it is not the first one, and why; "" where it is."""
         first = self.result.scores[0]
-        scores = first if config.clustering == "budget" else self._deciding_scores(config)
+        scores = first if config.clustering == "budget" else self.deciding_scores(config)
         if scores is first:
             return ""
-        names = [METRIC_TITLES[entry.metric] for entry in (scores, first)]
-        return f"{names[0]} decides the bits: too few reviews for {names[1]}."
+        decides, passed_over = (METRIC_TITLES[entry.metric] for entry in (scores, first))
+        why = f"too few reviews for {passed_over}" if first.usable else f"{passed_over} has no valid scores"
+        return f"{decides} decides the bits: {why}."
 
-    def _deciding_scores(self, config: RunConfig) -> Scores:
+    def deciding_scores(self, config: RunConfig) -> Scores:
         """Return the scores of the first metric that has enough reviews; of the first one where none has.
 
         A run that stopped as soon as the allocation of its first metric was stable keeps to that.
         """
         first = self.result.scores[0]
-        if config.until_stable or not first.usable:
+        if config.until_stable:
             return first
-        return next((scores for scores in self.result.scores if scores.sound), first)
+        return next((scores for scores in self.result.scores if scores.enough_reviews), first)
 
 
 def analyse(

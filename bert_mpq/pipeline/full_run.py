@@ -27,6 +27,8 @@ def run(
 ) -> FullRun:
     """Both phases; the first metric of ``config.metrics`` that has enough reviews decides the allocation.
 
+    With ``until_stable`` it is the first one, whose allocation was waited for.
+
     Args:
         config: what to run.
         reporter: shows progress; default none.

@@ -62,9 +62,9 @@ class Scores:
         return bool(self.layers) and all(layer.usable for layer in self.layers)
 
     @property
-    def sound(self) -> bool:
-        """Whether nothing is wrong with any score, too few reviews among it."""
-        return bool(self.layers) and all(layer.usable and layer.status == "ok" for layer in self.layers)
+    def enough_reviews(self) -> bool:
+        """Whether an allocation may rest on every score and none is biased by too few reviews."""
+        return self.usable and all(layer.status != "few_samples" for layer in self.layers)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,8 +42,9 @@ class RunningScores:
         title, values = "KL of the logits so far", sums.mean_kl()
         if len(values) != len(sums.blocks[0]):  # not one per probe
             title = "1 - CKA so far"
-            values = tuple(cka(moments).distance for moments in sums.block_under_way)
-        values = values[:: self._step]
+            values = tuple(cka(moments).distance for moments in sums.block_under_way[:: self._step])
+        else:
+            values = values[:: self._step]
         if values and all(map(math.isfinite, values)):
             self._reporter.scores(title + self._width, dict(zip(self._units, values, strict=True)))
         ended = time.monotonic()

@@ -8,7 +8,7 @@ from bert_mpq.allocation.budget import Assignment
 from bert_mpq.artifacts.evaluation_files import megabytes
 from bert_mpq.artifacts.sensitivity_files import METRIC_TITLES
 from bert_mpq.budgeting import Budget
-from bert_mpq.ui.scores import score_text
+from bert_mpq.results.score_text import score_text
 from bert_mpq.ui.views import heading, plain_table
 
 OTHER_SIZES = 8

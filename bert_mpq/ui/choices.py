@@ -10,7 +10,7 @@ import questionary
 
 from bert_mpq.errors import ErrorCode, MpqError
 from bert_mpq.ui.console import symbol
-from bert_mpq.ui.steps import INSTRUCTION, ask
+from bert_mpq.ui.steps import INSTRUCTION, Back, ask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,43 +39,47 @@ def choose(
     columns = shutil.get_terminal_size().columns
     if len(f"? {message} {instruction}") > columns:
         instruction = "(Esc goes back)" if "Esc" in instruction else ""
-    choices = [
-        questionary.Choice(
-            option.title,
-            value=option.value,
-            description=_wrapped(option.description, columns) or None,
-            disabled=_shortened(option, columns) or None,
-        )
-        for option in options
-    ]
-    enabled = [choice for choice in choices if not choice.disabled]
+    choices = [_choice(index, option, columns) for index, option in enumerate(options)]
+    enabled = [index for index, choice in enumerate(choices) if not choice.disabled]
     if not enabled:
         reason = options[0].disabled if options else "there is none"
         raise MpqError(code, f"{message.split('  ')[-1]}: nothing can be chosen ({reason}).", hint)
-    chosen = next((choice for choice in enabled if choice.value == default), enabled[0])
+    chosen = next((index for index in enabled if options[index].value == default), enabled[0])
     many = len(options) > 15
     question = questionary.select(
         message,
         choices=choices,
-        default=chosen,
+        default=choices[chosen],
         instruction=instruction,
         pointer=symbol("»", ">"),
         use_search_filter=many,
         use_jk_keys=not many,
     )
-    if all(len(f"? {message} {option.title}") < columns for option in options):
-        return ask(question)
-    question.application.erase_when_done = True
-    answer = ask(question)
-    for option in options:
-        if option.value == answer:
-            _print_answered(f"{message} {option.title}", columns)
-    return answer
+    narrow = any(len(f"? {message} {option.title}") >= columns for option in options)
+    question.application.erase_when_done = narrow
+    index = ask(question)
+    if isinstance(index, Back):
+        return index
+    if narrow:
+        _print_answered(f"{message} {options[index].title}", columns)
+    return options[index].value
+
+
+def _choice(index: int, option: Option, columns: int) -> questionary.Choice:
+    # The index: two rows may have equal values, as 5k and the whole split of 5,000 reviews.
+    return questionary.Choice(
+        option.title,
+        value=index,
+        description=_wrapped(option.description, columns) or None,
+        disabled=_shortened(option, columns) or None,
+    )
 
 
 def _print_answered(line: str, columns: int) -> None:
     """Show an answered question broken between words: its own line would break anywhere."""
-    text = textwrap.fill(line, columns - 1, initial_indent="? ", subsequent_indent="  ")
+    text = textwrap.fill(
+        line, max(20, columns - 1), initial_indent="? ", subsequent_indent="  ", break_on_hyphens=False
+    )
     questionary.print(text, style="bold")
 
 

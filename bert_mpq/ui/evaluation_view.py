@@ -8,7 +8,7 @@ from rich.text import Text
 
 from bert_mpq.artifacts.evaluation_files import megabytes, relative_drop
 from bert_mpq.results import Accuracy, EvaluationResult, SizeReport
-from bert_mpq.ui.scores import score_text
+from bert_mpq.results.score_text import score_text
 from bert_mpq.ui.views import heading, plain_table
 
 FIGURES: tuple[tuple[str, Callable[[Accuracy], float]], ...] = (
@@ -55,10 +55,13 @@ def advice(result: EvaluationResult) -> list[str]:
 
 def _remedies(result: EvaluationResult) -> list[str]:
     """Return what the guide tries after a large drop, less what this run has done."""
+    groups, budget = result.allocation.group_bits, result.allocation.method == "budget"
+    example = " (32 instead of 16)" if groups[0] == 16 else ""
     done = {
         "--quantizer auto": result.config.quantizer != "per-tensor",
-        "more bits for the sensitive groups (32 instead of 16)": False,
-        "4 groups": len(result.allocation.group_bits) > 3,
+        "a larger --target": not budget,
+        f"more bits for the sensitive groups{example}": budget or groups[0] > 16,
+        "4 groups": budget or len(groups) > 3,
         "more calibration reviews": False,
         "the scores of another metric": False,
         "training after it (--qat-epochs 1)": result.trained is not None,

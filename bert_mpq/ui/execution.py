@@ -152,7 +152,9 @@ class Execution:
         for view in sensitivity_views(analysis.result, self.output):
             self.output.print(view)
         self.output.print(views.files_panel(analysis.files, analysis.result.seconds, self.output))
-        check_scores(analysis.result.scores[0])  # the record is kept, but nothing can be decided by it
+        # The record is kept, but nothing can be decided by scores that are not valid.
+        alone = plan.phase == "sensitivity"
+        check_scores(analysis.result.scores[0] if alone else analysis.deciding_scores(plan.config))
         return analysis
 
     def _quantize(self, plan: Plan) -> "Quantization":

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bert_mpq.reporting import Lines, Reporter, Silent, duration, one
+from bert_mpq.results.score_text import score_text
 from bert_mpq.ui.console import is_live, is_utf8
-from bert_mpq.ui.scores import score_text
 from bert_mpq.ui.sensitivity_view import bar
 
 T = TypeVar("T")
@@ -81,7 +81,7 @@ class Bars:
 
 def score_bars(title: str, values: Mapping[str, float], console: Console, room: int) -> list[RenderableType]:
     """Return a heading and a bar per unit, in the order given; the largest only where ``room`` is short."""
-    if room < 3:
+    if room < 3 or not values:
         return []
     largest = set(sorted(values, key=lambda name: -values[name])[: room - 1])
     kept = {name: value for name, value in values.items() if name in largest}

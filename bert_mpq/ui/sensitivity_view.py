@@ -8,8 +8,8 @@ from rich.text import Text
 
 from bert_mpq.artifacts.sensitivity_files import METRIC_TITLES
 from bert_mpq.results import LayerScore, MetricAgreement, Scores, SensitivityResult, Stopping
+from bert_mpq.results.score_text import score_text
 from bert_mpq.ui.console import is_utf8
-from bert_mpq.ui.scores import score_text
 from bert_mpq.ui.views import heading, plain_table
 
 LEGEND = (

@@ -70,14 +70,15 @@ class Terminal:
         raise AssertionError(f"cannot reach {title!r}; the screen:\n{self.text}")
 
     def finish(self, seconds=30):
-        """Wait for the end; return the exit code."""
+        """Wait for the end; return the exit code, or minus the number of the signal that ended it."""
         deadline = time.monotonic() + seconds
         while self._child.isalive() and time.monotonic() < deadline:
             self._read(0.1)
         assert not self._child.isalive(), f"still running; the screen:\n{self.text}"
         self._read(0.1)
         self._child.close()
-        return self._child.exitstatus
+        killed = self._child.signalstatus
+        return self._child.exitstatus if killed is None else -killed
 
     def kill(self, number):
         """Send a signal."""

@@ -152,6 +152,15 @@ def test_scores_that_are_not_valid_end_the_run_but_keep_its_record(tmp_path):
     assert record["scores"][0]["layers"][0]["status"] == "saturated"
 
 
+def test_a_full_run_says_which_metric_decides_where_it_is_not_the_first(tmp_path, small):
+    flags = [*small, "--calibration-size", "120", "--eval-size", "16", "--quantizer", "rtn", "--yes"]
+    done = call("run", *flags, "--metrics", "pwcca,cka", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "CKA decides the bits: too few reviews for PWCCA." in done.stdout.splitlines()
+    (record,) = tmp_path.glob("Evaluation/*.json")
+    assert json.loads(record.read_text())["sensitivities"]["metric"] == "cka"
+
+
 def test_a_metric_that_is_not_valid_does_not_stop_a_run_that_another_decides(tmp_path):
     sizes = ["--calibration-size", "24", "--eval-size", "24", "--metrics", "cka,svcca"]
     done = call("run", *SMALL, *sizes, cwd=tmp_path)

@@ -7,8 +7,8 @@ import pytest
 from golden import check, console, shown
 from rich.console import Console
 
+from bert_mpq.results.score_text import score_text
 from bert_mpq.ui.progress import Bars, score_bars
-from bert_mpq.ui.scores import score_text
 
 VALUES = {f"layer_{i}": v for i, v in enumerate((0.004, 0.0075, 0.0041, 0.0012, 0.0007, 0.0002))}
 

@@ -67,7 +67,7 @@ def test_a_record_that_cannot_be_read_is_left_out(tmp_path):
 
 
 def rate(tmp_path, **changes):
-    config = RunConfig(model="embedded", device="cpu", max_length=64).replace(**changes)
+    config = RunConfig(model="embedded", device="cpu", max_length=128).replace(**changes)
     return measured_rate(list_analyses(tmp_path), config, "embedded", config.max_length)
 
 
@@ -98,8 +98,8 @@ def test_an_fp32_evaluation_that_was_remembered_counts_again(tmp_path, record):
     whole = sum(stage["seconds"] for stage in content["stages"])
     content["stages"] = [stage for stage in content["stages"] if stage["name"] != "Evaluate FP32"]
     path.write_text(json.dumps(content))
-    config = RunConfig(model="embedded", device="cpu", max_length=64)
-    measured = measured_rate(list_evaluations(tmp_path), config, "embedded", 64)
+    config = RunConfig(model="embedded", device="cpu", max_length=128)
+    measured = measured_rate(list_evaluations(tmp_path), config, "embedded", 128)
     assert measured.seconds(1000) == pytest.approx(whole, rel=0.2)
 
 

@@ -153,3 +153,17 @@ def test_advice_after_a_large_drop_names_what_is_left_to_try_in_the_order_of_the
     assert "--quantizer" not in line
     (line,) = advice(dataclasses.replace(lost, trained=trained(lost, lost.after.accuracy)))
     assert "--qat-epochs" not in line
+
+
+def test_advice_names_nothing_that_the_run_has_or_cannot_have(finished):
+    lost = with_drop(finished, 0.06).quantization.result
+    per_tensor = dataclasses.replace(lost, config=lost.config.replace(quantizer="per-tensor"))
+    assert "in this order: --quantizer auto; more bits" in advice(per_tensor)[0]
+    wide = dataclasses.replace(lost.allocation, group_bits=(32, 16, 8, 4))
+    (line,) = advice(dataclasses.replace(lost, allocation=wide))
+    assert "more bits" not in line
+    assert "4 groups" not in line
+    budget = dataclasses.replace(lost.allocation, method="budget", group_bits=(8, 4, 2))
+    (line,) = advice(dataclasses.replace(lost, allocation=budget))
+    assert "in this order: a larger --target; more calibration reviews" in line
+    assert "groups" not in line
