@@ -42,7 +42,7 @@ def test_the_best_accuracy_comes_first_and_among_equals_the_smallest(tmp_path, w
         {"sample__split": "TEST set"},
         {"setting__model_name": "another"},
         {"setting__data_name": "another"},
-        {"setting__max_length": 128},
+        {"setting__max_length": 64},
     ],
     ids=lambda change: next(iter(change)),
 )

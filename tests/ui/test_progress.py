@@ -19,8 +19,8 @@ def test_a_bar_for_every_layer_in_the_order_of_the_model():
 
 
 def test_a_score_is_never_shown_as_nothing():
-    texts = [score_text(value) for value in (0.0, 0.01586, 1e-5, 9.96e-6, 3e-12)]
-    assert texts == ["0.000000", "0.015860", "0.000010", "1.0e-05", "3.0e-12"]
+    texts = [score_text(value) for value in (0.0, 0.01586, 1e-5, 9.96e-7, 4e-7, 3e-12)]
+    assert texts == ["0.000000", "0.015860", "0.000010", "0.000001", "4.0e-07", "3.0e-12"]
     assert score_text(0.00012, 5) == "0.00012"
 
 

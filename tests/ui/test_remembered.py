@@ -79,7 +79,7 @@ def test_an_estimate_is_what_the_same_run_took(tmp_path, record):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"max_length": 128}, {"precision": "bf16"}, {"scope": "isolated"}, {"device": "cuda"}]
+    "changes", [{"max_length": 64}, {"precision": "bf16"}, {"scope": "isolated"}, {"device": "cuda"}]
 )
 def test_a_run_of_another_kind_gives_no_estimate(tmp_path, record, changes):
     record("run_*", "Sensitivities")
