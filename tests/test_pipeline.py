@@ -1,5 +1,6 @@
 """The Python API, end to end on real reviews."""
 
+import dataclasses
 import json
 
 import pytest
@@ -59,6 +60,24 @@ def test_the_first_metric_with_enough_reviews_decides_the_bits(
     assert result.quantization.result.sensitivities.metric == deciding
     why = {120: "too few reviews for PWCCA", 12: "SVCCA has no valid scores"}
     assert told == ([f"CKA decides the bits: {why[reviews]}."] if deciding == "cka" else [])
+
+
+def test_svcca_decides_only_where_it_is_the_first(small_model, tmp_path):
+    config = RunConfig(**SMALL | {"model": str(small_model)}, output=str(tmp_path))
+    analysis = analyse(config.replace(calibration_size=300, metrics=("pwcca", "svcca", "cka")))
+    pwcca, svcca, cka = analysis.result.scores
+    assert svcca.enough_reviews
+    few = dataclasses.replace(
+        pwcca, layers=tuple(dataclasses.replace(layer, status="few_samples") for layer in pwcca.layers)
+    )
+
+    def deciding(*scores):
+        result = dataclasses.replace(analysis.result, scores=scores)
+        return dataclasses.replace(analysis, result=result).deciding_scores(config).metric
+
+    assert deciding(few, svcca, cka) == "cka"
+    assert deciding(few, svcca) == "pwcca"
+    assert deciding(svcca, cka) == "svcca"
 
 
 def test_a_run_until_stable_keeps_to_the_metric_it_waited_for(small_model, tmp_path):

@@ -64,12 +64,14 @@ class Analysis:
     def deciding_scores(self, config: RunConfig) -> Scores:
         """Return the scores of the first metric that has enough reviews; of the first one where none has.
 
-        A run that stopped as soon as the allocation of its first metric was stable keeps to that.
+        SVCCA decides only where it is the first: it predicts the damage worst (``validate``). A run that
+        stopped as soon as the allocation of its first metric was stable keeps to that.
         """
-        first = self.result.scores[0]
+        first, *others = self.result.scores
         if config.until_stable:
             return first
-        return next((scores for scores in self.result.scores if scores.enough_reviews), first)
+        candidates = [first, *(scores for scores in others if scores.metric != "svcca")]
+        return next((scores for scores in candidates if scores.enough_reviews), first)
 
 
 def analyse(
