@@ -11,6 +11,7 @@ from bert_mpq.sources.hardware import accelerator
 
 # Stages that take as long for few reviews as for many.
 FIXED = ("Load the model", "Quantize the twins", "Score layers", "Quantize")
+SEARCH = "Search for the accuracy"
 BEFORE, AFTER = "Evaluate FP32", "Evaluate quantized"
 
 
@@ -55,10 +56,17 @@ def measured_rate(
             record.platform == platform.platform()
             and (setting.model_name, setting.max_length, setting.device, setting.precision)
             == (model, max_length, device, config.precision)
-            and (isinstance(result, EvaluationResult) or result.config.scope == config.scope)
+            and _alike(result, config)
         ):
             return _rate(record.timestamp, result)
     return None
+
+
+def _alike(result: SensitivityResult | EvaluationResult, config: RunConfig) -> bool:
+    """Return whether a run did as much with a review as the planned one will."""
+    if isinstance(result, EvaluationResult):
+        return config.target is None or config.goal.kind != "drop"  # a search evaluates who knows how often
+    return (result.config.scope, len(result.config.widths)) == (config.scope, len(config.widths))
 
 
 def _rate(timestamp: str, result: SensitivityResult | EvaluationResult) -> Rate:
@@ -67,6 +75,7 @@ def _rate(timestamp: str, result: SensitivityResult | EvaluationResult) -> Rate:
         seconds[stage.name] = seconds.get(stage.name, 0.0) + stage.seconds
     # The FP32 evaluation of an earlier run of the session is not measured again.
     seconds[BEFORE] = max(seconds.get(BEFORE, 0.0), seconds.get(AFTER, 0.0))
+    seconds.pop(SEARCH, None)
     fixed = sum(seconds.get(name, 0.0) for name in FIXED)
     return Rate(
         timestamp=timestamp,

@@ -139,7 +139,7 @@ FLAGS: dict[str, Flag] = {
         help="bits per group, most sensitive group first (in Phase 1: for --until-stable)",
     ),
     "target": Flag(
-        read=str, shown="4x|30MB|4.5bits|0.5pp", help="Phase 2: what a budget asks for", none="none"
+        read=str, shown="1.5x|50MB|4.5bits|0.5pp", help="Phase 2: what a budget asks for", none="none"
     ),
     "score": _choice(Metric, "Phase 2: the loss that a budget minimises"),
     "pin": Flag(

@@ -81,6 +81,15 @@ def find_sources(config: RunConfig, phase: Phase) -> Sources:
     )
 
 
+def named(config: RunConfig, sources: Sources) -> RunConfig:
+    """Return ``config`` with the embedded classifier named where the default model gave way to it.
+
+    The command that repeats the run must not take another model when the hub is within reach.
+    """
+    gave_way = config.model == "default" and sources.model.kind == "embedded"
+    return config.replace(model="embedded") if gave_way else config
+
+
 def make_plan(config: RunConfig, phase: Phase, sources: Sources | None = None) -> Plan:
     """Check everything that can be checked before a run starts.
 
@@ -98,6 +107,7 @@ def make_plan(config: RunConfig, phase: Phase, sources: Sources | None = None) -
     if phase == "quantize":
         sensitivities, budget = distributed.on_first(lambda: _scores(config))
     sources = sources or _agreed(find_sources(config, phase))
+    config = named(config, sources)
     if config.max_length is not None and config.max_length > sources.model.positions:
         positions = sources.model.positions
         raise MpqError(

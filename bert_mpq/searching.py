@@ -68,7 +68,7 @@ def smallest_accurate(
         title = f"Search: {sizes.bits_per_weight:.2f} bits a weight"
         after = evaluate(model, tokens, machine, batch_tokens, reporter, title).accuracy
         drops[index] = before.accuracy - after.accuracy
-        reporter.note(f"{sizes.bits_per_weight:.2f} bits a weight: {-100 * drops[index]:+.2f} pp")
+        reporter.note(f"{sizes.bits_per_weight:.2f} bits a weight: {-100 * drops[index] + 0.0:+.2f} pp")
         return drops[index] <= allowed
 
     found = smallest_passing(len(points), passes)

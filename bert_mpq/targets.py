@@ -10,7 +10,7 @@ from bert_mpq.errors import UsageError
 TargetKind = Literal["ratio", "megabytes", "bits", "drop"]
 KINDS: dict[str, TargetKind] = {"x": "ratio", "mb": "megabytes", "bits": "bits", "bit": "bits", "pp": "drop"}
 WORDS: dict[TargetKind, str] = {"ratio": "x", "megabytes": "MB", "bits": "bits", "drop": "pp"}
-EXAMPLES = "4x (whole model), 30MB (whole model), 4.5bits (per encoder weight) or 0.5pp (accuracy drop)"
+EXAMPLES = "1.5x (whole model), 50MB (whole model), 4.5bits (per encoder weight) or 0.5pp (accuracy drop)"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bert_mpq.artifacts.evaluation_files import megabytes, relative_drop
+from bert_mpq.artifacts.sensitivity_files import METRIC_TITLES
 from bert_mpq.results import Accuracy, EvaluationResult, SizeReport
 from bert_mpq.results.score_text import score_text
 from bert_mpq.ui.views import heading, plain_table
@@ -71,7 +72,8 @@ def _remedies(result: EvaluationResult) -> list[str]:
 
 def _allocation(result: EvaluationResult) -> Table:
     table = plain_table()
-    for name in ("Layer", "Score", "Group", "Bits"):
+    score_title = METRIC_TITLES.get(result.sensitivities.metric, "Score")
+    for name in ("Layer", score_title, "Group", "Bits"):
         table.add_column(name, justify="left" if name == "Layer" else "right", no_wrap=True)
     allocation = result.allocation
     for index, score in enumerate(result.sensitivities.values):

@@ -72,7 +72,7 @@ def _refusal(result: EvaluationResult, kind: Format, embeddings: Embeddings) -> 
     try:
         check_format(kind, result.allocation.bits, asymmetric, embeddings)
     except MpqError as error:
-        return textwrap.shorten(error.title, 52, placeholder="...").rstrip(".")
+        return textwrap.shorten(error.title.rstrip("."), 52, placeholder="...")
     return ""
 
 

@@ -48,6 +48,7 @@ def file_options(config: RunConfig, sources: Sources) -> list[Option]:
             problem = _misfit(facts, sources)
             description = _description(facts, file.modified)
         room = max(12, 71 - len(title))
+        problem = "broken JSON" if "is not valid JSON" in problem else problem
         problem = textwrap.shorten(problem, room, placeholder="...") if problem else ""
         options.append(Option(title=title, value=str(file.path), description=description, disabled=problem))
     return options + [_width_option(path, sources) for path in list_width_files(config.output)]

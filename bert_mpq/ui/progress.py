@@ -1,5 +1,6 @@
 """Live progress for a terminal: a bar for every stage, and each layer's score while batches come in."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TypeVar
@@ -14,6 +15,7 @@ from bert_mpq.reporting import Lines, Reporter, Silent, duration, one
 from bert_mpq.results.score_text import score_text
 from bert_mpq.ui.console import is_live, is_utf8
 from bert_mpq.ui.sensitivity_view import bar
+from bert_mpq.ui.typed import typing_ignored
 
 T = TypeVar("T")
 
@@ -41,9 +43,11 @@ class Bars:
             console=console,
         )
         self._scores: tuple[str, dict[str, float]] | None = None
+        self._typing = contextlib.ExitStack()
         self._live = Live(get_renderable=self._render, console=console, refresh_per_second=8)
 
     def __enter__(self) -> "Bars":
+        self._typing.enter_context(typing_ignored())
         self._live.start()
         return self
 
@@ -52,6 +56,7 @@ class Bars:
     ) -> None:
         self._scores = None  # the result has its own table
         self._live.stop()
+        self._typing.close()
 
     def track(
         self, items: Iterable[T], title: str, total: int, weight: Callable[[T], int] = one

@@ -171,7 +171,7 @@ def clustering_step() -> Step:
 
 def _unfit(config: RunConfig, strategy: str, several: bool) -> str:
     if strategy == "budget":
-        return "" if several else "pick a widths_ file"
+        return "" if several else "needs a widths_ file: see Full pipeline"
     return "the file is for a budget" if config.sensitivities and several else ""
 
 

@@ -12,10 +12,8 @@ from bert_mpq.results.score_text import score_text
 from bert_mpq.ui.console import is_utf8
 from bert_mpq.ui.views import heading, plain_table
 
-LEGEND = (
-    "95 % intervals: jackknife over blocks of reviews. > next: confidence that the layer is really above the "
-    "one below it."
-)
+NEXT = " > next: confidence that the layer is really above the one below it."
+INTERVALS = 64  # columns from which they are shown
 EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 
 
@@ -25,7 +23,7 @@ def sensitivity_views(result: SensitivityResult, console: Console) -> list[Rende
     for scores in result.scores:
         views += _score_views(result, scores, console)
     if any(layer.interval for scores in result.scores for layer in scores.layers):
-        views.append(Text(LEGEND))
+        views.append(Text(_legend(console)))
     if result.stopping is not None:
         views.append(Text(_stopping(result.stopping)))
     pairs = [entry for entry in result.agreement if entry.spearman is not None]
@@ -33,6 +31,12 @@ def sensitivity_views(result: SensitivityResult, console: Console) -> list[Rende
         views.append(heading("Rank agreement over the layers (Spearman; KL = damage to the logits)"))
         views += map(_agreement, pairs)
     return [*views, *map(Text, _warnings(result))]
+
+
+def _legend(console: Console) -> str:
+    shade = "░" if is_utf8(console) else "-"
+    following = NEXT if console.width >= INTERVALS else ""
+    return f"95 % intervals ({shade} from end to end): jackknife over blocks of reviews.{following}"
 
 
 def _stopping(stopping: Stopping) -> str:
@@ -52,7 +56,7 @@ def _agreement(pair: MetricAgreement) -> Text:
 
 def _score_views(result: SensitivityResult, scores: Scores, console: Console) -> list[RenderableType]:
     kind = "KL of the logits" if scores.metric == "kl" else f"1 - {METRIC_TITLES[scores.metric]}"
-    intervals = any(layer.interval for layer in scores.layers) and console.width >= 64
+    intervals = any(layer.interval for layer in scores.layers) and console.width >= INTERVALS
     show_kl = bool(result.kl) and scores.metric != "kl" and console.width >= (78 if intervals else 72)
     table = plain_table()
     table.add_column("Rank", justify="right", no_wrap=True)
@@ -113,6 +117,14 @@ def bar(span: tuple[float, float], largest: float, length: int, blocks: bool) ->
     return solid * (eighths // 8) + EIGHTHS[eighths % 8]
 
 
+def _few(result: SensitivityResult, scores: Scores) -> str:
+    """Return what too few reviews do, and how many would do."""
+    rows = "tokens" if result.config.pooling == "none" else "reviews"
+    directions = max(sum(layer.ranks) for layer in scores.layers)
+    enough = f"{10 * directions:,} {rows} would do for {directions:,} directions"
+    return f"{METRIC_TITLES[scores.metric]}: too few {rows}, so the scores read too similar; {enough}."
+
+
 def _warnings(result: SensitivityResult) -> list[str]:
     """Say in words every status that is not ok, each once."""
     lines: dict[str, None] = {}
@@ -120,7 +132,7 @@ def _warnings(result: SensitivityResult) -> list[str]:
         title = METRIC_TITLES[scores.metric]
         for index, layer in enumerate(scores.layers):
             if layer.status == "few_samples":
-                lines[f"{title}: few reviews for so many directions: the scores read too similar."] = None
+                lines[_few(result, scores)] = None
             elif layer.explanation:
                 lines[f"{title}, layer_{index}: {layer.explanation}."] = None
             if layer.value < 2 * layer.noise_floor:

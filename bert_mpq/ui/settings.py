@@ -80,13 +80,14 @@ def _model(config: RunConfig, output: Console) -> RunConfig | None:
         return None
     if value != OTHER:
         return _accept(config.replace(model=value), output, lambda changed: find_classifier(changed.model))
-    return _typed(
+    typed = _typed(
         "Hub id or folder of the model",
         config.model if named else "",
         lambda text: config.replace(model=text),
         output,
         lambda changed: find_classifier(changed.model),
     )
+    return _model(config, output) if typed is None else typed  # Esc goes back one question
 
 
 def _data(config: RunConfig, output: Console) -> RunConfig | None:
@@ -100,13 +101,14 @@ def _data(config: RunConfig, output: Console) -> RunConfig | None:
         return None
     if value != OTHER:
         return _accept(config.replace(data=value), output, lambda changed: find_reviews(changed.data))
-    return _typed(
+    typed = _typed(
         "File with the columns text and label (0 or 1)",
         config.data if named else "",
         lambda text: config.replace(data=text),
         output,
         _check_data,
     )
+    return _data(config, output) if typed is None else typed
 
 
 def _check_data(config: RunConfig) -> None:

@@ -60,8 +60,17 @@ def _problem(config: RunConfig, text: str) -> str:
         if budget is not None and target.kind != "drop":
             budget.best(target)
     except MpqError as error:
-        return error.title.split(": ")[0].rstrip(".") if "reached" in error.title else error.title.rstrip(".")
+        return _in_short(error)
     return ""
+
+
+def _in_short(error: MpqError) -> str:
+    """Return what is wrong in one line of the prompt: with the nearest target that can be reached, if any."""
+    what, found, _ = error.title.partition(" cannot be reached: ")
+    if not found:
+        return error.title.rstrip(".")
+    offer = error.hint.removeprefix("Ask for --target ").rstrip(".").split(",")[0]
+    return f"{what} cannot be reached; {offer} can"
 
 
 def _budget(config: RunConfig) -> Budget | None:

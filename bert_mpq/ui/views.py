@@ -55,6 +55,7 @@ def plan_panel(plan: Plan, console: Console, time: str = "") -> RenderableType:
             ("Training", f"quantization-aware, up to {epochs}, {rate}"),
             ("", f"on {plan.training:,} reviews; {sources.data.split_name('calibration')}"),
         ]
+    rows.append(("Max length", f"{config.max_length or sources.model.max_length:,} tokens per review"))
     guess = f"{accelerator()} (auto)" if config.device == "auto" else config.device
     rows.append(("Device", guess))
     rows += [("Time", time)] if time else []
@@ -123,7 +124,9 @@ def _quantizer(plan: Plan) -> list[tuple[str, str]]:
 
 def files_panel(files: Sequence[Path], seconds: float, console: Console) -> RenderableType:
     """Return the files that were written."""
-    return _panel(Text("\n".join(map(str, files))), f"Done in {duration(seconds)}", console)
+    here = Path.cwd()
+    names = [path.relative_to(here) if path.is_relative_to(here) else path for path in files]
+    return _panel(Text("\n".join(map(str, names))), f"Done in {duration(seconds)}", console)
 
 
 def print_repeat(command: str, console: Console) -> None:

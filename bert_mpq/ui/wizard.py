@@ -10,7 +10,7 @@ from bert_mpq.artifacts.sensitivity_files import list_sensitivities
 from bert_mpq.comparison import compare
 from bert_mpq.config import RunConfig
 from bert_mpq.errors import MpqError
-from bert_mpq.planning import Phase, Plan, Sources, find_sources, make_plan
+from bert_mpq.planning import Phase, Plan, Sources, find_sources, make_plan, named
 from bert_mpq.ui import views
 from bert_mpq.ui.choices import Option, choose
 from bert_mpq.ui.comparison_view import comparison_views
@@ -125,6 +125,7 @@ class Wizard:
             sources = find_sources(self._config, phase)
         if sources.model.note:
             self._output.print(sources.model.note, markup=False)
+            self._config = named(self._config, sources)  # said once
         plan = self._ask(phase, sources)
         if plan is None:
             return

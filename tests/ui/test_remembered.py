@@ -79,7 +79,14 @@ def test_an_estimate_is_what_the_same_run_took(tmp_path, record):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"max_length": 64}, {"precision": "bf16"}, {"scope": "isolated"}, {"device": "cuda"}]
+    "changes",
+    [
+        {"max_length": 64},
+        {"precision": "bf16"},
+        {"scope": "isolated"},
+        {"device": "cuda"},
+        {"probe_bits": (4, 2)},
+    ],
 )
 def test_a_run_of_another_kind_gives_no_estimate(tmp_path, record, changes):
     record("run_*", "Sensitivities")
@@ -112,3 +119,11 @@ def test_estimates_have_no_false_precision():
         "1 h 00 min",
         "2 h 00 min",
     ]
+
+
+def test_a_search_for_an_accuracy_has_no_estimate(tmp_path, record):
+    record("eval_*", "Evaluation")
+    config = RunConfig(model="embedded", device="cpu", max_length=128, clustering="budget", target="4bits")
+    assert measured_rate(list_evaluations(tmp_path), config, "embedded", 128) is not None
+    searching = config.replace(target="0.5pp")
+    assert measured_rate(list_evaluations(tmp_path), searching, "embedded", 128) is None

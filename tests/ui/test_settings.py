@@ -43,7 +43,7 @@ def test_a_model_folder_is_checked_before_it_is_accepted(change, small_model):
 
 
 def test_a_hub_id_that_cannot_be_reached_is_not_accepted(change):
-    changed, said = change("enter", "down down enter", ("some/one", "enter"), "esc")
+    changed, said = change("enter", "down down enter", ("some/one", "enter"), "esc", "esc")
     assert changed.model == "default"
     assert "error[E-NETWORK]" in said
 

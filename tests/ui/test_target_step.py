@@ -73,7 +73,7 @@ def test_a_file_of_one_width_is_for_the_clusterings_only(walk, folder):
     (folder / "layer_sensitivity_BERT_IMDB_cka.json").write_text(json.dumps(scores))
     config, screens = walk(True)
     assert (config.clustering, config.target) == ("kmeans", None)
-    assert screens["Clustering strategy"][3].disabled == "pick a widths_ file"
+    assert screens["Clustering strategy"][3].disabled == "needs a widths_ file: see Full pipeline"
     assert "Target" not in screens
 
 
@@ -104,5 +104,5 @@ def test_a_target_is_checked_where_it_is_typed(folder):
         sensitivities=str(write_width_scores(folder, SCORES, "20250113_142530")),
     )
     assert _problem(config, "1.5x") == _problem(config, "1pp") == ""
-    assert _problem(config, "4x") == "4x cannot be reached"
+    assert _problem(config, "4x") == "4x cannot be reached; 1.76x or less can"
     assert _problem(config, "four") == '"four" is no target'

@@ -154,7 +154,7 @@ def test_a_file_that_changes_while_the_list_is_open_is_read_again(terminal, writ
     screen = terminal("--eval-size", "32").choose("Phase 2").wait("Load sensitivity file").wait("svcca.json")
     write_scores('{"layer_0": 0.1,')
     screen.choose("layer_sensitivity_BERT_IMDB_cka.json").wait("E-JSON").wait("cut off")
-    assert "cka.json (is not valid JSON" in screen.text
+    assert "cka.json (broken JSON" in screen.text
 
 
 def test_files_that_do_not_fit_are_shown_with_the_reason(terminal, write_scores):
@@ -163,7 +163,7 @@ def test_files_that_do_not_fit_are_shown_with_the_reason(terminal, write_scores)
     write_scores('{"layer_0": 0.1,', "layer_sensitivity_cut_IMDB_cka.json")
     screen = terminal("--eval-size", "32").choose("Phase 2").wait("Load sensitivity file").wait("cut_IMDB")
     assert "layer_sensitivity_other_IMDB_cka.json (2 layers, the model has 6)" in screen.text
-    assert "layer_sensitivity_cut_IMDB_cka.json (is not valid JSON" in screen.text
+    assert "layer_sensitivity_cut_IMDB_cka.json (broken JSON" in screen.text
 
 
 def test_only_broken_files_leave_phase_2_closed(terminal, write_scores):
@@ -291,3 +291,32 @@ def test_closed_stdin_and_cp1252_are_answered_plainly(tmp_path):
     )
     assert done.returncode == 2
     assert b"error[E-TERMINAL]: The menu needs a terminal." in done.stderr
+
+
+def test_what_is_typed_during_a_run_answers_nothing_after_it(terminal, tmp_path, small):
+    options = ["--calibration-size", "400", "--sampling", "random", "--metrics", "cka", "--quantizer", "rtn"]
+    screen = terminal(*small, *options).choose("Phase 1").wait("Start now?").press("enter")
+    screen.wait("Load the model").press("enter", "enter", "x", "enter", "enter").wait("Repeat this run:")
+    screen.wait("What would you like to do? (arrows").press()
+    assert screen.text.count("Start now?") == 1
+    assert len(list(tmp_path.glob("Sensitivities/run_*.json"))) == 1
+    screen.choose("Exit")
+    assert screen.finish() == 0
+
+
+def test_a_run_that_fell_back_on_the_embedded_classifier_names_it_in_its_command(terminal, tmp_path):
+    options = ["--calibration-size", "24", "--sampling", "random", "--metrics", "cka", "--quantizer", "rtn"]
+    screen = terminal(*options, "--max-length", "16").choose("Phase 1").wait("using the embedded classifier.")
+    screen.wait("Start now?").press("enter").wait(
+        "bert-mpq sensitivity --model embedded --calibration-size 24"
+    )
+    screen.wait("What would you like to do? (arrows").choose("Phase 1").wait("Start now?", 60)
+    assert screen.text.count("cannot be reached") == 1  # said once
+
+
+def test_escape_in_a_setting_goes_back_one_question(terminal):
+    screen = terminal().choose("Settings").choose("Data").choose("Local file").wait("File with the columns")
+    screen.press("esc").wait("IMDB (default)").wait("From the hub, its cache").press("esc")
+    screen.wait("Back to the menu")
+    screen.choose("Model").choose("Hub id or folder").wait("Hub id or folder of the model").press("esc")
+    screen.wait("Embedded classifier")
