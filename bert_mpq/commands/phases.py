@@ -45,7 +45,7 @@ def run_phase(phase: "Phase", namespace: argparse.Namespace, execution: "Executi
     if not namespace.yes:
         execution.confirm(plan)
     execution.run(plan)
-    views.print_repeat(flags.command_line(phase, config), execution.output)
+    views.print_repeat(flags.command_line(phase, plan.config), execution.output)
 
 
 def read_config(name: str) -> RunConfig:

@@ -133,6 +133,7 @@ def test_the_default_model_falls_back_with_one_plain_line(tmp_path):
     done = call("sensitivity", *flags, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "using the embedded classifier." in done.stderr.splitlines()[0]
+    assert "Repeat this run:\nbert-mpq sensitivity --model embedded " in done.stdout
 
 
 def test_wrong_numbers_of_layers_are_refused_before_the_run(tmp_path, scores):

@@ -261,8 +261,18 @@ def test_ascii_console_and_a_repeat_command_that_gives_the_same_scores(terminal,
     assert first == second
 
 
-def test_two_wizards_in_one_folder_do_not_harm_each_other(terminal, tmp_path, small):
-    options = [*small, "--calibration-size", "64", "--sampling", "random", "--metrics", "cka"]
+def test_two_wizards_in_one_folder_do_not_harm_each_other(terminal, tmp_path, small, review_file):
+    options = [
+        *small,
+        "--data",
+        review_file.name,
+        "--calibration-size",
+        "64",
+        "--sampling",
+        "random",
+        "--metrics",
+        "cka",
+    ]
     screens = [terminal(*options) for _ in range(2)]
     for screen in screens:
         screen.choose("Phase 1").wait("Start now?").press("enter")
@@ -273,10 +283,10 @@ def test_two_wizards_in_one_folder_do_not_harm_each_other(terminal, tmp_path, sm
     assert not list(tmp_path.glob("Sensitivities/.*"))
 
 
-def test_a_run_on_a_cp1252_console_draws_its_bars_with_signs_that_are_in_it(tmp_path, small):
+def test_a_run_on_a_cp1252_console_draws_its_bars_with_signs_that_are_in_it(tmp_path, small, review_file):
     environment = {**os.environ, "PYTHONIOENCODING": "cp1252:strict", "COLUMNS": "100"}
     command = [sys.executable, "-m", "bert_mpq", "sensitivity", *small, "--calibration-size", "48"]
-    command += ["--metrics", "cka", "--yes"]
+    command += ["--metrics", "cka", "--data", review_file.name, "--yes"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert "###" in done.stdout.decode("cp1252")
@@ -293,10 +303,15 @@ def test_closed_stdin_and_cp1252_are_answered_plainly(tmp_path):
     assert b"error[E-TERMINAL]: The menu needs a terminal." in done.stderr
 
 
-def test_what_is_typed_during_a_run_answers_nothing_after_it(terminal, tmp_path, small):
-    options = ["--calibration-size", "400", "--sampling", "random", "--metrics", "cka", "--quantizer", "rtn"]
-    screen = terminal(*small, *options).choose("Phase 1").wait("Start now?").press("enter")
-    screen.wait("Load the model").press("enter", "enter", "x", "enter", "enter").wait("Repeat this run:")
+def test_what_is_typed_during_a_run_answers_nothing_after_it(terminal, tmp_path, small, review_file):
+    options = ["--calibration-size", "100", "--sampling", "random", "--metrics", "cka", "--quantizer", "rtn"]
+    screen = (
+        terminal(*small, "--data", review_file.name, *options)
+        .choose("Phase 1")
+        .wait("Start now?")
+        .press("enter")
+    )
+    screen.wait("Load the model").press("\r\rx\r\r").wait("Repeat this run:")  # at once: the run is short
     screen.wait("What would you like to do? (arrows").press()
     assert screen.text.count("Start now?") == 1
     assert len(list(tmp_path.glob("Sensitivities/run_*.json"))) == 1
@@ -304,14 +319,11 @@ def test_what_is_typed_during_a_run_answers_nothing_after_it(terminal, tmp_path,
     assert screen.finish() == 0
 
 
-def test_a_run_that_fell_back_on_the_embedded_classifier_names_it_in_its_command(terminal, tmp_path):
-    options = ["--calibration-size", "24", "--sampling", "random", "--metrics", "cka", "--quantizer", "rtn"]
-    screen = terminal(*options, "--max-length", "16").choose("Phase 1").wait("using the embedded classifier.")
-    screen.wait("Start now?").press("enter").wait(
-        "bert-mpq sensitivity --model embedded --calibration-size 24"
-    )
-    screen.wait("What would you like to do? (arrows").choose("Phase 1").wait("Start now?", 60)
-    assert screen.text.count("cannot be reached") == 1  # said once
+def test_the_embedded_classifier_takes_the_place_of_the_default_once_and_for_all(terminal):
+    screen = terminal("--max-length", "16").choose("Phase 1").wait("using the embedded classifier.")
+    screen.wait("Step 1 of 3").press("esc").wait("What would you like to do? (arrows").choose("Phase 1")
+    screen.wait("Step 1 of 3  Calibration set size (arrows")
+    assert screen.text.count("cannot be reached") == 1
 
 
 def test_escape_in_a_setting_goes_back_one_question(terminal):
