@@ -169,9 +169,8 @@ class Progress:
         return True
 
     def _so_far(self) -> Tensor:
-        if len(self._logits) > 1:
-            self._logits = [torch.cat([logits.float().cpu() for logits in self._logits])]
-        return torch.cat([torch.empty(0, 2), *self._logits]).float().cpu()
+        self._logits = [torch.cat([torch.empty(0, 2), *(logits.float().cpu() for logits in self._logits)])]
+        return self._logits[0]
 
 
 def figures(
