@@ -1,6 +1,6 @@
 """Full-size figures on one GPU: both phases, FP32, TF32 and bf16, beside what the card can do.
 
-Run: python tests/benchmarks/gpu.py --json out.json [--limit 420]
+Run: python tests/benchmarks/gpu.py --json out.json [--models embedded,bert-base] [--limit 420]
 
 BERT-base (random weights) over 25,000 reviews cut to 512 tokens, and the embedded classifier over its
 calibration half cut to 256. A measurement that would not end within ``--limit`` seconds takes a part of the
@@ -40,7 +40,7 @@ from bert_mpq.sensitivity import measure, score
 from bert_mpq.sources.batches import TokenizedReviews, tokenize
 from bert_mpq.sources.classifiers import Classifier, find_classifier, load_classifier
 from bert_mpq.sources.devices import Machine, pick_machine
-from bert_mpq.sources.reviews import find_reviews, load_reviews
+from bert_mpq.sources.reviews import Reviews, find_reviews, load_reviews
 
 PRECISIONS = ("tf32", "bf16", "fp32")  # the slowest last: a limit then cuts that one only
 PART = 1_024  # reviews for the original's way
@@ -50,12 +50,12 @@ BARE_PART = 4_096  # reviews for the bare pass in FP32 at full size
 class Report:
     """The JSON file, whole after every measurement."""
 
-    def __init__(self, path: Path | None, limit: float) -> None:
+    def __init__(self, path: Path | None, limit: float, commit: str) -> None:
         self.path = path
         self.end = time.perf_counter() + limit
         self.content: dict[str, Any] = {
             "version": __version__,
-            "commit": _commit(),
+            "commit": commit,
             "torch": torch.__version__,
             "cuda": torch.version.cuda,
             "transformers": transformers.__version__,
@@ -194,41 +194,25 @@ def _commit() -> str:
     return answer.stdout.strip()
 
 
-def main() -> None:
-    """Print the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--reviews", type=int, default=25_000)
-    parser.add_argument("--limit", type=float, default=420.0, help="seconds")
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    report = Report(arguments.json, arguments.limit)
-    embedded = load_classifier(find_classifier("embedded"))
-    calibration = load_reviews(find_reviews("imdb"), "calibration")
-    for precision in PRECISIONS:
-        machine = pick_machine("cuda", precision)
-        report.put(f"matmul_{precision}", ceiling(machine))
-        print(f"matmul ceiling, {precision}: {report.content[f'matmul_{precision}']:.0f} TFLOP/s", flush=True)
+def small(embedded: Classifier, calibration: Reviews, report: Report) -> None:
+    """Measure the embedded classifier on every calibration review."""
     few = tokenize(calibration.take(list(range(1_024))), embedded.tokenizer, 128, Silent())
     agreement(embedded, few, report)
     tokens = tokenize(calibration, embedded.tokenizer, 256, Silent())
-    small = throughput("embedded", embedded, tokens, report, {})
+    show("embedded classifier, max length 256", throughput("embedded", embedded, tokens, report, {}))
+
+
+def large(tokenizer: object, calibration: Reviews, size: int, report: Report) -> None:
+    """Measure BERT-base on ``size`` reviews, and print what a whole run takes."""
     started = time.perf_counter()
-    tokens = tokenize(repeated(calibration, arguments.reviews), embedded.tokenizer, 512, Silent())
+    tokens = tokenize(repeated(calibration, size), tokenizer, 512, Silent())
     report.put("tokenize_seconds", time.perf_counter() - started)
-    large = throughput(
-        "bert_base",
-        random_bert_base(embedded.tokenizer),
-        tokens,
-        report,
-        {"bare forward pass": BARE_PART},
+    rows = throughput(
+        "bert_base", random_bert_base(tokenizer), tokens, report, {"bare forward pass": BARE_PART}
     )
-    whole = pipeline_seconds(large, len(tokens))
+    whole = pipeline_seconds(rows, len(tokens))
     report.put("pipeline", whole)
-    report.put("peak_gpu_bytes", torch.cuda.max_memory_allocated())
-    for title, rows in (("embedded classifier, max length 256", small), ("BERT-base, max length 512", large)):
-        print(f"\n{title}\n", table(rows), "", speedups(rows), sep="\n")
+    show("BERT-base, max length 512", rows)
     print("\n| BERT-base | precision | Phase 1 (s) | two evaluations (s) | whole (s) | in full |")
     print("|---|---|---|---|---|---|")
     for entry in whole:
@@ -236,6 +220,37 @@ def main() -> None:
             f"| {entry['scope']} | {entry['precision']} | {entry['phase_1']:.1f} |"
             f" {entry['two_evaluations']:.1f} | {entry['whole']:.1f} | {entry['measured_in_full']} |"
         )
+
+
+def show(title: str, rows: list[Row]) -> None:
+    """Print a model's tables."""
+    print(f"\n{title}\n", table(rows), "", speedups(rows), sep="\n", flush=True)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", default="embedded,bert-base", help="comma-separated")
+    parser.add_argument("--reviews", type=int, default=25_000, help="of BERT-base")
+    parser.add_argument("--limit", type=float, default=420.0, help="seconds")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--commit", default=_commit(), help="for a copy without its history")
+    arguments = parser.parse_args()
+    report = Report(arguments.json, arguments.limit, arguments.commit)
+    embedded = load_classifier(find_classifier("embedded"))
+    calibration = load_reviews(find_reviews("imdb"), "calibration")
+    for precision in PRECISIONS:
+        machine = pick_machine("cuda", precision)
+        report.put(f"matmul_{precision}", ceiling(machine))
+        print(f"matmul ceiling, {precision}: {report.content[f'matmul_{precision}']:.0f} TFLOP/s", flush=True)
+    models = arguments.models.split(",")
+    if "embedded" in models:
+        small(embedded, calibration, report)
+    if "bert-base" in models:
+        large(embedded.tokenizer, calibration, arguments.reviews, report)
+    report.put("peak_gpu_bytes", torch.cuda.max_memory_allocated())
 
 
 if __name__ == "__main__":
