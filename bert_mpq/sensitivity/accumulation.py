@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bert_mpq import distributed
 from bert_mpq.similarity import Moments
+from bert_mpq.similarity.sums import PairedRows, Sums
 
 # A jackknife needs blocks: more of them cost memory (BLOCKS x the moments), fewer widen the intervals.
 BLOCKS = 10
@@ -36,7 +37,7 @@ class Accumulation:
         )
         self.kl: npt.NDArray[np.float64] | None = None  # (blocks, K) sums over reviews, in nats
         self.done = np.zeros(reviews, bool)  # (reviews,) whether a review is in the sums
-        self._open: tuple[int, tuple[Moments, ...]] | None = None
+        self._open: tuple[int, Sums] | None = None
         self._open_kl: Tensor | None = None
 
     def empty(self) -> "Accumulation":
@@ -76,11 +77,11 @@ class Accumulation:
         block = int(reviews[0]) % len(self.blocks)
         if (reviews % len(self.blocks) != block).any():
             raise ValueError("a batch holds reviews of several blocks")
+        rows = _paired(reference, perturbed)
         if self._open is None or self._open[0] != block:
             self.flush()
-            self._open = (block, self._fresh(perturbed.device))
-        for probe, moments in enumerate(self._open[1]):
-            moments.update(reference[:, probe % reference.shape[1]], perturbed[:, probe])
+            self._open = (block, Sums.zeros(self._shifts_for(rows)))
+        self._open[1].add(rows)
         total = kl.sum(0)
         self._open_kl = total if self._open_kl is None else self._open_kl.to(total.device) + total
         self.done[reviews] = True
@@ -90,8 +91,12 @@ class Accumulation:
         if self._open is None or self._open_kl is None:
             return
         block, sums = self._open
-        for kept, moments in zip(self.blocks[block], sums, strict=True):
-            kept.merge(moments.cpu())
+        added = Moments.of(sums.to("cpu"))
+        if self.blocks[block][0].shifts is None:
+            self.blocks = (*self.blocks[:block], added, *self.blocks[block + 1 :])
+        else:
+            for kept, moments in zip(self.blocks[block], added, strict=True):
+                kept.merge(moments)
         if self.kl is None:
             self.kl = np.zeros((len(self.blocks), len(self._open_kl)))
         self.kl[block] += self._open_kl.cpu().numpy()
@@ -153,7 +158,7 @@ class Accumulation:
     @property
     def block_under_way(self) -> tuple[Moments, ...]:
         """The moments of each probe over the block that is not in the blocks yet; empty between blocks."""
-        return () if self._open is None else self._open[1]
+        return () if self._open is None else Moments.of(self._open[1])
 
     def total(self, probe: int) -> Moments:
         """Return the moments of ``probe`` over all reviews done."""
@@ -166,7 +171,7 @@ class Accumulation:
     @property
     def shifts(self) -> tuple[Tensor, ...]:
         """(2, dim) shifts of each probe; empty before the first batch."""
-        started = self._open[1] if self._open is not None else self._started()
+        started = Moments.of(self._open[1]) if self._open is not None else self._started()
         return tuple(m.shifts for m in started if m.shifts is not None)
 
     def use_shifts(self, shifts: Sequence[Tensor]) -> None:
@@ -196,7 +201,7 @@ class Accumulation:
                 state |= {f"{name}.{key}": tensor for key, tensor in moments.state_dict().items()}
         if self._open is not None and self._open_kl is not None:
             state |= {"open": torch.tensor(self._open[0]), "open.kl": self._open_kl}
-            for probe, moments in enumerate(self._open[1]):
+            for probe, moments in enumerate(Moments.of(self._open[1])):
                 state |= {f"open.{probe}.{key}": t for key, t in moments.state_dict().items()}
         return state
 
@@ -213,10 +218,11 @@ class Accumulation:
                 moments.load_state_dict(_within(state, name))
         self._open = self._open_kl = None
         if "open" in state:
-            self._open = (int(state["open"]), tuple(Moments(m.dim) for m in self.blocks[0]))
-            self._open_kl = state["open.kl"].clone()
-            for probe, moments in enumerate(self._open[1]):
+            started = tuple(Moments(m.dim) for m in self.blocks[0])
+            for probe, moments in enumerate(started):
                 moments.load_state_dict(_within(state, f"open.{probe}"))
+            self._open = (int(state["open"]), Sums.stacked([m.sums for m in started if m.sums is not None]))
+            self._open_kl = state["open.kl"].clone()
         self.kl = state["kl"].numpy().copy() if "kl" in state else None
         self.done = state["done"].numpy().copy()
 
@@ -227,12 +233,18 @@ class Accumulation:
         """Return a block that has shifts, if there is one."""
         return next((block for block in self.blocks if block[0].shifts is not None), ())
 
-    def _fresh(self, device: torch.device) -> tuple[Moments, ...]:
-        """Return empty sums on ``device`` that can be merged with the blocks."""
-        started = self._started()
-        if started:
-            return tuple(moments.sibling(device) for moments in started)
-        return tuple(Moments(moments.dim) for moments in self.blocks[0])
+    def _shifts_for(self, rows: PairedRows) -> Tensor:
+        """Return (probes, 2, dim) shifts for a new block: those of the others, else the means of ``rows``."""
+        shifts = [moments.shifts for moments in self._started() if moments.shifts is not None]
+        return torch.stack(shifts).to(rows.x.device) if shifts else rows.means()
+
+
+def _paired(reference: Tensor, perturbed: Tensor) -> PairedRows:
+    """Return the rows of every probe from (rows, R, dim) and (rows, probes, dim)."""
+    x, y = reference.transpose(0, 1), perturbed.transpose(0, 1)
+    if y.device.type == "mps":  # it has no float64
+        x, y = x.cpu(), y.cpu()
+    return PairedRows.of(x.expand_as(y), y)
 
 
 def _within(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from bert_mpq.config import Metric
 from bert_mpq.errors import MpqError
 from bert_mpq.reporting import Reporter
 from bert_mpq.sensitivity.accumulation import Accumulation
-from bert_mpq.similarity import Covariances, Similarity, cka, debiased_cka, pwcca, svcca
+from bert_mpq.similarity import Covariances, Moments, Similarity, cka, debiased_cka, pwcca, svcca
 from bert_mpq.similarity.jackknife import Jackknife
 
 METRICS: dict[Metric, Callable[[Covariances], Similarity]] = {
@@ -58,9 +58,10 @@ def estimate(
     sums.flush()
     filled = [sums.blocks[block] for block in np.flatnonzero(sums.counts)]
     probes = range(len(sums.blocks[0]))
-    totals = [sums.total(probe) for probe in probes]
     try:
-        whole = [total.covariances() for total in totals]
+        with _one_thread_each() as cores, ThreadPoolExecutor(cores) as pool:
+            totals = list(pool.map(sums.total, probes))
+            whole = list(pool.map(Moments.covariances, totals))
     except ValueError as error:
         raise MpqError("E-MODEL", f"The FP32 model is broken: {error}.", "Check the checkpoint.") from error
     references: dict[int, Covariances] = {}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bert_mpq.similarity.covariances import Covariances
+from bert_mpq.similarity.sums import PairedRows, Sums
 
 STATE = ("scalars", "vectors", "matrices")
 Rows = Tensor | npt.NDArray[np.floating]
@@ -30,40 +31,44 @@ class Moments:
 
     def __init__(self, dim: int, shift: Rows | None = None, difference_shift: Rows | None = None) -> None:
         self.dim = dim
-        self._shifts: Tensor | None = None  # (2, dim)
+        self._sums: Sums | None = None  # of this one pair; None before there are shifts
         if shift is not None:
             first = _float64(shift).reshape(dim)
             second = torch.zeros_like(first) if difference_shift is None else _float64(difference_shift)
-            self._shifts = torch.stack([first, second.reshape(dim)])
-        self._allocate(torch.device("cpu") if self._shifts is None else self._shifts.device)
+            self._sums = Sums.zeros(torch.stack([first, second.reshape(dim)])[None])
 
-    def _allocate(self, device: torch.device) -> None:
-        def zeros(*shape: int) -> Tensor:
-            return torch.zeros(*shape, dtype=torch.float64, device=device)
+    @classmethod
+    def of(cls, sums: Sums) -> tuple["Moments", ...]:
+        """Return the moments of every pair in ``sums``; they stay shared with it."""
+        made = tuple(cls(sums.vectors.shape[2]) for _ in sums.scalars)
+        for index, moments in enumerate(made):
+            moments._sums = sums.pair(index)
+        return made
 
-        self._scalars = zeros(8)  # n, P, T, PP, PT, TT, bad rows of x, bad rows of y
-        self._vectors = zeros(6, self.dim)  # sx, se, px, pe, tx, te
-        self._matrices = zeros(3, self.dim, self.dim)  # Sxx, Sxe, See
+    @property
+    def sums(self) -> Sums | None:
+        """The sums of this one pair; None before the first update where no shift was given."""
+        return self._sums
 
     @property
     def shift(self) -> Tensor | None:
         """(dim,) float64 constant subtracted from ``x``; None before the first update."""
-        return None if self._shifts is None else self._shifts[0]
+        return None if self._sums is None else self._sums.shifts[0, 0]
 
     @property
     def samples(self) -> int:
         """Rows accumulated; rows that held NaN or infinity are not counted."""
-        return int(self._scalars[0])
+        return 0 if self._sums is None else int(self._sums.scalars[0, 0])
 
     @property
     def nbytes(self) -> int:
         """Size of the state in bytes; it does not depend on the number of rows."""
-        return sum(t.numel() * t.element_size() for t in (self._scalars, self._vectors, self._matrices))
+        return 8 * (3 * self.dim**2 + 6 * self.dim + 8)
 
     @property
     def shifts(self) -> Tensor | None:
         """(2, dim) float64 constants subtracted from ``x`` and ``y - x``; None before the first update."""
-        return self._shifts
+        return None if self._sums is None else self._sums.shifts[0]
 
     def sibling(self, device: torch.device | None = None) -> "Moments":
         """Return an empty accumulator with the same shifts, to be merged later.
@@ -74,23 +79,21 @@ class Moments:
         Raises:
             ValueError: there are no shifts yet: update first, or give them to the constructor.
         """
-        if self._shifts is None:
+        if self._sums is None:
             raise ValueError("no shift yet: update first, or give one to the constructor")
-        place = self._scalars.device if device is None or device.type == "mps" else device
-        return Moments(self.dim, *self._shifts.to(place))
-
-    def cpu(self) -> "Moments":
-        """Return the moments on the host: themselves where they are there already."""
-        if self._scalars.device.type == "cpu" or self._shifts is None:
-            return self
-        host = self.sibling(torch.device("cpu"))
-        host.merge(self)
-        return host
+        here = self._sums.shifts.device
+        place = here if device is None or device.type == "mps" else device
+        (empty,) = Moments.of(Sums.zeros(self._sums.shifts.to(place, copy=True)))
+        return empty
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return everything there is to save: the sums and, after the first update, the shifts."""
-        state = dict(zip(STATE, self._state(), strict=True))
-        return state if self._shifts is None else {**state, "shifts": self._shifts}
+        if self._sums is None:
+            shapes = ((8,), (6, self.dim), (3, self.dim, self.dim))
+            return {name: torch.zeros(*shape).double() for name, shape in zip(STATE, shapes, strict=True)}
+        scalars, vectors, matrices = self._sums.added
+        state = zip(STATE, (scalars[0], vectors[0], matrices[:, 0]), strict=True)
+        return {**dict(state), "shifts": self._sums.shifts[0]}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take over what ``state_dict`` returned.
@@ -98,14 +101,24 @@ class Moments:
         Raises:
             ValueError: it is the state of other moments: names, shapes or types differ.
         """
-        expected = dict(zip(STATE, self._state(), strict=True))
-        expected |= {"shifts": self._vectors[:2]} if "shifts" in state else {}
-        for name, tensor in expected.items():
+        shapes = {name: tensor.shape for name, tensor in Moments(self.dim).state_dict().items()}
+        shapes |= {"shifts": torch.Size((2, self.dim))} if "shifts" in state else {}
+        for name, shape in shapes.items():
             given = state.get(name)
-            if given is None or (given.shape, given.dtype) != (tensor.shape, tensor.dtype):
-                raise ValueError(f"{name}: expected float64 {tuple(tensor.shape)}, got {given}")
-        self._scalars, self._vectors, self._matrices = (state[name].clone() for name in STATE)
-        self._shifts = state["shifts"].clone() if "shifts" in state else None
+            if given is None or (given.shape, given.dtype) != (shape, torch.float64):
+                raise ValueError(f"{name}: expected float64 {tuple(shape)}, got {given}")
+        if "shifts" not in state:
+            if any(bool(state[name].any()) for name in STATE):
+                raise ValueError("shifts: expected beside sums that are not 0")
+            self._sums = None
+            return
+        scalars, vectors, matrices = (state[name].clone() for name in STATE)
+        self._sums = Sums(
+            shifts=state["shifts"].clone()[None],
+            scalars=scalars[None],
+            vectors=vectors[None],
+            matrices=matrices[:, None],
+        )
 
     def update(self, x: Rows, y: Rows) -> None:
         """Add rows.
@@ -123,28 +136,10 @@ class Moments:
             raise ValueError(f"expected two (rows, {self.dim}) arrays, got {x.shape=} and {y.shape=}")
         if not len(x):
             return
-        x, y = _float64(x), _float64(y)
-        good_x, good_y = torch.isfinite(x).all(1), torch.isfinite(y).all(1)
-        good = (good_x & good_y)[:, None]
-        # On a GPU the answer would have to be waited for.
-        clean = x.device.type == "cpu" and bool(good.all())
-        e = y.sub_(x) if clean else torch.where(good, y - x, 0.0)
-        x = x if clean else torch.where(good, x, 0.0)
-        if self._shifts is None:
-            self._shifts = torch.stack([x.sum(0), e.sum(0)]) / good.sum().clamp(min=1)
-            self._allocate(x.device)
-        shift, difference_shift = self._shifts.to(x.device)
-        x, e = x.sub_(shift), e.sub_(difference_shift)
-        if not clean:
-            x, e = torch.where(good, x, 0.0), torch.where(good, e, 0.0)
-        p = x.square().sum(1)  # |x|^2
-        t = 2.0 * (x * e).sum(1) + e.square().sum(1)  # |y|^2 - |x|^2 without cancellation
-        scalars = [good.sum(), p.sum(), t.sum(), p @ p, p @ t, t @ t, (~good_x).sum(), (~good_y).sum()]
-        self._scalars += torch.stack([s.double() for s in scalars]).to(self._scalars.device)
-        vectors = [x.sum(0), e.sum(0), p @ x, p @ e, t @ x, t @ e]
-        self._vectors += torch.stack(vectors).to(self._vectors.device)
-        for matrix, product in zip(self._matrices, (x.T @ x, x.T @ e, e.T @ e), strict=True):
-            matrix += product.to(matrix.device)
+        rows = PairedRows.of(_float64(x)[None], _float64(y)[None])
+        if self._sums is None:
+            self._sums = Sums.zeros(rows.means())
+        self._sums.add(rows)
 
     def merge(self, other: "Moments") -> None:
         """Add the rows that ``other`` has seen.
@@ -152,13 +147,14 @@ class Moments:
         Raises:
             ValueError: dim or shift differ.
         """
-        if self._shifts is None and other._shifts is not None and other.dim == self.dim:
-            self._shifts = other._shifts.clone()
-            self._allocate(other._scalars.device)
-        if not self._check_mergeable(other):
+        theirs = self._mergeable(other)
+        if theirs is None:
             return
-        for mine, theirs in zip(self._state(), other._state(), strict=True):
-            mine += theirs.to(mine.device)
+        if self._sums is None:
+            self._sums = Sums.stacked([theirs])
+            return
+        for mine, more in zip(self._sums.added, theirs.added, strict=True):
+            mine += more.to(mine.device)
 
     def without(self, part: "Moments") -> "Moments":
         """Return the moments of the rows that are not in ``part``, which must have been merged into these.
@@ -168,9 +164,10 @@ class Moments:
         """
         rest = Moments(self.dim)
         rest.merge(self)
-        self._check_mergeable(part)
-        for mine, theirs in zip(rest._state(), part._state(), strict=True):
-            mine -= theirs.to(mine.device)
+        theirs = self._mergeable(part)
+        if theirs is not None and rest._sums is not None:
+            for mine, less in zip(rest._sums.added, theirs.added, strict=True):
+                mine -= less.to(mine.device)
         return rest
 
     def all_reduce(self, group: "torch.distributed.ProcessGroup | None" = None) -> None:
@@ -181,16 +178,19 @@ class Moments:
         Raises:
             ValueError: the processes have different shifts (on every process), or none has seen a row.
         """
-        infinite = torch.full((2, self.dim), torch.inf, dtype=torch.float64, device=self._scalars.device)
-        low, high = (infinite, -infinite) if self._shifts is None else (self._shifts.clone(),) * 2
-        low, high = low.clone(), high.clone()
+        own = None if self._sums is None else self._sums.shifts
+        infinite = torch.full((1, 2, self.dim), torch.inf, dtype=torch.float64)
+        infinite = infinite if own is None else infinite.to(own.device)
+        low, high = (infinite.clone(), -infinite) if own is None else (own.clone(), own.clone())
         torch.distributed.all_reduce(low, torch.distributed.ReduceOp.MIN, group)
         torch.distributed.all_reduce(high, torch.distributed.ReduceOp.MAX, group)
         if not torch.equal(low, high):
             raise ValueError("cannot add moments with different shifts: give every process the same")
-        self._shifts = low
-        for tensor in self._state():
-            torch.distributed.all_reduce(tensor, group=group)
+        self._sums = self._sums or Sums.zeros(low)
+        for tensor in self._sums.added:
+            dense = tensor.contiguous()  # a pair among several has gaps between its matrices
+            torch.distributed.all_reduce(dense, group=group)
+            tensor.copy_(dense)
 
     def covariances(self) -> Covariances:
         """Return the centred second and fourth-order sums, on the CPU.
@@ -198,30 +198,28 @@ class Moments:
         Raises:
             ValueError: no rows yet, or the FP32 reference held NaN or infinity.
         """
-        scalars, vectors, matrices = (tensor.cpu().numpy() for tensor in self._state())
-        if scalars[6]:
-            raise ValueError(f"{int(scalars[6])} rows of the FP32 reference hold NaN or infinite values")
-        if not scalars[0] and not scalars[7]:
+        if self._sums is None:
             raise ValueError("no rows have been accumulated")
-        return Covariances.from_sums(scalars, vectors, matrices)
+        here = self._sums.to("cpu")
+        scalars, vectors, matrices = (t.numpy() for t in (here.scalars, here.vectors, here.matrices))
+        if scalars[0, 6]:
+            raise ValueError(f"{int(scalars[0, 6])} rows of the FP32 reference hold NaN or infinite values")
+        if not scalars[0, 0] and not scalars[0, 7]:
+            raise ValueError("no rows have been accumulated")
+        return Covariances.from_sums(scalars[0], vectors[0], matrices[:, 0])
 
-    def _check_mergeable(self, other: "Moments") -> bool:
-        """Return whether ``other`` has sums that can be merged with these; False where it has none yet."""
+    def _mergeable(self, other: "Moments") -> Sums | None:
+        """Return the sums of ``other`` after a check that they fit these; None where it has none yet."""
         if other.dim != self.dim:
             raise ValueError(f"cannot merge moments of {other.dim} features into {self.dim}")
-        if other._shifts is None:
-            return False
-        if self._shifts is None or not torch.equal(self._shifts.cpu(), other._shifts.cpu()):
+        if other._sums is None:
+            return None
+        if self._sums is not None and not torch.equal(self._sums.shifts.cpu(), other._sums.shifts.cpu()):
             raise ValueError("cannot merge moments with different shifts: make them with sibling()")
-        return True
-
-    def _state(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self._scalars, self._vectors, self._matrices
+        return other._sums
 
 
 def _float64(rows: Rows) -> Tensor:
-    # A view with negative strides has no torch counterpart; the caller's own memory must not be kept.
+    # A view with negative strides has no torch counterpart; MPS has no float64.
     tensor = torch.from_numpy(np.array(rows)) if isinstance(rows, np.ndarray) else rows.detach()
-    if tensor.device.type == "mps":  # MPS has no float64
-        tensor = tensor.cpu()
-    return tensor.to(torch.float64, copy=not isinstance(rows, np.ndarray))
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()

@@ -67,6 +67,21 @@ def test_blocks_do_not_depend_on_the_size_and_order_of_the_batches(size, seed):
     assert_same(add(empty(), *(batches[i] for i in order)), filled())
 
 
+def test_a_broken_row_of_one_probe_is_left_out_of_that_probe_alone():
+    broken = PERTURBED.clone()
+    broken[[0, 8], 1] = torch.nan
+    sums = empty()
+    for part in sums.parts():
+        sums.add(part, REFERENCE[part], broken[part], KL[part])
+    sums.flush()
+    for probe, lost in enumerate((0, 2)):
+        alone = Moments(DIM)
+        alone.update(REFERENCE[::BLOCKS, 0], broken[::BLOCKS, probe])
+        assert sums.blocks[0][probe].samples == alone.samples == REVIEWS // BLOCKS - lost
+        for key, mine in sums.blocks[0][probe].state_dict().items():
+            torch.testing.assert_close(mine, alone.state_dict()[key], rtol=1e-12, atol=1e-12)
+
+
 def test_the_total_is_that_of_all_rows():
     for probe in range(PROBES):
         whole = Moments(DIM)
