@@ -234,10 +234,11 @@ class ProbedClassifier(nn.Module):
         logits = logits.reshape(self.streams, rows, -1).transpose(0, 1)
         if self.probe.scope == "propagated":
             return pooled[:, :1], pooled[:, 1:], logits
-        last = [] if self.probe.scope == "isolated" else range(self.streams - self.twins, self.streams)
         # Streams: last layer's FP32 output, ..., first layer's, the embeddings, then the twins in order.
         reference = pooled[:, :count].flip(1).repeat_interleave(self.twins, 1)
-        return reference, pooled[:, count + 1 :], logits[:, [0, *last]]
+        # By slices: a list of indices would have to be copied to a GPU, which waits for it.
+        whole = logits[:, self.streams - self.twins :] if self.probe.scope == "cumulative" else logits[:, :0]
+        return reference, pooled[:, count + 1 :], torch.cat([logits[:, :1], whole], 1)
 
 
 def quantized_twins(

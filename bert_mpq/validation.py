@@ -67,7 +67,7 @@ def validate(
     clock.lap("Compare plans")
     result = ValidationResult(
         config=config,
-        setting=session.setting(plan, work.machine, work.batch_tokens),
+        setting=session.setting(plan, work.machine, passes.most_tokens),
         sample=session.sample(plan, "calibration", work.tokens, work.fingerprint, passes.largest_batch),
         evaluation=compared.sample,
         accuracy=compared.accuracy,
@@ -94,7 +94,8 @@ class _Passes:
 
     work: Prepared
     calibration: Calibration | None
-    largest_batch: int = 0
+    largest_batch: int = 0  # reviews
+    most_tokens: int = 0  # per forward pass
 
     def width(self, config: RunConfig, bits: int, outline: Outline, reporter: Reporter) -> WidthValidation:
         """Measure all units at one width: two passes, one for each scope."""
@@ -122,12 +123,13 @@ class _Passes:
             self.work.tokens,
             probe,
             self.work.machine,
-            self.work.batch_tokens,
+            config.batch_tokens,
             reporter,
             calibration=self.calibration,
             blocks=1,
         )
         self.largest_batch = max(self.largest_batch, measurement.batches.largest)
+        self.most_tokens = max(self.most_tokens, measurement.batches.budget)
         return measurement
 
 

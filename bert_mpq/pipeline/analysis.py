@@ -115,7 +115,7 @@ def _analyse(
         work.tokens,
         Probe.of(config),
         work.machine,
-        work.batch_tokens,
+        config.batch_tokens,
         reporter,
         calibration=calibration and calibration[0],
         checkpoints=checkpoints,

@@ -83,7 +83,7 @@ def measure(
     tokens: TokenizedReviews,
     probe: Probe,
     machine: Machine,
-    batch_tokens: int,
+    batch_tokens: int | None,
     reporter: Reporter,
     calibration: Calibration | None = None,
     checkpoints: Checkpoints | None = None,
@@ -99,7 +99,8 @@ def measure(
         tokens: the calibration reviews.
         probe: what to compare.
         machine: where to run.
-        batch_tokens: tokens per forward pass, counted over the streams that are computed.
+        batch_tokens: tokens per forward pass, counted over the streams that are computed; None = as many as
+            suit the machine.
         reporter: shows the progress.
         calibration: reviews for GPTQ, which quantizes the probes; without them ``rtn-mse`` does.
         checkpoints: where to go on from, and to write to; default none.
@@ -125,6 +126,7 @@ def measure(
                 reference, perturbed = (_token_rows(side, tokens_kept) for side in (reference, perturbed))
             return reference, perturbed, logits_divergence(logits)
 
+    batch_tokens = batch_tokens or machine.stacked_tokens(probed.computed)
     budget = max(1, batch_tokens // probed.computed)
     hidden = classifier.source.hidden
     looks = stability.looks(len(tokens), hidden) if stability else [len(tokens)]

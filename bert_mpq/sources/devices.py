@@ -40,6 +40,17 @@ class Machine:
         """
         return 65_536 * self.num_gpus if self.device.type == "cuda" else 2_048
 
+    def stacked_tokens(self, streams: int) -> int:
+        """Tokens per forward pass of ``streams`` stacked copies of a batch by default, all of them counted.
+
+        On a GPU more than ``batch_tokens``: some modules run on one stream alone, and to launch them takes
+        the host the same time whatever its length. At most half of ``batch_tokens`` a stream, because blocks
+        of reviews are batched apart: long batches of few reviews are padded a lot.
+        """
+        if self.device.type != "cuda":
+            return self.batch_tokens
+        return min(2 * self.batch_tokens, self.batch_tokens * streams // 2)
+
     @contextlib.contextmanager
     def working(self, concurrent: bool = True) -> Iterator[int]:
         """Set the process up for forward passes; yield how many batches to work on at once.

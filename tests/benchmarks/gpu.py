@@ -156,7 +156,7 @@ def scores(
 ) -> dict[str, list[float]]:
     """Return every metric's scores, and the KL, with probes of ``bits``."""
     probe = Probe(scope="propagated", pooling="mean", bits=(bits,), quantizer="rtn", group_size=64)
-    result = measure(classifier, tokens, probe, machine, machine.batch_tokens, Silent())
+    result = measure(classifier, tokens, probe, machine, None, Silent())
     found = {entry.metric: list(entry.values) for entry in score(result, METRICS, Silent()).scores}
     return {**found, "kl": list(result.kl)}
 

@@ -141,7 +141,7 @@ def sensitivities(classifier: Classifier, tokens: TokenizedReviews, machine: Mac
                   calibration: Calibration, reporter: Lines) -> tuple[float, ...]:  # fmt: skip
     """Score the layers as the tool does by default."""
     probe = Probe(scope="propagated", pooling="mean", bits=(4,), quantizer="auto", group_size=64)
-    measured = measure(classifier, tokens, probe, machine, machine.batch_tokens, reporter, calibration)
+    measured = measure(classifier, tokens, probe, machine, None, reporter, calibration)
     return score(measured, (METRIC,), reporter).scores[0].values
 
 

@@ -68,9 +68,7 @@ def one_pass(
     """Run the pass with checkpoints in ``folder``."""
     machine = pick_machine("cpu")
     with Checkpoints(folder, "Sensitivities", every, reporter) as checkpoints:
-        return measure(
-            classifier, tokens, PROBE, machine, machine.batch_tokens, reporter, checkpoints=checkpoints
-        )
+        return measure(classifier, tokens, PROBE, machine, None, reporter, checkpoints=checkpoints)
 
 
 def main() -> None:

@@ -80,13 +80,11 @@ def works(classifier: Classifier, machine: Machine, batch: int, scopes: Iterable
     layers = classifier.source.layers
     passes: dict[Scope, float] = {"isolated": 2.0, "propagated": 1 + (layers + 1) / 2, "cumulative": 2.0}
     bits = [(16, 8, 4)[layer * 3 // layers] for layer in range(layers)]
-    budget = machine.batch_tokens
-
     last: list[Measurement] = []
 
     def compare(scope: Scope, tokens: TokenizedReviews) -> None:
         probe = Probe(scope=scope, pooling="mean", bits=(4,), quantizer="rtn", group_size=64)
-        last[:] = [measure(classifier, tokens, probe, machine, budget, Silent())]
+        last[:] = [measure(classifier, tokens, probe, machine, None, Silent())]
 
     return [
         Work(what="bare forward pass", passes=1, run=lambda tokens: bare(classifier, tokens, machine)),

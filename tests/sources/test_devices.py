@@ -45,6 +45,12 @@ def test_every_gpu_gets_tokens_of_its_own():
     assert four == 4 * one > pick_machine("cpu").batch_tokens
 
 
+def test_stacked_streams_are_longer_on_a_gpu_but_never_longer_than_half_a_batch():
+    gpu, cpu = Machine(device=torch.device("cuda"), num_gpus=1), pick_machine("cpu")
+    assert [gpu.stacked_tokens(streams) // streams for streams in (2, 4, 16)] == [32_768, 32_768, 8_192]
+    assert cpu.stacked_tokens(7) == cpu.batch_tokens
+
+
 def test_a_module_on_one_device_is_not_wrapped():
     module = nn.Linear(2, 2)
     assert pick_machine("cpu").place(module) is module
