@@ -50,8 +50,9 @@ BARE_PART = 4_096  # reviews for the bare pass in FP32 at full size
 class Report:
     """The JSON file, whole after every measurement."""
 
-    def __init__(self, path: Path | None, limit: float, commit: str) -> None:
+    def __init__(self, path: Path | None, limit: float, commit: str, precisions: list[str]) -> None:
         self.path = path
+        self.precisions = precisions
         self.end = time.perf_counter() + limit
         self.content: dict[str, Any] = {
             "version": __version__,
@@ -92,9 +93,9 @@ def ceiling(machine: Machine, size: int = 8192) -> float:
 def throughput(
     name: str, classifier: Classifier, tokens: TokenizedReviews, report: Report, sizes: dict[str, int]
 ) -> list[Row]:
-    """Measure every phase in every precision, and report as it goes."""
+    """Measure every phase in every precision of the report, and report as it goes."""
     rows: list[Row] = []
-    for precision in PRECISIONS:
+    for precision in report.precisions:
         machine = pick_machine("cuda", precision)
         bare_seconds = 0.0  # per review
         for work in works(classifier, machine, 64, ("isolated", "propagated")):
@@ -120,7 +121,7 @@ def throughput(
 
 def affordable(work: Work, size: int, bare_seconds: float, report: Report) -> int:
     """Return how many of ``size`` reviews fit in the time that is left, as the bare pass lets expect."""
-    expected = 1.3 * bare_seconds * max(work.passes, 0.01)
+    expected = 1.2 * bare_seconds * max(work.passes, 0.01)
     return size if not expected else int(max(256, min(size, (report.left - 20) / expected)))
 
 
@@ -233,15 +234,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--models", default="embedded,bert-base", help="comma-separated")
+    parser.add_argument("--precisions", default=",".join(PRECISIONS), help="comma-separated")
     parser.add_argument("--reviews", type=int, default=25_000, help="of BERT-base")
     parser.add_argument("--limit", type=float, default=420.0, help="seconds")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--commit", default=_commit(), help="for a copy without its history")
     arguments = parser.parse_args()
-    report = Report(arguments.json, arguments.limit, arguments.commit)
+    report = Report(arguments.json, arguments.limit, arguments.commit, arguments.precisions.split(","))
     embedded = load_classifier(find_classifier("embedded"))
     calibration = load_reviews(find_reviews("imdb"), "calibration")
-    for precision in PRECISIONS:
+    for precision in report.precisions:
         machine = pick_machine("cuda", precision)
         report.put(f"matmul_{precision}", ceiling(machine))
         print(f"matmul ceiling, {precision}: {report.content[f'matmul_{precision}']:.0f} TFLOP/s", flush=True)
