@@ -8,8 +8,9 @@ encoder is a stack of streams of B reviews each, stream 0 being the FP32 model. 
   runs on all of them, each twin on stream 0, and their outputs are appended: the model with only that layer
   (or Linear) quantized. After the last layer pooler and classifier run on every stream, so one pass yields
   every twin's perturbed last hidden state and logits, for 1 + T (L + 1) / 2 forward passes.
-* ``isolated``: the FP32 layer and the twins run on stream 0; older outputs ride along untouched.
-* ``cumulative``: as isolated, but each twin runs on its predecessor's output: the whole model quantized.
+* ``isolated``: one stream; the FP32 layer and the twins run on it, and what each gave is put aside.
+* ``cumulative``: as isolated, but every twin runs on the output of its predecessor. That makes 1 + T streams:
+  the FP32 model and the whole model quantized, once for each width.
 
 Nothing is kept between calls, so ``torch.nn.DataParallel`` may replicate the module; forward hooks that close
 over a twin would not survive that.
@@ -98,19 +99,20 @@ class ProbedLayer(nn.Module):
     """Encoder layer ``index`` with its quantized twins, on a stack of streams."""
 
     def __init__(
-        self, layer: nn.Module, twins: Sequence[nn.Module], index: int, scope: Scope, keeps_output: bool
+        self, layer: nn.Module, twins: Sequence[nn.Module], index: int, scope: Scope, keeps_outputs: bool
     ) -> None:
         super().__init__()
         self.layer = layer
         self.twins = nn.ModuleList(twins)
         self.scope = scope
-        self.keeps_output = keeps_output
-        self.streams = 1 + (len(twins) if scope == "propagated" else 1 + len(twins)) * index
+        self.keeps_outputs = keeps_outputs
+        before: dict[Scope, int] = {"propagated": index, "isolated": 0, "cumulative": min(index, 1)}
+        self.streams = 1 + len(twins) * before[scope]
         # By thread: replicas and concurrent batches share this table, but never a thread.
-        self._outputs: dict[int, Tensor] = {}
+        self._outputs: dict[int, list[Tensor]] = {}
 
     def forward(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
-        """Return the stack with this layer's streams appended, in the shape the encoder expects.
+        """Return the streams for the next layer, in the shape the encoder expects.
 
         Args:
             hidden: (streams * B, T, hidden).
@@ -130,20 +132,20 @@ class ProbedLayer(nn.Module):
                 },
             )
 
-        propagated = self.scope == "propagated"
-        answer = run(self.layer, hidden if propagated else hidden[:rows])
+        answer = run(self.layer, hidden if self.scope == "propagated" else hidden[:rows])
         sources = [hidden[:rows]] * len(self.twins)
         if self.scope == "cumulative" and self.streams > 1:
-            sources = list(hidden[-rows * len(self.twins) :].chunk(len(self.twins)))
+            sources = list(hidden[rows:].chunk(len(self.twins)))
         perturbed = [_tensor(run(twin, source)) for twin, source in zip(self.twins, sources, strict=True)]
-        stack = torch.cat([_tensor(answer), *([] if propagated else [hidden]), *perturbed])
-        if self.keeps_output:
-            self._outputs[threading.get_ident()] = stack
+        outputs = [_tensor(answer), *perturbed]
+        if self.keeps_outputs:
+            self._outputs[threading.get_ident()] = outputs
+        stack = outputs[0] if self.scope == "isolated" else torch.cat(outputs)
         return stack if isinstance(answer, Tensor) else (stack, *answer[1:])
 
-    def take_output(self) -> Tensor | None:
-        """Return, once, the stack that this thread's last call gave; None when it gave none."""
-        return self._outputs.pop(threading.get_ident(), None)
+    def take_outputs(self) -> list[Tensor]:
+        """Return, once, what this thread's last call gave: the FP32 layer's output, then every twin's."""
+        return self._outputs.pop(threading.get_ident(), [])
 
 
 class ProbedClassifier(nn.Module):
@@ -170,12 +172,13 @@ class ProbedClassifier(nn.Module):
         layers = list(encoder_layers(self.model))
         twins = quantized_twins(self.model, probe, calibration, reporter or Silent())
         probed = [
-            ProbedLayer(layer, made, index, probe.scope, keeps_output=index == len(layers) - 1)
+            ProbedLayer(
+                layer, made, index, probe.scope, probe.scope != "propagated" or index == len(layers) - 1
+            )
             for index, (layer, made) in enumerate(zip(layers, twins, strict=True))
         ]
         # A plain list would be registered nowhere; the encoder iterates over its ModuleList.
         self.model.set_submodule(self._path, nn.ModuleList(probed))
-        self.last = probed[-1]
         self.layers = len(probed)
         self.twins = len(twins[0])
         self.requires_grad_(False)
@@ -184,8 +187,7 @@ class ProbedClassifier(nn.Module):
     def weight_errors(self) -> tuple[float, ...]:
         """Return sum (W_q - W)^2 / sum W^2 over the weights that each probe quantizes."""
         errors = []
-        for layer in self.model.get_submodule(self._path).children():
-            assert isinstance(layer, ProbedLayer)
+        for layer in self._probed():
             own = dict(linears(layer.layer))
             for twin in layer.twins:
                 pairs = [(own[name].weight, linear.weight) for name, linear in linears(twin)]
@@ -200,14 +202,17 @@ class ProbedClassifier(nn.Module):
         return self.layers * self.twins
 
     @property
-    def streams(self) -> int:
-        """Streams after the last layer: how much larger a batch is there than at the input."""
-        return 1 + self.probes + (0 if self.probe.scope == "propagated" else self.layers)
-
-    @property
     def computed(self) -> int:
-        """Streams that the last layer works through at once; older outputs only ride along."""
-        return self.streams if self.probe.scope == "propagated" else 1 + self.twins
+        """Streams that the last layer works through at once."""
+        return 1 + (self.probes if self.probe.scope == "propagated" else self.twins)
+
+    def _probed(self) -> list[ProbedLayer]:
+        # Looked up, not kept: the layers of a replica are not those of the original.
+        return [
+            layer
+            for layer in self.model.get_submodule(self._path).children()
+            if isinstance(layer, ProbedLayer)
+        ]
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the rows to compare, and the logits.
@@ -225,20 +230,17 @@ class ProbedClassifier(nn.Module):
         try:
             logits = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
         finally:
-            stack = self.last.take_output()  # also when memory runs out in the head
-        assert stack is not None
-        rows, count = input_ids.shape[0], self.layers
-        pooled = _pool(
-            stack.reshape(self.streams, rows, *stack.shape[1:]), attention_mask, self.probe.pooling
-        )
-        logits = logits.reshape(self.streams, rows, -1).transpose(0, 1)
+            outputs = [layer.take_outputs() for layer in self._probed()]  # also when memory runs out
+        rows, pooling = input_ids.shape[0], self.probe.pooling
+        logits = logits.reshape(-1, rows, logits.shape[-1]).transpose(0, 1)
         if self.probe.scope == "propagated":
+            last = [part for output in outputs[-1] for part in output.chunk(output.shape[0] // rows)]
+            pooled = torch.cat([_pool(part, attention_mask, pooling) for part in last], 1)
             return pooled[:, :1], pooled[:, 1:], logits
-        # Streams: last layer's FP32 output, ..., first layer's, the embeddings, then the twins in order.
-        reference = pooled[:, :count].flip(1).repeat_interleave(self.twins, 1)
-        # By slices: a list of indices would have to be copied to a GPU, which waits for it.
-        whole = logits[:, self.streams - self.twins :] if self.probe.scope == "cumulative" else logits[:, :0]
-        return reference, pooled[:, count + 1 :], torch.cat([logits[:, :1], whole], 1)
+        pooled = torch.cat([_pool(part, attention_mask, pooling) for layer in outputs for part in layer], 1)
+        sides = pooled.reshape(rows, self.layers, 1 + self.twins, *pooled.shape[2:])
+        reference = sides[:, :, :1].expand_as(sides[:, :, 1:]).flatten(1, 2)
+        return reference, sides[:, :, 1:].flatten(1, 2), logits
 
 
 def quantized_twins(
@@ -255,19 +257,19 @@ def quantized_twins(
     return twins
 
 
-def _pool(streams: Tensor, attention_mask: Tensor, pooling: Pooling) -> Tensor:
-    """Return (B, streams, hidden) from (streams, B, T, hidden): mean over real tokens, or the first token.
+def _pool(hidden: Tensor, attention_mask: Tensor, pooling: Pooling) -> Tensor:
+    """Return (B, 1, hidden) from (B, T, hidden): mean over real tokens, or the first token.
 
-    Without pooling (B, streams, T, hidden), padding included.
+    Without pooling (B, 1, T, hidden), padding included.
     """
     if pooling == "none":
-        return streams.transpose(0, 1)
+        return hidden[:, None]
     if pooling == "cls":
-        return streams[:, :, 0].transpose(0, 1)
+        return hidden[:, :1]
     weights = attention_mask.float()
     weights = weights / weights.sum(1, keepdim=True)
     # Not a matrix product: in TF32 or bf16 that would round the mean itself.
-    return (streams * weights[:, :, None]).sum(2, dtype=torch.float32).transpose(0, 1)
+    return (hidden * weights[:, :, None]).sum(1, dtype=torch.float32, keepdim=True)
 
 
 def _repeated(value: Any, rows: int, copies: int) -> Any:

@@ -30,7 +30,7 @@ def stored(classifier, tokens):
     module = ProbedClassifier(classifier.model, PROBE)
     order, parts = [], []
     with torch.inference_mode():
-        for indices in tokens.plan(4096 // module.streams):
+        for indices in tokens.plan(4096 // module.computed):
             batch = tokens.batch(indices)
             order.append(indices)
             parts.append(module(batch.input_ids, batch.attention_mask))
