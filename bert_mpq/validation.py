@@ -14,7 +14,7 @@ from bert_mpq.artifacts.validation_files import write_validation
 from bert_mpq.config import RunConfig
 from bert_mpq.equal_size import compare_plans
 from bert_mpq.outline import Outline
-from bert_mpq.planning import make_plan
+from bert_mpq.planning import make_plan, named
 from bert_mpq.probing import Probe
 from bert_mpq.quantization.calibration import Calibration
 from bert_mpq.quantization.sizes import outline_of
@@ -53,6 +53,7 @@ def validate(
     """
     reporter, session = reporter or Silent(), session or Session()
     plan = make_plan(config.replace(bits=(16,)), "run")  # no clustering is made
+    config = named(config, plan.sources)
     clock = Clock()
     work = session.prepare(plan, "calibration", clock, reporter)
     drawn = calibration_for(plan, config.widths, work.machine, session, reporter)

@@ -20,7 +20,7 @@ def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
     Raises:
         MpqError: any of its codes.
     """
-    from bert_mpq.planning import make_plan
+    from bert_mpq.planning import make_plan, named
 
     namespace.clustering = "budget"
     config = flags.config_from(namespace, flags.defaults_of("plan"))
@@ -32,7 +32,7 @@ def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
             execution.errors.print(first.sources.model.note, soft_wrap=True, markup=False)
         if not namespace.yes:
             execution.confirm(first)
-        config = config.replace(sensitivities=execution.measure_widths(first))
+        config = named(config, first.sources).replace(sensitivities=execution.measure_widths(first))
     execution.plan_budget(config)
     execution.output.print("Plan again, or quantize and evaluate it:")
     for subcommand in ("plan", "quantize"):

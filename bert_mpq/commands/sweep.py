@@ -22,10 +22,11 @@ def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
         MpqError: any of its codes.
     """
     from bert_mpq.artifacts.files import EVALUATION
-    from bert_mpq.planning import make_plan
+    from bert_mpq.planning import make_plan, named
 
     config = flags.relevant("sweep", flags.config_from(namespace, RunConfig()))
     plan = make_plan(config, "run")
+    config = named(config, plan.sources)
     if plan.sources.model.note:
         execution.errors.print(plan.sources.model.note, soft_wrap=True, markup=False)
     if not namespace.yes:

@@ -23,8 +23,8 @@ def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
     from bert_mpq.ui import views
 
     config = flags.config_from(namespace, flags.defaults_of("validate"))
-    execution.validate(config)
-    views.print_repeat(flags.command_line("validate", config), execution.output)
+    done = execution.validate(config)
+    views.print_repeat(flags.command_line("validate", done), execution.output)
 
 
 VALIDATE = Command(

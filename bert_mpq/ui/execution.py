@@ -129,8 +129,8 @@ class Execution:
         for view in budget_views(budget, assignment):
             self.output.print(view)
 
-    def validate(self, config: RunConfig) -> None:
-        """Compare the scores with the damage and print the verdict.
+    def validate(self, config: RunConfig) -> RunConfig:
+        """Compare the scores with the damage and print the verdict; return what was run.
 
         Raises:
             MpqError: what the pipeline raises.
@@ -143,6 +143,7 @@ class Execution:
         for view in validation_views(validation.result):
             self.output.print(view)
         self.output.print(views.files_panel([validation.file], validation.result.seconds, self.output))
+        return validation.result.config
 
     def _analyse(self, plan: Plan) -> "Analysis":
         with self.running(plan, SENSITIVITIES) as reporter:
