@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 EVERY = 60.0  # seconds between two writes at least
 WRITING_SHARE = 0.01  # of the time at most
 HEADER = "header"
-VERSION = 1  # of what a stage computes and saves
+VERSION = 2  # of what a stage computes and saves
 T = TypeVar("T")
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 Identity = Callable[[], Mapping[str, str]]

@@ -215,7 +215,7 @@ def test_several_widths_in_one_pass_equal_one_pass_for_each(small):
             reference, perturbed, logits = ProbedClassifier(small, probe(scope, bits=(2, 8, 4)))(ids, mask)
             for twin, bits in enumerate((2, 8, 4)):
                 one = ProbedClassifier(small, probe(scope, bits=(bits,)))(ids, mask)
-                assert_close(reference[:, twin::3] if scope != "propagated" else reference, one[0])
+                assert_close(reference, one[0])
                 assert_close(perturbed[:, twin::3], one[1])
                 own = [0] if scope == "isolated" else [0, *range(1 + twin, logits.shape[1], 3)]
                 assert_close(logits[:, own], one[2])
@@ -241,6 +241,18 @@ def test_each_linear_module_is_quantized_by_itself(small):
                     assert_close(logits[:, 1 + index], naive_logits)
                     index += 1
         assert index == module.probes == perturbed.shape[1] == 3 * 6 * 2
+
+
+@pytest.mark.parametrize("scope", ["propagated", "isolated", "cumulative"])
+def test_without_pooling_the_mean_over_the_tokens_is_the_pooled_row(small, scope):
+    ids, mask = random_batch()
+    with torch.inference_mode():
+        pooled = ProbedClassifier(small, probe(scope, bits=(8, 2)))(ids, mask)
+        tokens = ProbedClassifier(small, probe(scope, "none", bits=(8, 2)))(ids, mask)
+    weights = mask[:, None, :, None] / mask.sum(1)[:, None, None, None]
+    for rows, vectors in zip(pooled[:2], tokens[:2], strict=True):
+        assert_close((vectors * weights).sum(2), rows)
+    assert_close(tokens[2], pooled[2])
 
 
 def test_twins_share_every_weight_that_is_not_quantized(small):

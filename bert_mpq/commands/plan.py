@@ -20,7 +20,7 @@ def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
     Raises:
         MpqError: any of its codes.
     """
-    from bert_mpq.planning import make_plan, named
+    from bert_mpq.planning import make_plan
 
     namespace.clustering = "budget"
     config = flags.config_from(namespace, flags.defaults_of("plan"))
@@ -32,8 +32,10 @@ def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
             execution.errors.print(first.sources.model.note, soft_wrap=True, markup=False)
         if not namespace.yes:
             execution.confirm(first)
-        config = named(config, first.sources).replace(sensitivities=execution.measure_widths(first))
-    execution.plan_budget(config)
+        config = config.replace(sensitivities=execution.measure_widths(first))
+    budget = execution.plan_budget(config)
+    if config.model == "default" and budget.scores.model_name == "embedded":  # it stood in for the default
+        config = config.replace(model="embedded")
     execution.output.print("Plan again, or quantize and evaluate it:")
     for subcommand in ("plan", "quantize"):
         execution.output.print(flags.command_line(subcommand, config), soft_wrap=True, markup=False)

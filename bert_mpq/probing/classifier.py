@@ -21,7 +21,6 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from bert_mpq.config import Pooling
 from bert_mpq.encoder import encoder_layers, layer_path, linears
 from bert_mpq.probing.layer import ProbedLayer
 from bert_mpq.probing.probe import Probe, quantized_twins
@@ -52,10 +51,9 @@ class ProbedClassifier(nn.Module):
         self._path = layer_path(self.model)
         layers = list(encoder_layers(self.model))
         twins = quantized_twins(self.model, probe, calibration, reporter or Silent())
+        compared = range(len(layers)) if probe.scope != "propagated" else [len(layers) - 1]
         probed = [
-            ProbedLayer(
-                layer, made, index, probe.scope, probe.scope != "propagated" or index == len(layers) - 1
-            )
+            ProbedLayer(layer, made, index, probe.scope, probe.pooling if index in compared else None)
             for index, (layer, made) in enumerate(zip(layers, twins, strict=True))
         ]
         # A plain list would be registered nowhere; the encoder iterates over its ModuleList.
@@ -84,7 +82,7 @@ class ProbedClassifier(nn.Module):
 
     @property
     def computed(self) -> int:
-        """Streams that the last layer works through at once."""
+        """Streams that the last layer works through."""
         return 1 + (self.probes if self.probe.scope == "propagated" else self.twins)
 
     def _probed(self) -> list[ProbedLayer]:
@@ -104,36 +102,17 @@ class ProbedClassifier(nn.Module):
 
         Returns:
             reference (B, R, hidden): pooled FP32 outputs, R = 1 for scope propagated (the last layer's), else
-            one per probe; perturbed (B, probes, hidden), the twins of the first layer first; logits
+            one per layer; perturbed (B, probes, hidden), the twins of the first layer first; logits
             (B, 1 + K, labels): the FP32 model's, then K = probes for propagated, K = twins (the whole model
             quantized) for cumulative, 0 for isolated.
         """
+        layers = self._probed()
+        for layer in layers:
+            layer.expect(attention_mask)
         try:
             logits = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
-        finally:
-            outputs = [layer.take_outputs() for layer in self._probed()]  # also when memory runs out
-        rows, pooling = input_ids.shape[0], self.probe.pooling
-        logits = logits.reshape(-1, rows, logits.shape[-1]).transpose(0, 1)
-        if self.probe.scope == "propagated":
-            last = [part for output in outputs[-1] for part in output.chunk(output.shape[0] // rows)]
-            pooled = torch.cat([_pool(part, attention_mask, pooling) for part in last], 1)
-            return pooled[:, :1], pooled[:, 1:], logits
-        pooled = torch.cat([_pool(part, attention_mask, pooling) for layer in outputs for part in layer], 1)
-        sides = pooled.reshape(rows, self.layers, 1 + self.twins, *pooled.shape[2:])
-        reference = sides[:, :, :1].expand_as(sides[:, :, 1:]).flatten(1, 2)
-        return reference, sides[:, :, 1:].flatten(1, 2), logits
-
-
-def _pool(hidden: Tensor, attention_mask: Tensor, pooling: Pooling) -> Tensor:
-    """Return (B, 1, hidden) from (B, T, hidden): mean over real tokens, or the first token.
-
-    Without pooling (B, 1, T, hidden), padding included.
-    """
-    if pooling == "none":
-        return hidden[:, None]
-    if pooling == "cls":
-        return hidden[:, :1]
-    weights = attention_mask.float()
-    weights = weights / weights.sum(1, keepdim=True)
-    # Not a matrix product: in TF32 or bf16 that would round the mean itself.
-    return (hidden * weights[:, :, None]).sum(1, dtype=torch.float32, keepdim=True)
+        finally:  # also when memory runs out
+            pooled = [kept for layer in layers if (kept := layer.take_pooled()) is not None]
+        logits = logits.reshape(-1, len(input_ids), logits.shape[-1]).transpose(0, 1)
+        reference = torch.cat([kept[:, :1] for kept in pooled], 1)
+        return reference, torch.cat([kept[:, 1:] for kept in pooled], 1), logits

@@ -7,27 +7,36 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bert_mpq.config import Scope
+from bert_mpq.config import Pooling, Scope
 
 # What DeBERTa gives every layer: one for the whole batch, whatever its first dimension.
 SHARED = frozenset({"relative_pos", "rel_embeddings"})
 
 
 class ProbedLayer(nn.Module):
-    """Encoder layer ``index`` with its quantized twins, on a stack of streams."""
+    """Encoder layer ``index`` with its quantized twins, on a stack of streams.
+
+    Args:
+        layer: the FP32 layer.
+        twins: its quantized copies.
+        index: its place in the encoder.
+        scope: as in ``Probe``.
+        pooling: of the outputs that are to be compared; None = none are, of this layer.
+    """
 
     def __init__(
-        self, layer: nn.Module, twins: Sequence[nn.Module], index: int, scope: Scope, keeps_outputs: bool
+        self, layer: nn.Module, twins: Sequence[nn.Module], index: int, scope: Scope, pooling: Pooling | None
     ) -> None:
         super().__init__()
         self.layer = layer
         self.twins = nn.ModuleList(twins)
         self.scope = scope
-        self.keeps_outputs = keeps_outputs
+        self.pooling = pooling
         before: dict[Scope, int] = {"propagated": index, "isolated": 0, "cumulative": min(index, 1)}
         self.streams = 1 + len(twins) * before[scope]
-        # By thread: replicas and concurrent batches share this table, but never a thread.
-        self._outputs: dict[int, list[Tensor]] = {}
+        # By thread: replicas and concurrent batches share these tables, but never a thread.
+        self._masks: dict[int, Tensor] = {}
+        self._pooled: dict[int, Tensor] = {}
 
     def forward(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Return the streams for the next layer, in the shape the encoder expects.
@@ -56,14 +65,48 @@ class ProbedLayer(nn.Module):
             sources = list(hidden[rows:].chunk(len(self.twins)))
         perturbed = [_tensor(run(twin, source)) for twin, source in zip(self.twins, sources, strict=True)]
         outputs = [_tensor(answer), *perturbed]
-        if self.keeps_outputs:
-            self._outputs[threading.get_ident()] = outputs
+        if self.pooling is not None:  # at once: the outputs themselves are large, and may be written to
+            mask = self._masks[threading.get_ident()]
+            streams = [stream for output in outputs for stream in _chunks(output, rows)]
+            pooled = torch.cat([_pool(stream, mask, self.pooling) for stream in streams], 1)
+            self._pooled[threading.get_ident()] = pooled
         stack = outputs[0] if self.scope == "isolated" else torch.cat(outputs)
         return stack if isinstance(answer, Tensor) else (stack, *answer[1:])
 
-    def take_outputs(self) -> list[Tensor]:
-        """Return, once, what this thread's last call gave: the FP32 layer's output, then every twin's."""
-        return self._outputs.pop(threading.get_ident(), [])
+    def expect(self, attention_mask: Tensor) -> None:
+        """Set the (B, T) mask of this thread's next call."""
+        self._masks[threading.get_ident()] = attention_mask
+
+    def take_pooled(self) -> Tensor | None:
+        """Return, once, the pooled streams of this thread's last call, and forget its mask.
+
+        Returns:
+            (B, streams, hidden): the FP32 layer's output (in scope propagated also older streams), then that
+            of every twin; (B, streams, T, hidden) without pooling; None where nothing was kept or the call
+            failed.
+        """
+        self._masks.pop(threading.get_ident(), None)
+        return self._pooled.pop(threading.get_ident(), None)
+
+
+def _pool(hidden: Tensor, attention_mask: Tensor, pooling: Pooling) -> Tensor:
+    """Return (B, 1, hidden) from (B, T, hidden): mean over real tokens, or the first token.
+
+    Without pooling (B, 1, T, hidden), padding included.
+    """
+    if pooling == "none":
+        return hidden[:, None]
+    if pooling == "cls":
+        return hidden[:, :1]
+    weights = attention_mask.float()
+    weights = weights / weights.sum(1, keepdim=True)
+    # Not a matrix product: in TF32 or bf16 that would round the mean itself.
+    return (hidden * weights[:, :, None]).sum(1, dtype=torch.float32, keepdim=True)
+
+
+def _chunks(stack: Tensor, rows: int) -> list[Tensor]:
+    """Return the (B, T, hidden) streams of a stack."""
+    return [stack[start : start + rows] for start in range(0, stack.shape[0], rows)]
 
 
 def _repeated(value: Any, rows: int, copies: int) -> Any:

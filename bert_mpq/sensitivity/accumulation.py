@@ -9,10 +9,11 @@ from torch import Tensor
 
 from bert_mpq import distributed
 from bert_mpq.similarity import Moments
-from bert_mpq.similarity.sums import PairedRows, Sums
+from bert_mpq.similarity.sums import PairedRows, Sums, paired
 
 # A jackknife needs blocks: more of them cost memory (BLOCKS x the moments), fewer widen the intervals.
 BLOCKS = 10
+CHUNK = 1 << 25  # float64 values of all probes that are added at a time
 Indices = npt.NDArray[np.int64]
 
 
@@ -67,7 +68,7 @@ class Accumulation:
 
         Args:
             reviews: (B,) positions in the sample, all of the same block.
-            reference: (rows, R, dim) FP32, R = 1 for all probes alike or one per probe.
+            reference: (rows, R, dim) FP32; each of the R is compared with probes / R of the perturbed.
             perturbed: (rows, probes, dim).
             kl: (B, K) KL of the logits, in nats.
 
@@ -77,14 +78,23 @@ class Accumulation:
         block = int(reviews[0]) % len(self.blocks)
         if (reviews % len(self.blocks) != block).any():
             raise ValueError("a batch holds reviews of several blocks")
-        rows = _paired(reference, perturbed)
-        if self._open is None or self._open[0] != block:
-            self.flush()
-            self._open = (block, Sums.zeros(self._shifts_for(rows)))
-        self._open[1].add(rows)
+        size = max(1, CHUNK // (perturbed.shape[1] * perturbed.shape[2]))
+        for start in range(0, len(perturbed), size):
+            part = slice(start, start + size)
+            self._add(block, paired(reference[part], perturbed[part]))
         total = kl.sum(0)
         self._open_kl = total if self._open_kl is None else self._open_kl.to(total.device) + total
         self.done[reviews] = True
+
+    def _add(self, block: int, rows: PairedRows) -> None:
+        place = rows.x.device
+        if self._open is None or self._open[0] != block:
+            self.flush()
+            shifts = [moments.shifts for moments in self._started() if moments.shifts is not None]
+            self._open = (block, Sums.zeros(torch.stack(shifts).to(place) if shifts else rows.means()))
+        sums = self._open[1].to(place)  # restored sums come from the host
+        sums.add(rows)
+        self._open = (block, sums)
 
     def flush(self) -> None:
         """Add the sums of the block under way to the blocks; call before these are read."""
@@ -140,7 +150,7 @@ class Accumulation:
         self.kl, self.done = kl.numpy(), done.numpy() > 0
 
     def every(self, start: int, step: int) -> "Accumulation":
-        """Return the sums of every ``step``-th probe from ``start`` on; they stay shared with this one."""
+        """Return the sums so far of every ``step``-th probe from ``start`` on; they are not copied."""
         self.flush()
         view = Accumulation(0, 0, len(self.done), len(self.blocks))
         view.blocks = tuple(block[start::step] for block in self.blocks)
@@ -197,7 +207,7 @@ class Accumulation:
         if self.kl is not None:
             state["kl"] = torch.from_numpy(self.kl)
         for name, moments in self._named():
-            if bool(moments.state_dict()["scalars"].any()):
+            if moments.sums is not None and bool(moments.sums.scalars.any()):
                 state |= {f"{name}.{key}": tensor for key, tensor in moments.state_dict().items()}
         if self._open is not None and self._open_kl is not None:
             state |= {"open": torch.tensor(self._open[0]), "open.kl": self._open_kl}
@@ -232,19 +242,6 @@ class Accumulation:
     def _started(self) -> tuple[Moments, ...]:
         """Return a block that has shifts, if there is one."""
         return next((block for block in self.blocks if block[0].shifts is not None), ())
-
-    def _shifts_for(self, rows: PairedRows) -> Tensor:
-        """Return (probes, 2, dim) shifts for a new block: those of the others, else the means of ``rows``."""
-        shifts = [moments.shifts for moments in self._started() if moments.shifts is not None]
-        return torch.stack(shifts).to(rows.x.device) if shifts else rows.means()
-
-
-def _paired(reference: Tensor, perturbed: Tensor) -> PairedRows:
-    """Return the rows of every probe from (rows, R, dim) and (rows, probes, dim)."""
-    x, y = reference.transpose(0, 1), perturbed.transpose(0, 1)
-    if y.device.type == "mps":  # it has no float64
-        x, y = x.cpu(), y.cpu()
-    return PairedRows.of(x.expand_as(y), y)
 
 
 def _within(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -48,7 +48,7 @@ def estimate(
     """Return every similarity metric among ``metrics``, in this order.
 
     The cores are shared out among layers and replicates, one thread each: small decompositions gain nothing
-    from many threads. Memory: the blocks, one total, and about ten d x d arrays a thread. Without
+    from many threads. Memory: the blocks, six d x d arrays a probe, and about ten a thread. Without
     ``replicates`` there is no jackknife.
 
     Raises:

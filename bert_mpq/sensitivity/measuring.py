@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bert_mpq import distributed
 from bert_mpq.checkpoints import Checkpoints, stage_identity, weights_digest
@@ -116,16 +116,6 @@ def measure(
     distributed.use_weights_of_first(probed)
     quantized = time.perf_counter()
 
-    def forward(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        with machine.arithmetic():
-            outputs = module(machine.move(batch.input_ids), machine.move(batch.attention_mask))
-            reference, perturbed, logits = outputs
-            if probe.pooling == "none":
-                # Counted on the host: a mask on the GPU would have to be waited for.
-                tokens_kept = machine.move(batch.attention_mask.flatten().nonzero().squeeze(1))
-                reference, perturbed = (_token_rows(side, tokens_kept) for side in (reference, perturbed))
-            return reference, perturbed, logits_divergence(logits)
-
     batch_tokens = batch_tokens or machine.stacked_tokens(probed.computed)
     budget = max(1, batch_tokens // probed.computed)
     hidden = classifier.source.hidden
@@ -136,15 +126,14 @@ def measure(
     identity = functools.partial(_identity, probed, probe, tokens, machine, budget, looks)
     checkpoint = checkpoints.open(TITLE, identity) if checkpoints else None
     confidence = functools.partial(stability.confidence, reporter=reporter) if stability else None
+    forward = functools.partial(_forward, module, machine, probe.pooling == "none")
     one_pass.run(forward, machine, reporter, checkpoint, confidence)
-    batches = one_pass.batches
+    used = one_pass.batches
+    asked = batch_tokens if used.budget == budget else used.budget * probed.computed
     return Measurement(
         sums=one_pass.sums,
         confidence=one_pass.confidence,
-        batches=BatchUse(
-            largest=batches.largest,
-            budget=batch_tokens if batches.budget == budget else batches.budget * probed.computed,
-        ),
+        batches=BatchUse(largest=used.largest, budget=asked),
         scope=probe.scope,
         widths=len(probe.bits),
         weight_errors=probed.weight_errors(),
@@ -153,6 +142,20 @@ def measure(
             Stage(name="Compare activations", seconds=one_pass.seconds),
         ),
     )
+
+
+def _forward(
+    module: nn.Module, machine: Machine, every_token: bool, batch: Batch
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return reference and perturbed rows and the KL of the logits of a batch."""
+    with machine.arithmetic():
+        outputs = module(machine.move(batch.input_ids), machine.move(batch.attention_mask))
+        reference, perturbed, logits = outputs
+        if every_token:
+            # Counted on the host: a mask on the GPU would have to be waited for.
+            kept = machine.move(batch.attention_mask.flatten().nonzero().squeeze(1))
+            reference, perturbed = (_token_rows(side, kept) for side in (reference, perturbed))
+        return reference, perturbed, logits_divergence(logits)
 
 
 def _units(classifier: Classifier, probe: Probe) -> list[str]:

@@ -62,7 +62,7 @@ class Moments:
 
     @property
     def nbytes(self) -> int:
-        """Size of the state in bytes; it does not depend on the number of rows."""
+        """Size of the state in bytes from the first row on, whatever the number of rows."""
         return 8 * (3 * self.dim**2 + 6 * self.dim + 8)
 
     @property
@@ -89,8 +89,7 @@ class Moments:
     def state_dict(self) -> dict[str, Tensor]:
         """Return everything there is to save: the sums and, after the first update, the shifts."""
         if self._sums is None:
-            shapes = ((8,), (6, self.dim), (3, self.dim, self.dim))
-            return {name: torch.zeros(*shape).double() for name, shape in zip(STATE, shapes, strict=True)}
+            return {name: torch.zeros(shape, dtype=torch.float64) for name, shape in self._shapes().items()}
         scalars, vectors, matrices = self._sums.added
         state = zip(STATE, (scalars[0], vectors[0], matrices[:, 0]), strict=True)
         return {**dict(state), "shifts": self._sums.shifts[0]}
@@ -101,9 +100,8 @@ class Moments:
         Raises:
             ValueError: it is the state of other moments: names, shapes or types differ.
         """
-        shapes = {name: tensor.shape for name, tensor in Moments(self.dim).state_dict().items()}
-        shapes |= {"shifts": torch.Size((2, self.dim))} if "shifts" in state else {}
-        for name, shape in shapes.items():
+        shifts = {"shifts": (2, self.dim)} if "shifts" in state else {}
+        for name, shape in {**self._shapes(), **shifts}.items():
             given = state.get(name)
             if given is None or (given.shape, given.dtype) != (shape, torch.float64):
                 raise ValueError(f"{name}: expected float64 {tuple(shape)}, got {given}")
@@ -136,7 +134,9 @@ class Moments:
             raise ValueError(f"expected two (rows, {self.dim}) arrays, got {x.shape=} and {y.shape=}")
         if not len(x):
             return
-        rows = PairedRows.of(_float64(x)[None], _float64(y)[None])
+        first, second = _float64(x), _float64(y)
+        place = first.device if self._sums is None else self._sums.shifts.device
+        rows = PairedRows.of(first.to(place)[None], second.to(place)[None])
         if self._sums is None:
             self._sums = Sums.zeros(rows.means())
         self._sums.add(rows)
@@ -207,6 +207,9 @@ class Moments:
         if not scalars[0, 0] and not scalars[0, 7]:
             raise ValueError("no rows have been accumulated")
         return Covariances.from_sums(scalars[0], vectors[0], matrices[:, 0])
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return dict(zip(STATE, ((8,), (6, self.dim), (3, self.dim, self.dim)), strict=True))
 
     def _mergeable(self, other: "Moments") -> Sums | None:
         """Return the sums of ``other`` after a check that they fit these; None where it has none yet."""

@@ -31,8 +31,10 @@ class PairedRows:
         good_x, good_y = torch.isfinite(x).all(2), torch.isfinite(y).all(2)
         good = (good_x & good_y)[..., None]
         clean = x.device.type == "cpu" and bool(good.all())
-        e = y.sub_(x) if clean else torch.where(good, y - x, 0.0)
-        x = x if clean else torch.where(good, x, 0.0)
+        e = y.sub_(x)
+        if not clean:
+            e.masked_fill_(~good, 0.0)
+            x.masked_fill_(~good, 0.0)
         bad = torch.stack([(~good_x).sum(1), (~good_y).sum(1)], 1)
         return cls(x=x, e=e, good=good, bad=bad, clean=clean)
 
@@ -41,11 +43,12 @@ class PairedRows:
         return torch.stack([self.x.sum(1), self.e.sum(1)], 1) / self.good.sum(1, keepdim=True).clamp(min=1)
 
     def shifted(self, shifts: Tensor) -> "PairedRows":
-        """Return the rows less (K, 2, dim) ``shifts``; these rows are used up."""
-        x, e = self.x.sub_(shifts[:, :1]), self.e.sub_(shifts[:, 1:])
-        if not self.clean:
-            x, e = torch.where(self.good, x, 0.0), torch.where(self.good, e, 0.0)
-        return PairedRows(x=x, e=e, good=self.good, bad=self.bad, clean=self.clean)
+        """Return the rows less (K, 2, dim) ``shifts``; in place, so that these rows are used up."""
+        for side, shift in ((self.x, shifts[:, :1]), (self.e, shifts[:, 1:])):
+            side.sub_(shift)
+            if not self.clean:
+                side.masked_fill_(~self.good, 0.0)
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +113,8 @@ class Sums:
         return self.scalars, self.vectors, self.matrices
 
     def add(self, rows: PairedRows) -> None:
-        """Add rows of every pair, which are used up. Nothing here waits for a GPU."""
-        rows = rows.shifted(self.shifts.to(rows.x.device))
+        """Add rows of every pair, on the same device, which are used up. Nothing here waits for a GPU."""
+        rows = rows.shifted(self.shifts)
         x, e = rows.x, rows.e
         p = x.square().sum(2)
         t = 2.0 * (x * e).sum(2) + e.square().sum(2)  # |y|^2 - |x|^2 without cancellation
@@ -120,10 +123,16 @@ class Sums:
         scalars.extend(rows.bad.unbind(1))
         plain = torch.stack([x.sum(1), e.sum(1)], 1)  # pairwise sums: exact enough to find a constant side
         weighted = torch.stack([weights @ x, weights @ e], 2).flatten(1, 2)
-        self.scalars.add_(torch.stack([s.double() for s in scalars], 1).to(self.scalars.device))
-        self.vectors.add_(torch.cat([plain, weighted], 1).to(self.vectors.device))
+        self.scalars.add_(torch.stack([s.double() for s in scalars], 1))
+        self.vectors.add_(torch.cat([plain, weighted], 1))
         for sums, (left, right) in zip(self.matrices, ((x, x), (x, e), (e, e)), strict=True):
-            if sums.device == x.device:
-                sums.baddbmm_(left.mT, right)
-            else:
-                sums.add_((left.mT @ right).to(sums.device))
+            sums.baddbmm_(left.mT, right)
+
+
+def paired(reference: Tensor, perturbed: Tensor) -> PairedRows:
+    """Return the rows of K pairs from (rows, R, dim) and (rows, K, dim); each reference has K / R of them."""
+    x, y = reference.transpose(0, 1), perturbed.transpose(0, 1)
+    if y.device.type == "mps":  # it has no float64
+        x, y = x.cpu(), y.cpu()
+    x = x[:, None].expand(-1, len(y) // len(x), -1, -1).reshape(y.shape)
+    return PairedRows.of(x, y)

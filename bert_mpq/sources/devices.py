@@ -34,16 +34,16 @@ class Machine:
 
     @property
     def batch_tokens(self) -> int:
-        """Tokens per forward pass by default, padding and probed streams included.
+        """Tokens per forward pass by default, padding included.
 
         On a CPU larger batches fall out of the cache; a GPU needs them to be busy.
         """
         return 65_536 * self.num_gpus if self.device.type == "cuda" else 2_048
 
     def stacked_tokens(self, streams: int) -> int:
-        """Tokens per forward pass of ``streams`` stacked copies of a batch by default, all of them counted.
+        """Tokens per forward pass of ``streams`` copies of a batch by default, all of them counted.
 
-        On a GPU more than ``batch_tokens``: some modules run on one stream alone, and to launch them takes
+        On a GPU up to twice ``batch_tokens``: some modules run on one stream alone, and to launch them takes
         the host the same time whatever its length. At most half of ``batch_tokens`` a stream, because blocks
         of reviews are batched apart: long batches of few reviews are padded a lot.
         """

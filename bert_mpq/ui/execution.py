@@ -15,7 +15,7 @@ from bert_mpq import distributed
 from bert_mpq.artifacts.files import EVALUATION, SENSITIVITIES
 from bert_mpq.artifacts.sensitivity_files import check_scores
 from bert_mpq.artifacts.width_files import read_width_scores
-from bert_mpq.budgeting import make_budget
+from bert_mpq.budgeting import Budget, make_budget
 from bert_mpq.config import RunConfig
 from bert_mpq.errors import MpqError
 from bert_mpq.paths import user_path
@@ -107,8 +107,11 @@ class Execution:
         """
         return str(self._analyse(plan).deciding_file(plan.config))
 
-    def plan_budget(self, config: RunConfig) -> None:
+    def plan_budget(self, config: RunConfig) -> Budget:
         """Print the best bits for the target of ``config``, beside the clusterings at that size.
+
+        Returns:
+            What the plan was chosen from.
 
         Raises:
             MpqError: E-BUDGET, E-SCORE, or what reading the scores and evaluating plans raise.
@@ -128,6 +131,7 @@ class Execution:
             assignment = budget.best(config.goal)
         for view in budget_views(budget, assignment):
             self.output.print(view)
+        return budget
 
     def validate(self, config: RunConfig) -> RunConfig:
         """Compare the scores with the damage and print the verdict; return what was run.

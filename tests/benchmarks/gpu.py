@@ -1,6 +1,6 @@
 """Full-size figures on one GPU: both phases, FP32, TF32 and bf16, beside what the card can do.
 
-Run: python tests/benchmarks/gpu.py --json out.json [--models embedded,bert-base] [--limit 420]
+Run: python tests/benchmarks/gpu.py --json out.json [--models bert-base] [--precisions tf32] [--limit 420]
 
 BERT-base (random weights) over 25,000 reviews cut to 512 tokens, and the embedded classifier over its
 calibration half cut to 256. A measurement that would not end within ``--limit`` seconds takes a part of the

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert_mpq.sensitivity import Accumulation
+from bert_mpq.sensitivity import Accumulation, accumulation
 from bert_mpq.similarity import Moments, cka
 
 REVIEWS, PROBES, DIM, BLOCKS = 60, 2, 5, 4
@@ -80,6 +80,12 @@ def test_a_broken_row_of_one_probe_is_left_out_of_that_probe_alone():
         assert sums.blocks[0][probe].samples == alone.samples == REVIEWS // BLOCKS - lost
         for key, mine in sums.blocks[0][probe].state_dict().items():
             torch.testing.assert_close(mine, alone.state_dict()[key], rtol=1e-12, atol=1e-12)
+
+
+def test_a_batch_of_many_rows_is_added_in_parts(monkeypatch):
+    whole = filled()
+    monkeypatch.setattr(accumulation, "CHUNK", 4 * PROBES * DIM)
+    assert_same(filled(), whole)
 
 
 def test_the_total_is_that_of_all_rows():
