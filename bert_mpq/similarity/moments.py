@@ -33,8 +33,9 @@ class Moments:
         self.dim = dim
         self._sums: Sums | None = None  # of this one pair; None before there are shifts
         if shift is not None:
-            first = _float64(shift).reshape(dim)
-            second = torch.zeros_like(first) if difference_shift is None else _float64(difference_shift)
+            first = _tensor(shift).double().reshape(dim)
+            second = torch.zeros(dim) if difference_shift is None else _tensor(difference_shift)
+            second = second.to(first)
             self._sums = Sums.zeros(torch.stack([first, second.reshape(dim)])[None])
 
     @classmethod
@@ -134,7 +135,7 @@ class Moments:
             raise ValueError(f"expected two (rows, {self.dim}) arrays, got {x.shape=} and {y.shape=}")
         if not len(x):
             return
-        first, second = _float64(x), _float64(y)
+        first, second = _tensor(x), _tensor(y)
         place = first.device if self._sums is None else self._sums.shifts.device
         rows = PairedRows.of(first.to(place)[None], second.to(place)[None])
         if self._sums is None:
@@ -222,7 +223,8 @@ class Moments:
         return other._sums
 
 
-def _float64(rows: Rows) -> Tensor:
-    # A view with negative strides has no torch counterpart; MPS has no float64.
-    tensor = torch.from_numpy(np.array(rows)) if isinstance(rows, np.ndarray) else rows.detach()
-    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
+def _tensor(rows: Rows) -> Tensor:
+    """Return the rows as a tensor, which may share their memory."""
+    if isinstance(rows, np.ndarray):  # a view with negative strides has no torch counterpart
+        return torch.from_numpy(np.require(rows, requirements=["C", "W"]))
+    return rows.detach().cpu() if rows.device.type == "mps" else rows.detach()  # MPS has no float64
