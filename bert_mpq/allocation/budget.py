@@ -107,9 +107,10 @@ def optimum(units: Sequence[Unit], budget: int, max_widths: int | None = None) -
     for _ in range(2):  # the second round on the scale of the first one's answer
         if best.loss <= 0.0:
             break
-        factor, limit = LARGEST_WEIGHT / best.loss, best.loss
+        limit = best.loss
         kept = [tuple(option for option in unit if option.loss <= limit) for unit in units]
-        weights = [[option.loss * factor for option in unit] for unit in kept]
+        # Divided first: of the smallest floats the reciprocal is infinite.
+        weights = [[option.loss / limit * LARGEST_WEIGHT for option in unit] for unit in kept]
         found = _minimise(kept, weights, budget, max_widths)
         best = min(best, found or best, key=lambda assignment: assignment.loss)
     return _thrifty(units, best, max_widths)

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bert_mpq.allocation.budget import (
@@ -81,6 +81,8 @@ def test_at_most_k_widths_equals_brute_force(units, share, max_widths):
 
 
 @given(problems(most=4))
+@example((tuple(Option(bits=bits, cost=bits, loss=5e-324 * (9 - bits)) for bits in (2, 8)),))
+@example(((Option(bits=2, cost=2, loss=2.3e-308),),))
 def test_a_budget_that_is_exactly_the_cost_is_kept(units):
     for assignment in itertools.islice(itertools.product(*units), 3):
         check(units, sum(option.cost for option in assignment))

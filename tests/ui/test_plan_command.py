@@ -76,8 +76,9 @@ def test_a_plan_needs_no_model(plan, tmp_path):
 def test_the_commands_under_a_plan_repeat_it_and_carry_it_out(plan):
     out = plan("--target", "4.3bits", "--pin", "layer_5=8", "--embeddings", "fp16")[1]
     again, apply = (shlex.split(line) for line in out.splitlines()[-2:])
-    assert again[:2] == ["bert-mpq", "plan"]
+    assert again[:4] == ["bert-mpq", "plan", "--model", "embedded"]  # what the scores are of
     config = RunConfig(
+        model="embedded",
         sensitivities="widths_20250113_142530.json",
         clustering="budget",
         target="4.3bits",
@@ -85,7 +86,7 @@ def test_the_commands_under_a_plan_repeat_it_and_carry_it_out(plan):
         embeddings="fp16",
     )
     assert shlex.join(apply) == flags.command_line("quantize", config)
-    assert plan(*again[4:])[1] == out
+    assert plan(*again[6:])[1] == out
 
 
 @pytest.mark.parametrize(
