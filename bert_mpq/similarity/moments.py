@@ -71,20 +71,15 @@ class Moments:
         """(2, dim) float64 constants subtracted from ``x`` and ``y - x``; None before the first update."""
         return None if self._sums is None else self._sums.shifts[0]
 
-    def sibling(self, device: torch.device | None = None) -> "Moments":
+    def sibling(self) -> "Moments":
         """Return an empty accumulator with the same shifts, to be merged later.
-
-        Args:
-            device: where its sums live; default here. Rows from that device are then added without waiting.
 
         Raises:
             ValueError: there are no shifts yet: update first, or give them to the constructor.
         """
         if self._sums is None:
             raise ValueError("no shift yet: update first, or give one to the constructor")
-        here = self._sums.shifts.device
-        place = here if device is None or device.type == "mps" else device
-        (empty,) = Moments.of(Sums.zeros(self._sums.shifts.to(place, copy=True)))
+        (empty,) = Moments.of(Sums.zeros(self._sums.shifts.clone()))
         return empty
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -1,4 +1,8 @@
-"""What ``Moments`` adds up, for any number of pairs of representations at once."""
+"""What ``Moments`` adds up, for any number of pairs of representations at once.
+
+The second and fourth-order sums of shifted rows that linear CKA (Kornblith et al. 2019), debiased CKA (Song
+et al. 2012) and CCA need; ``Covariances.from_sums`` centres them.
+"""
 
 from dataclasses import dataclass
 

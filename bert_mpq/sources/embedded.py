@@ -1,13 +1,10 @@
 """The classifier that comes with the package: a pretrained MiniLM plus our own LoRA adapter."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bert_mpq.errors import MpqError
 from bert_mpq.sources import hub, wheels
-
-if TYPE_CHECKING:
-    pass
 
 BASE = "sentence-transformers/all-MiniLM-L6-v2"
 REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
