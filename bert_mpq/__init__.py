@@ -8,11 +8,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bert_mpq.comparison import Comparison, compare
-    from bert_mpq.config import RunConfig
-    from bert_mpq.errors import MpqError
     from bert_mpq.export.loading import load
-    from bert_mpq.pipeline import analyse, quantize_and_evaluate, run
+    from bert_mpq.runs.compare import Comparison, compare
+    from bert_mpq.runs.full_run import run
+    from bert_mpq.runs.phase_1 import analyse
+    from bert_mpq.runs.phase_2 import quantize_and_evaluate
+    from bert_mpq.settings.config import RunConfig
+    from bert_mpq.settings.errors import MpqError
 
 __version__ = "0.1.0"
 __all__ = [
@@ -27,14 +29,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Comparison": "bert_mpq.comparison",
-    "MpqError": "bert_mpq.errors",
-    "RunConfig": "bert_mpq.config",
-    "analyse": "bert_mpq.pipeline",
-    "compare": "bert_mpq.comparison",
+    "Comparison": "bert_mpq.runs.compare",
+    "MpqError": "bert_mpq.settings.errors",
+    "RunConfig": "bert_mpq.settings.config",
+    "analyse": "bert_mpq.runs",
+    "compare": "bert_mpq.runs.compare",
     "load": "bert_mpq.export.loading",
-    "quantize_and_evaluate": "bert_mpq.pipeline",
-    "run": "bert_mpq.pipeline",
+    "quantize_and_evaluate": "bert_mpq.runs",
+    "run": "bert_mpq.runs",
 }
 
 

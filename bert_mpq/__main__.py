@@ -2,7 +2,7 @@
 
 import sys
 
-from bert_mpq.cli import main
+from bert_mpq.ui.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

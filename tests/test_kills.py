@@ -11,10 +11,10 @@ import signal
 import time
 
 import pytest
-from forked import started
 
 from bert_mpq import RunConfig
-from bert_mpq.artifacts.sensitivity_files import read_sensitivities
+from bert_mpq.records.sensitivity_file import read_sensitivities
+from tests.helpers.forked import started
 
 PHASES = {"calibration_size": 80, "eval_size": 60, "max_length": 24, "metrics": ("cka", "svcca")}
 
@@ -35,7 +35,7 @@ def killed(child, wait):
 
 
 def write_for_ever(folder):
-    from bert_mpq.artifacts.files import write_atomic, write_new, write_stream
+    from bert_mpq.records.files import write_atomic, write_new, write_stream
 
     for number in range(10**6):
         text = json.dumps([number] * (number % 5000))
@@ -77,9 +77,9 @@ def run_forked(child):
 def kill_runs(config, folder, kills, seed):
     """Kill full runs into one folder, look at every file after each, then let the last one finish."""
     from bert_mpq import run
-    from bert_mpq.planning import make_plan
-    from bert_mpq.reporting import Silent
-    from bert_mpq.session import Session
+    from bert_mpq.compute.reporting import Silent
+    from bert_mpq.runs.plan import make_plan
+    from bert_mpq.runs.session import Session
 
     session = Session(checkpoint_every=0.0)  # the forks inherit it: model and data are loaded once
     plan = make_plan(config, "run")
@@ -141,10 +141,10 @@ def test_kills_at_random_moments_of_a_run_lose_and_tear_nothing(config, tmp_path
 
 def interrupted_command(config, number):
     """Run the command; it gets a signal in its third forward pass, with a checkpoint after each."""
-    from bert_mpq import flags
-    from bert_mpq.checkpoints import Checkpoint
-    from bert_mpq.cli import main
-    from bert_mpq.probing import ProbedClassifier
+    from bert_mpq.compute.checkpoints import Checkpoint
+    from bert_mpq.sensitivity.probed_classifier import ProbedClassifier
+    from bert_mpq.settings import flags
+    from bert_mpq.ui.main import main
 
     whole, calls = ProbedClassifier.forward, []
 

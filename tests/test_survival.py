@@ -10,7 +10,7 @@ import time
 import pytest
 
 from bert_mpq import RunConfig, analyse
-from bert_mpq.artifacts.sensitivity_files import read_sensitivities
+from bert_mpq.records.sensitivity_file import read_sensitivities
 
 CKA = ("sensitivity", "--metrics", "cka", "--quantizer", "rtn", "--calibration-size", "8", "--yes", "--quiet")
 ODD_REVIEWS = [

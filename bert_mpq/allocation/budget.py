@@ -1,247 +1,206 @@
-"""The best bits for a size: an exact multiple-choice knapsack.
-
-Every unit (an encoder layer, or a Linear module) takes exactly one of its options; the sum of the losses is
-minimised while the sum of the packed bits stays within the budget. Solved to optimality by HiGHS' branch and
-bound (``scipy.optimize.milp``); at most k distinct widths are one binary variable a width.
-"""
+"""From scores at several widths to the best bits for a target: what ``plan`` shows and Phase 2 applies."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
-from bert_mpq.allocation.quiet import quiet_stdout
+from bert_mpq.allocation.best_clusterings import Candidate, best_clusterings
+from bert_mpq.allocation.knapsack import Assignment, InfeasibleError, Unit, frontier, optimum, smallest
+from bert_mpq.allocation.losses import WidthLosses, assignment_of, layer_units
+from bert_mpq.records.evaluation import BitAllocation, Sensitivities
+from bert_mpq.records.outline import Outline
+from bert_mpq.records.sizes import SizeReport, layer_bits, size_report
+from bert_mpq.records.width_scores import WidthScores
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.targets import Target
 
-LARGEST_WEIGHT = 1e4  # HiGHS calls an absolute gap of 1e-6 closed: the objective is scaled far above it
-Choices = list[tuple[int, "Option"]]  # (unit, option): one binary variable each
-
-
-@dataclass(frozen=True, kw_only=True)
-class Option:
-    """A unit at one width.
-
-    Args:
-        bits: bits per weight.
-        cost: bits the unit takes when packed, scales included.
-        loss: damage expected, 0 or more, in any unit that adds up.
-    """
-
-    bits: int
-    cost: int
-    loss: float
-
-
-Unit = tuple[Option, ...]
+MEBIBYTE_BITS = 8 * 1024**2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Assignment:
-    """One option for each unit.
+class Budget:
+    """A budget problem: the options of every layer, and what they cost.
 
     Args:
-        options: the chosen ones, first unit first.
+        config: target, pins and quantizer.
+        scores: what Phase 1 measured.
+        losses: the loss per layer and width.
+        units: the options of each layer.
     """
 
-    options: tuple[Option, ...]
+    config: RunConfig
+    scores: WidthScores
+    losses: WidthLosses
+    units: tuple[Unit, ...]
 
     @property
-    def bits(self) -> tuple[int, ...]:
-        """Bits per weight of each unit."""
-        return tuple(option.bits for option in self.options)
+    def outline(self) -> Outline:
+        """The shape of the model."""
+        return self.scores.outline
+
+    def sizes(self, bits: tuple[int, ...]) -> SizeReport:
+        """Return the size of the model with so many bits per layer."""
+        config = self.config
+        by_name = self.outline.bits_by_name(bits)
+        return size_report(self.outline, by_name, config.quantizer, config.group_size, config.embeddings)
 
     @property
-    def cost(self) -> int:
-        """Packed bits of all units."""
-        return sum(option.cost for option in self.options)
+    def fixed_bits(self) -> int:
+        """Bits of all that is no encoder weight."""
+        sizes = self.sizes((32,) * self.outline.layers)
+        return sizes.whole_bits - sizes.quantized_bits
+
+    def limit(self, target: Target) -> int:
+        """Return the bits that a size target leaves for the encoder weights; negative when none are left."""
+        value = Fraction(f"{target.value:.10g}")
+        if target.kind == "bits":
+            return math.floor(value * self.outline.linear_weights)
+        original = self.sizes((32,) * self.outline.layers).whole_original_bits
+        whole = original / value if target.kind == "ratio" else value * MEBIBYTE_BITS
+        return math.floor(whole) - self.fixed_bits
+
+    def best(self, target: Target) -> Assignment:
+        """Return the assignment of least loss within a size target.
+
+        Raises:
+            MpqError: E-BUDGET, naming the smallest size there is.
+        """
+        try:
+            return optimum(self.units, self.limit(target), self.config.max_widths)
+        except InfeasibleError as error:
+            raise self._refusal(target, error.smallest) from error
+
+    def frontier(self) -> tuple[Assignment, ...]:
+        """Return the Pareto-optimal assignments, smallest first.
+
+        Raises:
+            MpqError: E-BUDGET when pins need more widths than allowed.
+        """
+        try:
+            return frontier(self.units, self.config.max_widths)
+        except InfeasibleError as error:
+            raise self._refusal(None, error.smallest) from error
 
     @property
-    def loss(self) -> float:
-        """Sum of the losses."""
-        return math.fsum(option.loss for option in self.options)
+    def foreign_quantizer(self) -> bool:
+        """Whether the losses were measured with another quantizer than the one that will be used."""
+        probe, config = self.scores.config, self.config
+        return (probe.quantizer, probe.group_size) != (config.quantizer, config.group_size)
 
+    def clusterings(self, limit: int) -> tuple[Candidate, ...]:
+        """Return the best each clustering can do within ``limit`` bits of encoder weights."""
+        first = self.losses.widths.index(self.scores.widths[0])
+        scores = [row[first] for row in self.losses.values]
+        config = self.config
+        return best_clusterings(
+            scores, self.losses, self.cost, limit, config.pins, config.protect_last, config.max_widths
+        )
 
-class InfeasibleError(ValueError):
-    """No assignment fits.
+    def assignment(self, bits: tuple[int, ...]) -> Assignment:
+        """Return bits per layer with their cost and loss; all widths are options of their layers."""
+        found = assignment_of(self.losses, self.cost, bits, {})
+        assert found is not None
+        return found
 
-    Args:
-        smallest: cost of the smallest assignment there is; None when no budget would do.
-    """
+    def cost(self, layer: int, bits: int) -> int:
+        """Return the packed bits of a layer at a width."""
+        return layer_bits(self.outline, layer, bits, self.config.quantizer, self.config.group_size)
 
-    def __init__(self, smallest: int | None) -> None:
-        super().__init__("no assignment fits the budget")
-        self.smallest = smallest
+    def allocation(self, assignment: Assignment) -> BitAllocation:
+        """Return an assignment as Phase 2 takes it: a group for each width in use."""
+        widths = tuple(sorted(set(assignment.bits), reverse=True))
+        return BitAllocation(
+            method="budget",
+            group_bits=widths,
+            groups=tuple(widths.index(bits) for bits in assignment.bits),
+            bits=assignment.bits,
+        )
 
-
-def repaired(losses: Sequence[float]) -> tuple[float, ...]:
-    """Return losses that never rise with the bits, and none below 0: what measuring noise may have broken.
-
-    Args:
-        losses: per width, fewest bits first.
-
-    Raises:
-        ValueError: a loss is NaN or infinite.
-    """
-    if not all(map(math.isfinite, losses)):
-        raise ValueError("losses must be finite")
-    result: list[float] = []
-    for loss in reversed(losses):
-        result.append(max(loss, result[-1] if result else 0.0))
-    return tuple(reversed(result))
-
-
-def optimum(units: Sequence[Unit], budget: int, max_widths: int | None = None) -> Assignment:
-    """Return the assignment of least loss that costs at most ``budget``.
-
-    Args:
-        units: the options of each unit; a pinned unit has only one.
-        budget: packed bits.
-        max_widths: at most this many distinct widths over all units; None = any number.
-
-    Raises:
-        InfeasibleError: the budget is too small, or the pins need more widths than allowed.
-    """
-    least = smallest(units, max_widths)
-    if least.cost > budget:
-        raise InfeasibleError(least.cost)
-    best = least
-    for _ in range(2):  # the second round on the scale of the first one's answer
-        if best.loss <= 0.0:
-            break
-        limit = best.loss
-        kept = [tuple(option for option in unit if option.loss <= limit) for unit in units]
-        # Divided first: of the smallest floats the reciprocal is infinite.
-        weights = [[option.loss / limit * LARGEST_WEIGHT for option in unit] for unit in kept]
-        found = _minimise(kept, weights, budget, max_widths)
-        best = min(best, found or best, key=lambda assignment: assignment.loss)
-    return _thrifty(units, best, max_widths)
-
-
-def smallest(units: Sequence[Unit], max_widths: int | None = None) -> Assignment:
-    """Return the assignment of least cost.
-
-    Raises:
-        InfeasibleError: there is none: a unit without options, or pins with more widths than allowed.
-    """
-    if not all(units):
-        raise InfeasibleError(None)
-    cheapest = tuple(min(unit, key=lambda option: (option.cost, option.loss)) for unit in units)
-    if max_widths is None or len({option.bits for option in cheapest}) <= max_widths:
-        return Assignment(options=cheapest)
-    divisor = _divisor(units)
-    weights = [[option.cost / divisor for option in unit] for unit in units]
-    found = _minimise(units, weights, None, max_widths)
-    if found is None:
-        raise InfeasibleError(None)
-    return found
-
-
-def frontier(
-    units: Sequence[Unit], max_widths: int | None = None, points: int = 40
-) -> tuple[Assignment, ...]:
-    """Return Pareto-optimal assignments, smallest first: each costs more and loses less than the one before.
-
-    Args:
-        units: the options of each unit.
-        max_widths: at most this many distinct widths.
-        points: budgets to solve for, evenly spaced from the smallest to the largest assignment.
-
-    Raises:
-        InfeasibleError: there is no assignment.
-    """
-    low = smallest(units, max_widths).cost
-    high = sum(max(option.cost for option in unit) for unit in units)
-    budgets = sorted({low + (high - low) * k // max(1, points - 1) for k in range(points)})
-    return non_dominated([optimum(units, budget, max_widths) for budget in budgets])
-
-
-def non_dominated(assignments: Sequence[Assignment]) -> tuple[Assignment, ...]:
-    """Return those that no other one beats in cost and loss, smallest first."""
-    kept: list[Assignment] = []
-    for assignment in sorted(assignments, key=lambda a: (a.cost, a.loss)):
-        if not kept or assignment.loss < kept[-1].loss:
-            kept.append(assignment)
-    return tuple(kept)
-
-
-def _divisor(units: Sequence[Unit]) -> int:
-    return math.gcd(*(option.cost for unit in units for option in unit)) or 1
-
-
-def _thrifty(units: Sequence[Unit], best: Assignment, max_widths: int | None) -> Assignment:
-    """Give up bits that buy nothing, with the widths in use where their number is limited."""
-    used = set(best.bits)
-    chosen = []
-    for unit, current in zip(units, best.options, strict=True):
-        better = [
-            option
-            for option in unit
-            if option.loss <= current.loss and (max_widths is None or option.bits in used)
-        ]
-        chosen.append(min(better, key=lambda option: (option.cost, option.loss)))
-    return Assignment(options=tuple(chosen))
-
-
-def _minimise(
-    units: Sequence[Unit], weights: Sequence[Sequence[float]], budget: int | None, max_widths: int | None
-) -> Assignment | None:
-    """Return the assignment of least total weight, or None when there is none."""
-    import numpy as np
-    from scipy.optimize import Bounds, milp
-
-    choices = [(index, option) for index, unit in enumerate(units) for option in unit]
-    widths = sorted({option.bits for _, option in choices}) if max_widths is not None else []
-    size = len(choices) + len(widths)
-    objective = np.zeros(size)
-    objective[: len(choices)] = [weight for row in weights for weight in row]
-    cuts: list[tuple[int, ...]] = []
-    while True:
-        with quiet_stdout():
-            result = milp(
-                objective,
-                integrality=np.ones(size),
-                bounds=Bounds(0, 1),
-                constraints=_constraints(choices, len(units), widths, budget, max_widths, cuts),
-                options={"mip_rel_gap": 1e-9},
+    def _refusal(self, target: Target | None, least: int | None) -> MpqError:
+        if least is None or target is None:
+            pinned = sorted({option.bits for unit in self.units if len(unit) == 1 for option in unit})
+            return MpqError(
+                "E-BUDGET",
+                f"The pins need {len(pinned)} widths, --max-widths allows {self.config.max_widths}.",
+                "Allow more widths, or pin fewer.",
             )
-        if result.x is None:
-            return None
-        taken = tuple(int(k) for k in np.flatnonzero(result.x[: len(choices)] > 0.5))
-        found = Assignment(options=tuple(choices[k][1] for k in taken))
-        if budget is None or found.cost <= budget:
-            return found
-        cuts.append(taken)  # over the budget by less than the solver's tolerance: forbid just this one
+        bits = smallest(self.units, self.config.max_widths).bits
+        sizes = self.sizes(bits)
+        offer = _reachable(target, sizes)
+        rest = sizes.whole_bits - sizes.quantized_bits
+        hint = f"Ask for --target {offer.text}{' or less' if target.kind == 'ratio' else ' or more'}"
+        if self.config.embeddings == "fp32" and target.kind != "bits":
+            hint += ", or --embeddings fp16"
+        return MpqError(
+            "E-BUDGET",
+            f"{target.text} cannot be reached: the smallest plan takes {sizes.bits_per_weight:.2f} bits per "
+            f"encoder weight, {_megabytes(sizes.whole_bits)} in all ({sizes.whole_ratio:.2f}x), "
+            f"{_megabytes(rest)} of it not encoder weights.",
+            f"{hint}.",
+        )
 
 
-def _constraints(
-    choices: Choices,
-    units: int,
-    widths: Sequence[int],
-    budget: int | None,
-    max_widths: int | None,
-    cuts: Sequence[Sequence[int]],
-) -> list[Any]:
-    """Return one option a unit; the budget; a width must be open to be used; forbidden assignments."""
-    import numpy as np
-    from scipy.optimize import LinearConstraint
+def make_budget(config: RunConfig, scores: WidthScores) -> Budget:
+    """Return the problem that ``config`` poses with these scores.
 
-    n, size = len(choices), len(choices) + len(widths)
-    one = np.zeros((units, size))
-    one[[unit for unit, _ in choices], np.arange(n)] = 1
-    constraints = [LinearConstraint(one, 1, 1)]
-    if budget is not None:
-        divisor = math.gcd(*(option.cost for _, option in choices)) or 1
-        row = np.zeros((1, size))
-        row[0, :n] = [option.cost // divisor for _, option in choices]
-        # Costs are whole numbers, so half a unit more admits nothing new and keeps clear of tolerances.
-        constraints.append(LinearConstraint(row, -np.inf, budget // divisor + 0.5))
-    if widths:
-        link = np.zeros((n + 1, size))
-        link[np.arange(n), np.arange(n)] = 1
-        link[np.arange(n), [n + widths.index(option.bits) for _, option in choices]] = -1
-        link[n, n:] = 1
-        constraints.append(LinearConstraint(link, -np.inf, np.r_[np.zeros(n), float(max_widths or 0)]))
-    for cut in cuts:
-        row = np.zeros((1, size))
-        row[0, list(cut)] = 1
-        constraints.append(LinearConstraint(row, -np.inf, len(cut) - 0.5))
-    return constraints
+    Raises:
+        MpqError: E-SCORE when the score was not measured or is not valid for every layer; E-BUDGET when a pin
+            cannot be kept.
+    """
+    losses = losses_of(scores, config.score)
+    empty = Budget(config=config, scores=scores, losses=losses, units=())
+    return replace(empty, units=layer_units(losses, empty.cost, config.pins, config.protect_last))
+
+
+def losses_of(scores: WidthScores, metric: str) -> WidthLosses:
+    """Return one metric as losses, fewest bits first.
+
+    Raises:
+        MpqError: E-SCORE.
+    """
+    table = next((table for table in scores.tables if table.metric == metric), None)
+    if table is None or not table.usable:
+        usable = ", ".join(scores.metrics) or "none"
+        what = "was not measured" if table is None else "has no valid value for every layer"
+        raise MpqError(
+            "E-SCORE", f"The score {metric} {what}; there are: {usable}.", "Use one of these with --score."
+        )
+    order = sorted(range(len(scores.widths)), key=scores.widths.__getitem__)
+    return WidthLosses(
+        score=metric,
+        widths=tuple(scores.widths[k] for k in order),
+        values=tuple(tuple(row[k] for k in order) for row in table.values),
+    )
+
+
+def sensitivities_of(scores: WidthScores, metric: str, file_name: str) -> Sensitivities:
+    """Return the scores at the first width, as Phase 2 reports name them.
+
+    Raises:
+        MpqError: E-SCORE.
+    """
+    losses = losses_of(scores, metric)
+    first = losses.widths.index(scores.widths[0])
+    return Sensitivities(
+        file_name=file_name,
+        values=tuple(row[first] for row in losses.values),
+        metric=metric,
+        model_name=scores.model_name,
+        samples=str(scores.reviews),
+    )
+
+
+def _reachable(target: Target, sizes: SizeReport) -> Target:
+    """Return the hardest target of this kind that the smallest plan meets, to two decimals."""
+    if target.kind == "ratio":
+        value = math.floor(100 * Fraction(sizes.whole_original_bits, sizes.whole_bits))
+    elif target.kind == "bits":
+        value = math.ceil(100 * Fraction(sizes.quantized_bits, sizes.linear_weights))
+    else:
+        value = math.ceil(100 * Fraction(sizes.whole_bits, MEBIBYTE_BITS))
+    return Target(kind=target.kind, value=value / 100)
+
+
+def _megabytes(bits: int) -> str:
+    return f"{bits / MEBIBYTE_BITS:.2f} MB"

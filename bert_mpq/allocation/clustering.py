@@ -9,9 +9,9 @@ import math
 from collections.abc import Sequence
 from itertools import chain, pairwise
 
-from bert_mpq.config import Clustering, check_bits
-from bert_mpq.errors import MpqError
-from bert_mpq.results import BitAllocation
+from bert_mpq.records.evaluation import BitAllocation
+from bert_mpq.settings.config import Clustering, check_bits
+from bert_mpq.settings.errors import MpqError
 
 Groups = list[list[float]]  # distinct scores in ascending order, cut into intervals
 

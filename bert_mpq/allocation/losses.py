@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bert_mpq.allocation.budget import Assignment, Option, Unit, repaired
-from bert_mpq.errors import MpqError
+from bert_mpq.allocation.knapsack import Assignment, Option, Unit, repaired
+from bert_mpq.settings.errors import MpqError
 
 FLOAT16, FLOAT32 = 16, 32
 

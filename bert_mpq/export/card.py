@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from bert_mpq import flags
-from bert_mpq.artifacts.files import SENSITIVITIES
-from bert_mpq.artifacts.record_reading import EvaluationRecord
 from bert_mpq.export.formats import FORMATS, Embeddings, Format
 from bert_mpq.export.result import Comparison, FileSize
-from bert_mpq.results import Accuracy
-from bert_mpq.results.score_text import score_text
+from bert_mpq.records.evaluation import Accuracy
+from bert_mpq.records.files import SENSITIVITIES
+from bert_mpq.records.numbers import score_text
+from bert_mpq.records.reading import EvaluationRecord
+from bert_mpq.settings import flags
 
 EMBEDDED_BASE = "sentence-transformers/all-MiniLM-L6-v2"
 WIDTHS = {"fp16": "float16", "int8": "int8, groups of 64"}

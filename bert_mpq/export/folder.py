@@ -9,9 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bert_mpq.artifacts.files import disk_errors, full_disk, umask
-from bert_mpq.errors import MpqError
-from bert_mpq.paths import user_path
+from bert_mpq.records.files import disk_errors, full_disk, umask
+from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.paths import user_path
 
 
 def check_target(name: Path | str) -> Path:

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from bert_mpq.export.layout import WEIGHTS_FILE, broken_file, read_weights
-from bert_mpq.paths import user_path
+from bert_mpq.export.formats.mpq import WEIGHTS_FILE, broken_file, read_weights
+from bert_mpq.settings.paths import user_path
 
 
 def load(folder: Path | str) -> Any:

@@ -9,11 +9,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bert_mpq.config import EmbeddingPrecision
-from bert_mpq.errors import MpqError
 from bert_mpq.quantization import rtn
-from bert_mpq.quantization.modules import QuantizedModel
+from bert_mpq.quantization.model import QuantizedModel
 from bert_mpq.quantization.weight import QuantizedWeight
+from bert_mpq.settings.config import EmbeddingPrecision
+from bert_mpq.settings.errors import MpqError
 
 EmbeddingWidth = Literal["fp32", "fp16", "int8"]
 EMBEDDING_GROUP = 64

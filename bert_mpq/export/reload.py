@@ -17,14 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bert_mpq.artifacts.files import disk_errors
-from bert_mpq.errors import MpqError
+from bert_mpq.compute.batches import Batch, tokenize
+from bert_mpq.compute.devices import Machine
+from bert_mpq.compute.forward import run_batches
+from bert_mpq.compute.reporting import Silent
 from bert_mpq.export.formats import Format
 from bert_mpq.export.packed import weights_fingerprint
-from bert_mpq.reporting import Silent
-from bert_mpq.sources.batches import Batch, tokenize
-from bert_mpq.sources.devices import Machine
-from bert_mpq.sources.forward import run_batches
+from bert_mpq.records.files import disk_errors
+from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.reviews import Reviews
 
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from bert_mpq.artifacts.record_reading import EvaluationRecord
 from bert_mpq.export.formats import Embeddings, Format
-from bert_mpq.results import Stage
+from bert_mpq.records.context import Stage
+from bert_mpq.records.reading import EvaluationRecord
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,12 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bert_mpq.encoder import encoder_layers, layer_path, linears
+from bert_mpq.compute.batches import Batch, TokenizedReviews
+from bert_mpq.compute.devices import Machine
+from bert_mpq.compute.encoder import encoder_layers, layer_path, linears
+from bert_mpq.compute.forward import run_batches
+from bert_mpq.compute.reporting import Silent
 from bert_mpq.quantization.hessian import Hessian
-from bert_mpq.reporting import Silent
-from bert_mpq.sources.batches import Batch, TokenizedReviews
-from bert_mpq.sources.devices import Machine
-from bert_mpq.sources.forward import run_batches
 
 Products = dict[tuple[str, ...], Tensor]
 

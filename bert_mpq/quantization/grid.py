@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from bert_mpq.sizes import groups_of
+from bert_mpq.records.sizes import groups_of
 
 # Scales tried by the clip search, as shares of the one that cuts nothing off.
 LOWEST_CLIP = 0.3

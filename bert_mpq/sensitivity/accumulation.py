@@ -7,8 +7,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bert_mpq import distributed
-from bert_mpq.similarity import Moments
+from bert_mpq.compute import distributed
+from bert_mpq.similarity.moments import Moments
 from bert_mpq.similarity.sums import PairedRows, Sums, paired
 
 # A jackknife needs blocks: more of them cost memory (BLOCKS x the moments), fewer widen the intervals.

@@ -10,12 +10,17 @@ import numpy as np
 import threadpoolctl
 import torch
 
-from bert_mpq.config import Metric
-from bert_mpq.errors import MpqError
-from bert_mpq.reporting import Reporter
+from bert_mpq.compute.reporting import Reporter
 from bert_mpq.sensitivity.accumulation import Accumulation
-from bert_mpq.similarity import Covariances, Moments, Similarity, cka, debiased_cka, pwcca, svcca
+from bert_mpq.settings.config import Metric
+from bert_mpq.settings.errors import MpqError
+from bert_mpq.similarity import cka
+from bert_mpq.similarity.cca import pwcca, svcca
+from bert_mpq.similarity.cka import debiased_cka
+from bert_mpq.similarity.covariances import Covariances
 from bert_mpq.similarity.jackknife import Jackknife
+from bert_mpq.similarity.moments import Moments
+from bert_mpq.similarity.score import Similarity
 
 METRICS: dict[Metric, Callable[[Covariances], Similarity]] = {
     "pwcca": pwcca,

@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
-from bert_mpq.config import Metric
-from bert_mpq.reporting import Reporter
+from bert_mpq.compute.reporting import Reporter
+from bert_mpq.records.width_scores import MetricTable
 from bert_mpq.sensitivity.estimates import estimate
-from bert_mpq.sensitivity.measuring import Measurement
-from bert_mpq.width_scores import MetricTable
+from bert_mpq.sensitivity.measure import Measurement
+from bert_mpq.settings.config import Metric
 
 
 def metric_values(

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bert_mpq.errors import MpqError
-from bert_mpq.paths import user_path
-from bert_mpq.sources import embedded, hub
-from bert_mpq.sources.weights import parameter_count
+from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.paths import user_path
+from bert_mpq.sources import hub
+from bert_mpq.sources.embedded import loading as embedded
+from bert_mpq.sources.parameter_count import parameter_count
 
 WEIGHTS = "model.safetensors"
 DEFAULT_MODEL = "textattack/bert-base-uncased-imdb"
@@ -110,7 +111,7 @@ def load_classifier(source: ModelSource, needs_head: bool = True) -> Classifier:
     Raises:
         MpqError: E-MODEL when it is not a trained classifier with two labels, E-NETWORK, E-OFFLINE.
     """
-    from bert_mpq.encoder import layer_path
+    from bert_mpq.compute.encoder import layer_path
 
     if source.kind == "embedded":
         model, tokenizer = embedded.load_embedded()

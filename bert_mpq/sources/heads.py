@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bert_mpq.errors import MpqError
-from bert_mpq.reporting import Reporter
-from bert_mpq.sources.batches import Batch, TokenizedReviews
-from bert_mpq.sources.devices import Machine
-from bert_mpq.sources.forward import run_batches
+from bert_mpq.compute.batches import Batch, TokenizedReviews
+from bert_mpq.compute.devices import Machine
+from bert_mpq.compute.forward import run_batches
+from bert_mpq.compute.reporting import Reporter
+from bert_mpq.settings.errors import MpqError
 
 
 def fit_head(

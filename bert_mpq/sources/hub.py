@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from bert_mpq.errors import ErrorCode, MpqError
+from bert_mpq.settings.errors import ErrorCode, MpqError
 
 
 @functools.cache

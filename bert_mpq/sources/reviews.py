@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from bert_mpq.errors import MpqError
-from bert_mpq.paths import user_path
+from bert_mpq.compute.reviews import ROWS, StoredTexts
+from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.paths import user_path
 from bert_mpq.sources import hub, wheels
-from bert_mpq.sources.stored_texts import ROWS, StoredTexts
 
 Split = Literal["calibration", "evaluation"]
 IMDB = "stanfordnlp/imdb"

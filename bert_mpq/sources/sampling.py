@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from bert_mpq.config import Sampling
-from bert_mpq.errors import MpqError
+from bert_mpq.settings.config import Sampling
+from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.reviews import Reviews
 
 

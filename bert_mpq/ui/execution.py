@@ -11,29 +11,30 @@ from typing import TYPE_CHECKING
 import questionary
 from rich.console import Console
 
-from bert_mpq import distributed
-from bert_mpq.artifacts.files import EVALUATION, SENSITIVITIES
-from bert_mpq.artifacts.sensitivity_files import check_scores
-from bert_mpq.artifacts.width_files import read_width_scores
-from bert_mpq.budgeting import Budget, make_budget
-from bert_mpq.config import RunConfig
-from bert_mpq.errors import MpqError
-from bert_mpq.paths import user_path
-from bert_mpq.planning import Plan, make_plan
-from bert_mpq.reporting import Reporter
-from bert_mpq.run_log import RunLog
-from bert_mpq.ui import views
-from bert_mpq.ui.budget_view import budget_views
+from bert_mpq.allocation.budget import Budget, make_budget
+from bert_mpq.compute import distributed
+from bert_mpq.compute.reporting import Reporter
+from bert_mpq.records.files import EVALUATION, SENSITIVITIES
+from bert_mpq.records.sensitivity_file import check_scores
+from bert_mpq.records.width_scores import read_width_scores
+from bert_mpq.runs.log import RunLog
+from bert_mpq.runs.plan import Plan, make_plan
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.paths import user_path
 from bert_mpq.ui.console import is_live
-from bert_mpq.ui.evaluation_view import evaluation_views
 from bert_mpq.ui.progress import Bars, Unmanaged, make_reporter
-from bert_mpq.ui.sensitivity_view import sensitivity_views
-from bert_mpq.ui.timing import plan_time
-from bert_mpq.ui.validation_view import validation_views
+from bert_mpq.ui.views import panels as views
+from bert_mpq.ui.views.budget import budget_views
+from bert_mpq.ui.views.evaluation import evaluation_views
+from bert_mpq.ui.views.sensitivity import sensitivity_views
+from bert_mpq.ui.views.timing import plan_time
+from bert_mpq.ui.views.validation import validation_views
 
 if TYPE_CHECKING:
-    from bert_mpq.pipeline import Analysis, Quantization
-    from bert_mpq.session import Session
+    from bert_mpq.runs.phase_1 import Analysis
+    from bert_mpq.runs.phase_2 import Quantization
+    from bert_mpq.runs.session import Session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +120,7 @@ class Execution:
         if config.goal.kind == "drop":
             plan = make_plan(config, "quantize")
             with self.running(plan, EVALUATION) as reporter:
-                from bert_mpq.searching import find_allocation
+                from bert_mpq.runs.accuracy_search import find_allocation
 
                 bits = find_allocation(plan, self.session, reporter).bits
             budget = plan.budget
@@ -140,7 +141,7 @@ class Execution:
             MpqError: what the pipeline raises.
         """
         with make_reporter(self.errors, self._quiet) as reporter:
-            from bert_mpq.validation import validate
+            from bert_mpq.runs.validate import validate
 
             validation = validate(config, reporter, self.session)
         self.written = True
@@ -151,7 +152,7 @@ class Execution:
 
     def _analyse(self, plan: Plan) -> "Analysis":
         with self.running(plan, SENSITIVITIES) as reporter:
-            from bert_mpq.pipeline import analyse
+            from bert_mpq.runs.phase_1 import analyse
 
             analysis = analyse(plan.config, reporter, self.session, plan)
         for view in sensitivity_views(analysis.result, self.output):
@@ -164,8 +165,8 @@ class Execution:
 
     def _quantize(self, plan: Plan) -> "Quantization":
         with self.running(plan, EVALUATION) as reporter:
-            from bert_mpq.pipeline import quantize_and_evaluate
-            from bert_mpq.training_phase import has_checkpoint
+            from bert_mpq.runs.phase_2 import quantize_and_evaluate
+            from bert_mpq.runs.training import has_checkpoint
 
             try:
                 quantization = quantize_and_evaluate(plan.config, reporter, self.session, plan)
@@ -207,7 +208,7 @@ class Execution:
     def session(self) -> "Session":
         """What the runs of this process share."""
         if self._session is None:
-            from bert_mpq.session import Session
+            from bert_mpq.runs.session import Session
 
             self._session = Session()
         return self._session

@@ -11,11 +11,11 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.table import Table
 from rich.text import Text
 
-from bert_mpq.reporting import Lines, Reporter, Silent, duration, one
-from bert_mpq.results.score_text import score_text
+from bert_mpq.compute.reporting import Lines, Reporter, Silent, duration, one
+from bert_mpq.records.numbers import score_text
 from bert_mpq.ui.console import is_live, is_utf8
-from bert_mpq.ui.sensitivity_view import bar
-from bert_mpq.ui.typed import typing_ignored
+from bert_mpq.ui.keyboard import typing_ignored
+from bert_mpq.ui.views.sensitivity import bar
 
 T = TypeVar("T")
 

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bert_mpq.allocation.budget import optimum
+from bert_mpq.allocation.best_clusterings import best_clusterings
 from bert_mpq.allocation.clustering import allocate
-from bert_mpq.allocation.comparison import best_clusterings
+from bert_mpq.allocation.knapsack import optimum
 from bert_mpq.allocation.losses import WidthLosses, assignment_of, layer_units
-from bert_mpq.config import Grouping
-from bert_mpq.errors import MpqError
+from bert_mpq.settings.config import Grouping
+from bert_mpq.settings.errors import MpqError
 
 WIDTHS = (2, 3, 4, 8)
 SIZES = (70_000, 70_000, 70_000, 90_000, 90_000, 50_000, 50_000, 50_000)

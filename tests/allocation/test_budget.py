@@ -1,184 +1,145 @@
-"""The exact knapsack against brute force, and what a budget promises."""
+"""Targets in every unit, and what is said when they cannot be reached."""
 
-import itertools
+import dataclasses
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert_mpq.allocation.budget import (
-    Assignment,
-    InfeasibleError,
-    Option,
-    frontier,
-    non_dominated,
-    optimum,
-    repaired,
-    smallest,
+from bert_mpq.allocation.budget import losses_of, make_budget, sensitivities_of
+from bert_mpq.records.outline import LinearShape, Outline
+from bert_mpq.records.width_scores import MetricTable, WidthScores
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.targets import parse_target
+
+OUTLINE = Outline(
+    linears=tuple(
+        LinearShape(name=f"layer.{layer}.{name}", layer=layer, outputs=out, inputs=inputs)
+        for layer in range(4)
+        for name, out, inputs in (("query", 128, 128), ("dense", 512, 128))
+    ),
+    embedding_weights=200_000,
+    norm_weights=3_000,
+    head_weights=17_000,
+)
+SCORES = WidthScores(
+    config=RunConfig(probe_bits=(4, 2, 8)),
+    model_name="embedded",
+    split="TRAIN set",
+    reviews=64,
+    outline=OUTLINE,
+    widths=(4, 2, 8),
+    tables=(
+        MetricTable(metric="kl", values=tuple((0.1 * k, 1.6 * k, 0.0004 * k) for k in (1, 4, 2, 3))),
+        MetricTable(metric="cka", values=((0.1, 1.0, 0.0),) * 3 + ((0.1, float("nan"), 0.0),)),
+    ),
 )
 
-WIDTHS = (2, 3, 4, 8, 16)
-losses = st.floats(0, 1e3, allow_subnormal=False) | st.floats(-12, 3).map(lambda exponent: 10.0**exponent)
+
+def config(target="4bits", **changes):
+    return RunConfig(clustering="budget", target=target, **changes)
 
 
-@st.composite
-def problems(draw, most=6):
-    """Up to six units with up to five widths: any losses, costs that rise with the bits."""
-    units = []
-    for _ in range(draw(st.integers(1, most))):
-        widths = draw(st.lists(st.sampled_from(WIDTHS), min_size=1, max_size=5, unique=True))
-        weights, overhead = draw(st.integers(1, 10**6)), draw(st.integers(0, 10**4))
-        units.append(
-            tuple(
-                Option(bits=bits, cost=weights * bits + overhead * (bits < 16), loss=draw(losses))
-                for bits in sorted(widths)
-            )
-        )
-    return tuple(units)
+def best(target, **changes):
+    budget = make_budget(config(target, **changes), SCORES)
+    return budget, budget.sizes(budget.best(parse_target(target)).bits)
 
 
-def brute_force(units, budget, max_widths=None):
-    """Every assignment that fits, the best one's loss; None when there is none."""
-    fitting = [
-        Assignment(options=options)
-        for options in itertools.product(*units)
-        if max_widths is None or len({option.bits for option in options}) <= max_widths
-    ]
-    return min((each.loss for each in fitting if each.cost <= budget), default=None)
+def test_losses_are_sorted_by_width():
+    losses = losses_of(SCORES, "kl")
+    assert losses.widths == (2, 4, 8)
+    assert losses.values[0] == (1.6, 0.1, 0.0004)
 
 
-def check(units, budget, max_widths=None):
-    expected = brute_force(units, budget, max_widths)
-    if expected is None:
-        with pytest.raises(InfeasibleError) as refused:
-            optimum(units, budget, max_widths)
-        if refused.value.smallest is not None:
-            assert refused.value.smallest > budget
-            assert brute_force(units, refused.value.smallest, max_widths) is not None
-            assert brute_force(units, refused.value.smallest - 1, max_widths) is None
+def test_the_sensitivities_of_a_report_are_those_of_the_first_width():
+    found = sensitivities_of(SCORES, "kl", "widths_x.json")
+    assert found.values == pytest.approx((0.1, 0.4, 0.2, 0.3))
+    assert (found.metric, found.samples, found.file_name) == ("kl", "64", "widths_x.json")
+
+
+@pytest.mark.parametrize(("metric", "said"), [("pwcca", "was not measured"), ("cka", "no valid value")])
+def test_a_score_that_is_not_there_is_refused_with_those_that_are(metric, said):
+    with pytest.raises(MpqError, match=f"{said}.*there are: kl") as refused:
+        make_budget(config(score=metric), SCORES)
+    assert refused.value.code == "E-SCORE"
+
+
+targets = st.tuples(st.floats(1.0, 40.0), st.sampled_from(("x", "MB", "bits"))).map(
+    lambda pair: f"{pair[0] / 10 if pair[1] == 'MB' else pair[0]:.3f}{pair[1]}"
+)
+
+
+@settings(max_examples=25)
+@given(targets, st.sampled_from(("fp32", "fp16")))
+def test_a_size_target_is_kept_or_the_smallest_one_is_named_and_can_be_reached(target, embeddings):
+    budget = make_budget(config(target, embeddings=embeddings), SCORES)
+    goal = parse_target(target)
+    if budget.limit(goal) < sum(unit[0].cost for unit in budget.units):
+        with pytest.raises(MpqError, match="cannot be reached") as refused:
+            budget.best(goal)
+        offer = refused.value.hint.removeprefix("Ask for --target ").split()[0].rstrip(".,")
+        assert set(budget.best(parse_target(offer)).bits) == {2}
+        with pytest.raises(MpqError):  # a little harder cannot be reached
+            budget.best(parse_target(harder(offer)))
         return
-    found = optimum(units, budget, max_widths)
-    assert found.cost <= budget
-    assert all(option in unit for option, unit in zip(found.options, units, strict=True))
-    assert max_widths is None or len(set(found.bits)) <= max_widths
-    assert found.loss == pytest.approx(expected, rel=1e-8, abs=1e-15)
+    sizes = budget.sizes(budget.best(goal).bits)
+    reached = {
+        "ratio": sizes.whole_ratio,
+        "megabytes": -sizes.whole_bits / 8 / 1024**2,
+        "bits": -sizes.bits_per_weight,
+    }
+    assert reached[goal.kind] >= (goal.value if goal.kind == "ratio" else -goal.value) - 1e-9
 
 
-@settings(max_examples=60)
-@given(problems(), st.floats(0, 1.05))
-def test_the_optimum_equals_brute_force(units, share):
-    low = sum(unit[0].cost for unit in units)
-    high = sum(unit[-1].cost for unit in units)
-    check(units, int(low + share * (high - low)))
+def harder(offer):
+    goal = parse_target(offer)
+    step = 0.02 if goal.kind == "ratio" else -0.02
+    return dataclasses.replace(goal, value=round(goal.value + step, 2)).text
 
 
-@settings(max_examples=40)
-@given(problems(most=4), st.floats(0, 1.05), st.integers(1, 3))
-def test_at_most_k_widths_equals_brute_force(units, share, max_widths):
-    low = sum(unit[0].cost for unit in units)
-    high = sum(unit[-1].cost for unit in units)
-    check(units, int(low + share * (high - low)), max_widths)
+def test_the_message_of_an_impossible_target_says_where_the_bytes_are():
+    with pytest.raises(MpqError) as refused:
+        best("9x")
+    assert refused.value.title.startswith("9x cannot be reached: the smallest plan takes 2.25 bits")
+    assert "of it not encoder weights" in refused.value.title
+    assert refused.value.hint.endswith("or less, or --embeddings fp16.")
+    with pytest.raises(MpqError) as refused:
+        best("2bits")
+    assert refused.value.hint == "Ask for --target 2.25bits or more."
 
 
-@given(problems(most=4))
-@example((tuple(Option(bits=bits, cost=bits, loss=5e-324 * (9 - bits)) for bits in (2, 8)),))
-@example(((Option(bits=2, cost=2, loss=2.3e-308),),))
-def test_a_budget_that_is_exactly_the_cost_is_kept(units):
-    for assignment in itertools.islice(itertools.product(*units), 3):
-        check(units, sum(option.cost for option in assignment))
+def test_pins_with_more_widths_than_allowed_are_refused():
+    with pytest.raises(MpqError, match=r"The pins need 2 widths, --max-widths allows 1.") as refused:
+        best("8bits", pin=("layer_0=8", "layer_1=4"), max_widths=1)
+    assert refused.value.code == "E-BUDGET"
 
 
-def test_losses_far_below_the_largest_still_decide():
-    """At 8 bits and more the losses are a millionth of those at 2 bits: no tolerance may swallow them."""
-    units = tuple(
-        (
-            Option(bits=2, cost=200, loss=1.0),
-            Option(bits=8, cost=800, loss=1e-9 * (k + 1)),
-            Option(bits=16, cost=1600, loss=0.0),
-        )
-        for k in range(6)
-    )
-    assert optimum(units, 3 * 800 + 3 * 1600).bits == (8, 8, 8, 16, 16, 16)
-
-
-def test_bits_that_buy_nothing_are_not_spent():
-    unit = (Option(bits=8, cost=8, loss=0.0), Option(bits=16, cost=16, loss=0.0))
-    assert optimum((unit, unit), 10**6).bits == (8, 8)
-
-
-def test_a_single_width_may_cost_a_unit_more_than_it_needs():
-    """With one width for all, a unit takes 8 bits though 4 would do it: the limit comes first."""
-    easy = (Option(bits=4, cost=4, loss=0.0), Option(bits=8, cost=8, loss=0.0))
-    hard = (Option(bits=4, cost=4, loss=9.0), Option(bits=8, cost=8, loss=0.5))
-    assert optimum((easy, hard), 16, max_widths=1).bits == (8, 8)
-    assert optimum((easy, hard), 16).bits == (4, 8)
-
-
-def test_pins_with_more_widths_than_allowed_have_no_smallest_size():
-    units = ((Option(bits=4, cost=4, loss=1.0),), (Option(bits=8, cost=8, loss=1.0),))
-    with pytest.raises(InfeasibleError) as refused:
-        optimum(units, 10**6, max_widths=1)
-    assert refused.value.smallest is None
-
-
-def test_a_unit_without_options_has_no_smallest_size():
-    with pytest.raises(InfeasibleError) as refused:
-        smallest(((Option(bits=4, cost=4, loss=1.0),), ()))
-    assert refused.value.smallest is None
-
-
-@settings(max_examples=15)
-@given(problems(most=4))
-def test_the_frontier_is_optimal_at_each_of_its_sizes_and_ends_at_both_extremes(units):
-    points = frontier(units, points=12)
-    assert points[0].cost == sum(min(option.cost for option in unit) for unit in units)
-    assert points[-1].loss == pytest.approx(brute_force(units, 10**12), rel=1e-8, abs=1e-15)
-    for before, after in itertools.pairwise(points):
-        assert before.cost < after.cost
-        assert before.loss > after.loss
+def test_pins_protected_layers_and_the_number_of_widths_hold_on_the_whole_frontier():
+    budget = make_budget(config(pin=("layer_0=8",), protect_last=1, max_widths=3), SCORES)
+    points = budget.frontier()
+    assert len(points) > 3
     for point in points:
-        assert point.loss == pytest.approx(brute_force(units, point.cost), rel=1e-8, abs=1e-15)
+        assert point.bits[0] == 8
+        assert point.bits[3] == 16
+        assert len(set(point.bits)) <= 3
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=20))
-def test_non_dominated_keeps_what_no_other_beats(pairs):
-    everything = [Assignment(options=(Option(bits=4, cost=c, loss=float(loss)),)) for c, loss in pairs]
-    kept = {(a.cost, a.loss) for a in non_dominated(everything)}
-    for a in everything:
-        beaten = any(
-            b.cost <= a.cost and b.loss <= a.loss and (b.cost, b.loss) != (a.cost, a.loss) for b in everything
-        )
-        assert ((a.cost, a.loss) in kept) == (not beaten)
+def test_an_allocation_has_a_group_for_each_width_in_use():
+    budget = make_budget(config("5bits"), SCORES)
+    allocation = budget.allocation(budget.best(parse_target("5bits")))
+    assert allocation.method == "budget"
+    assert allocation.group_bits == tuple(sorted(set(allocation.bits), reverse=True))
+    assert [allocation.group_bits[group] for group in allocation.groups] == list(allocation.bits)
 
 
-@given(st.lists(losses | st.just(-1e-17), min_size=1, max_size=6))
-def test_repaired_losses_never_rise_with_the_bits_and_never_fall(values):
-    result = repaired(values)
-    assert all(a >= b >= 0 for a, b in itertools.pairwise(result))
-    assert all(new >= old for new, old in zip(result, values, strict=True))
-    assert repaired(result) == result
-    if list(values) == sorted(values, reverse=True) and min(values) >= 0:
-        assert result == tuple(values)
-
-
-def test_a_loss_that_is_no_number_is_refused():
-    with pytest.raises(ValueError, match="finite"):
-        repaired((0.2, float("nan")))
-
-
-def test_what_the_solver_prints_stays_off_stdout(monkeypatch, capfd):
-    import os
-
-    import scipy.optimize
-
-    solve = scipy.optimize.milp
-
-    def loud(*arguments, **options):
-        os.write(1, b"HighsMipSolverData::transformNewIntegerFeasibleSolution tmpSolver.run();\n")
-        return solve(*arguments, **options)
-
-    monkeypatch.setattr("scipy.optimize.milp", loud)
-    units = (tuple(Option(bits=bits, cost=10 * bits, loss=1.0 / bits) for bits in (2, 4, 8)),) * 3
-    assert optimum(units, 140).cost <= 140
-    print("the plan")
-    assert capfd.readouterr().out == "the plan\n"
+@pytest.mark.parametrize("max_widths", [None, 2, 3])
+def test_no_clustering_is_better_at_the_size_of_the_plan(max_widths):
+    budget = make_budget(config("5bits", pin=("layer_3=8",), max_widths=max_widths), SCORES)
+    plan = budget.best(parse_target("5bits"))
+    rivals = budget.clusterings(plan.cost)
+    assert rivals
+    for rival in rivals:
+        assert rival.assignment.cost <= plan.cost
+        assert rival.assignment.loss >= plan.loss * (1 - 1e-9)
+        assert max_widths is None or len(set(rival.assignment.bits)) <= max_widths

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.cluster import AgglomerativeClustering, KMeans
 
 from bert_mpq.allocation.clustering import allocate, group_layers
-from bert_mpq.errors import MpqError, UsageError
+from bert_mpq.settings.errors import MpqError, UsageError
 
 # 1 - PWCCA per encoder layer as published with the original tool.
 PUBLISHED = (

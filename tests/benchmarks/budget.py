@@ -7,7 +7,7 @@ import random
 import statistics
 import time
 
-from bert_mpq.allocation.budget import Option, Unit, frontier, optimum
+from bert_mpq.allocation.knapsack import Option, Unit, frontier, optimum
 
 WIDTHS = (2, 3, 4, 6, 8, 16)
 SHAPES = ((768, 768), (768, 768), (768, 768), (768, 768), (3072, 768), (768, 3072))  # BERT base, a layer

@@ -63,8 +63,8 @@ def stored(mebibytes: int, max_length: int) -> None:
     """Write an Arrow data set, then read, draw from and tokenize it; print peak and reviews."""
     from datasets import Dataset
 
-    from bert_mpq.reporting import Silent
-    from bert_mpq.sources.batches import tokenize
+    from bert_mpq.compute.batches import tokenize
+    from bert_mpq.compute.reporting import Silent
     from bert_mpq.sources.classifiers import find_classifier, load_classifier
     from bert_mpq.sources.reviews import find_reviews, load_reviews
     from bert_mpq.sources.sampling import sample

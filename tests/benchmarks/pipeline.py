@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from throughput import Row, measured, random_bert_base, repeated, speedups, table, works
 
-from bert_mpq.reporting import Silent
-from bert_mpq.sources.batches import TokenizedReviews, tokenize
+from bert_mpq.compute.batches import TokenizedReviews, tokenize
+from bert_mpq.compute.devices import Machine, pick_machine
+from bert_mpq.compute.reporting import Silent
 from bert_mpq.sources.classifiers import Classifier, find_classifier, load_classifier
-from bert_mpq.sources.devices import Machine, pick_machine
 from bert_mpq.sources.reviews import find_reviews, load_reviews
 from bert_mpq.sources.sampling import sample
 

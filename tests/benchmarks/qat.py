@@ -24,16 +24,16 @@ from quantizers import divergence, processor, sensitivities, synchronize, tokens
 
 from bert_mpq import __version__
 from bert_mpq.allocation.clustering import allocate
-from bert_mpq.config import parse_bits
-from bert_mpq.evaluation import Evaluation, evaluate
-from bert_mpq.qat.recipe import Recipe
-from bert_mpq.qat.retraining import retrain
+from bert_mpq.compute.devices import pick_machine
+from bert_mpq.compute.evaluate import Evaluation, evaluate
+from bert_mpq.compute.reporting import Lines
 from bert_mpq.quantization.calibration import Calibration
-from bert_mpq.quantization.modules import quantized_copy
-from bert_mpq.reporting import Lines
+from bert_mpq.quantization.model import quantized_copy
+from bert_mpq.quantization.training.recipe import Recipe
+from bert_mpq.quantization.training.retrain import retrain
+from bert_mpq.records.training import TrainingReport
+from bert_mpq.settings.config import parse_bits
 from bert_mpq.sources.classifiers import find_classifier, load_classifier
-from bert_mpq.sources.devices import pick_machine
-from bert_mpq.training_results import TrainingReport
 
 HEADINGS = (
     "bits",

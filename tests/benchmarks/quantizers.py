@@ -23,19 +23,19 @@ import transformers
 
 from bert_mpq import __version__
 from bert_mpq.allocation.clustering import allocate
-from bert_mpq.artifacts.sensitivity_files import read_sensitivities
-from bert_mpq.config import parse_bits
-from bert_mpq.evaluation import Evaluation, evaluate
-from bert_mpq.probing import Probe
+from bert_mpq.compute.batches import TokenizedReviews, tokenize
+from bert_mpq.compute.devices import Machine, pick_machine
+from bert_mpq.compute.evaluate import Evaluation, evaluate
+from bert_mpq.compute.reporting import Lines
 from bert_mpq.quantization.calibration import Calibration
-from bert_mpq.quantization.modules import QuantizedModel, quantized_copy
-from bert_mpq.quantizer import QuantizerName, needs_calibration, quantizers_for
-from bert_mpq.reporting import Lines
-from bert_mpq.sensitivity import measure, score
-from bert_mpq.sensitivity.measuring import logits_divergence
-from bert_mpq.sources.batches import TokenizedReviews, tokenize
+from bert_mpq.quantization.model import QuantizedModel, quantized_copy
+from bert_mpq.records.sensitivity_file import read_sensitivities
+from bert_mpq.sensitivity.measure import logits_divergence, measure
+from bert_mpq.sensitivity.probe import Probe
+from bert_mpq.sensitivity.scoring import score
+from bert_mpq.settings.config import parse_bits
+from bert_mpq.settings.quantizers import QuantizerName, needs_calibration, quantizers_for
 from bert_mpq.sources.classifiers import Classifier, find_classifier, load_classifier
-from bert_mpq.sources.devices import Machine, pick_machine
 from bert_mpq.sources.reviews import find_reviews, load_reviews
 from bert_mpq.sources.sampling import sample
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from bert_mpq.checkpoints import Checkpoint, Checkpoints
-from bert_mpq.probing import Probe
-from bert_mpq.reporting import Silent
-from bert_mpq.sensitivity import Measurement, measure
-from bert_mpq.sources.batches import TokenizedReviews, tokenize
+from bert_mpq.compute.batches import TokenizedReviews, tokenize
+from bert_mpq.compute.checkpoints import Checkpoint, Checkpoints
+from bert_mpq.compute.devices import pick_machine
+from bert_mpq.compute.reporting import Silent
+from bert_mpq.sensitivity.measure import Measurement, measure
+from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sources.classifiers import Classifier, find_classifier, load_classifier
-from bert_mpq.sources.devices import pick_machine
 from bert_mpq.sources.reviews import find_reviews, load_reviews
 from bert_mpq.sources.sampling import sample
 

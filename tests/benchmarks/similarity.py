@@ -38,7 +38,10 @@ def activations(rows: int, dim: int) -> tuple[np.ndarray, np.ndarray]:
 
 def ours(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """All four metrics from one pass over batches."""
-    from bert_mpq.similarity import Moments, cka, debiased_cka, pwcca, svcca
+    from bert_mpq.similarity import cka
+    from bert_mpq.similarity.cca import pwcca, svcca
+    from bert_mpq.similarity.cka import debiased_cka
+    from bert_mpq.similarity.moments import Moments
 
     moments = Moments(x.shape[1])
     for start in range(0, len(x), BATCH):
@@ -101,8 +104,8 @@ def sklearn_cca(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
 
 def reference(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """Every value by the textbook route on stored float64 activations."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "similarity"))
-    import reference as textbook
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    from tests.helpers import reference as textbook
 
     x, y = (side.astype(float) - side.astype(float).mean(0) for side in (x, y))
     n = len(x)
@@ -216,10 +219,10 @@ def goals() -> None:
     """Print the accumulation rate, the state's size and the time to finalise 12 layers, at d = 768."""
     import torch
 
-    from bert_mpq.reporting import Silent
-    from bert_mpq.sensitivity import BLOCKS, Accumulation
+    from bert_mpq.compute.reporting import Silent
+    from bert_mpq.sensitivity.accumulation import BLOCKS, Accumulation
     from bert_mpq.sensitivity.estimates import estimate
-    from bert_mpq.similarity import Moments
+    from bert_mpq.similarity.moments import Moments
 
     dim, layers, rows = 768, 12, 4096
     generator = torch.Generator().manual_seed(0)

@@ -16,17 +16,18 @@ import torch
 import transformers
 from torch import nn
 
-from bert_mpq.config import Metric, Scope
-from bert_mpq.encoder import encoder_layers, linears
-from bert_mpq.evaluation import Logits, evaluate
-from bert_mpq.probing import Probe
+from bert_mpq.compute.batches import Batch, TokenizedReviews
+from bert_mpq.compute.devices import Machine
+from bert_mpq.compute.encoder import encoder_layers, linears
+from bert_mpq.compute.evaluate import Logits, evaluate
+from bert_mpq.compute.reporting import Silent
 from bert_mpq.quantization import per_tensor
-from bert_mpq.quantization.modules import quantized_copy
-from bert_mpq.reporting import Silent
-from bert_mpq.sensitivity import Measurement, measure, score
-from bert_mpq.sources.batches import Batch, TokenizedReviews
+from bert_mpq.quantization.model import quantized_copy
+from bert_mpq.sensitivity.measure import Measurement, measure
+from bert_mpq.sensitivity.probe import Probe
+from bert_mpq.sensitivity.scoring import score
+from bert_mpq.settings.config import Metric, Scope
 from bert_mpq.sources.classifiers import Classifier, ModelSource
-from bert_mpq.sources.devices import Machine
 from bert_mpq.sources.reviews import Reviews
 
 PADDED = 512

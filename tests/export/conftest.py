@@ -1,9 +1,9 @@
 import pytest
 import torch
-from export_cases import quantized
 
 from bert_mpq.export.packed import pack_model
 from bert_mpq.quantization import per_tensor
+from tests.helpers.export_cases import quantized
 
 
 @pytest.fixture(params=[(4, 2), (3, 6), (8, 16), (5, 32), "per-tensor"], ids=str)

@@ -6,9 +6,9 @@ import signal
 
 import pytest
 
-from bert_mpq.cli import main
 from bert_mpq.export.formats import FORMATS, command_line
-from bert_mpq.ui import export_offer
+from bert_mpq.ui.main import main
+from bert_mpq.ui.wizard import export_offer
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +87,6 @@ def test_the_offer_fits_the_screen(evaluation_of):
 @pytest.fixture
 def evaluation_of(evaluate):
     """Evaluate with other settings; return the result."""
-    from bert_mpq.artifacts.record_reading import read_evaluation
+    from bert_mpq.records.reading import read_evaluation
 
     return lambda **settings: read_evaluation(evaluate(quantizer="rtn", **settings)).result

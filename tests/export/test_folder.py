@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from bert_mpq.errors import MpqError
 from bert_mpq.export import folder as folders
 from bert_mpq.export.folder import check_space, check_target, new_folder
+from bert_mpq.settings.errors import MpqError
 
 
 def test_a_folder_appears_whole(tmp_path):

@@ -7,13 +7,13 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from bert_mpq.artifacts.record_reading import read_evaluation
-from bert_mpq.errors import MpqError
-from bert_mpq.export.evaluated import evaluated_model, keep_weights, restored
+from bert_mpq.compute.reporting import Silent
 from bert_mpq.export.packed import halves_of, pack_quantized_model, weights_fingerprint
-from bert_mpq.quantization.modules import quantized_copy
-from bert_mpq.reporting import Silent
-from bert_mpq.session import Session
+from bert_mpq.quantization.model import quantized_copy
+from bert_mpq.records.reading import read_evaluation
+from bert_mpq.runs.evaluated_model import evaluated_model, keep_weights, restored
+from bert_mpq.runs.session import Session
+from bert_mpq.settings.errors import MpqError
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_weights_of_gptq_are_kept_and_exported_as_they_were(evaluate, tmp_path, 
     read = read_evaluation(record)
     kept = record.with_name(read.result.weights_file)
     assert kept.name == f"{record.stem}.safetensors"
-    monkeypatch.setattr("bert_mpq.export.evaluated.quantize", None)  # nothing is quantized again
+    monkeypatch.setattr("bert_mpq.runs.evaluated_model.quantize", None)  # nothing is quantized again
     evaluated = evaluated_model(read, Session(), Silent())
     assert weights_fingerprint(evaluated.model.state_dict()) == read.result.weights_fingerprint
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import bert_mpq
-from bert_mpq.errors import MpqError
-from bert_mpq.export.layout import WEIGHTS_FILE, save_weights
+from bert_mpq.export.formats.mpq import WEIGHTS_FILE, save_weights
 from bert_mpq.export.packed import with_embeddings
+from bert_mpq.settings.errors import MpqError
 
 
 def folder_of(packed, model, folder):

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from bert_mpq.errors import MpqError
 from bert_mpq.export.packed import pack_model, weights_fingerprint, with_embeddings
+from bert_mpq.settings.errors import MpqError
 
 
 def test_a_packed_model_holds_the_numbers_of_the_model(packed_case):

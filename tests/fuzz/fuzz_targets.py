@@ -12,26 +12,25 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from fuzz_mutations import Source, broken_bytes, broken_json, broken_safetensors
 from safetensors.torch import save
 
-from bert_mpq.artifacts.record_reading import read_evaluation
-from bert_mpq.artifacts.records import record_text
-from bert_mpq.artifacts.sensitivity_files import read_sensitivities
-from bert_mpq.artifacts.width_files import read_width_scores, write_width_scores
-from bert_mpq.checkpoints import Checkpoint
-from bert_mpq.commands.phases import read_config
-from bert_mpq.config import RunConfig, to_json
-from bert_mpq.errors import MpqError
-from bert_mpq.export.layout import read_weights, save_weights
+from bert_mpq.compute.checkpoints import Checkpoint
+from bert_mpq.compute.reporting import Silent
+from bert_mpq.export.formats.mpq import read_weights, save_weights
 from bert_mpq.export.packed import PackedModel
-from bert_mpq.outline import LinearShape, Outline
-from bert_mpq.qat import checkpoint as training
 from bert_mpq.quantization import rtn
-from bert_mpq.reporting import Silent
-from bert_mpq.results import EvaluationResult
-from bert_mpq.sources.adapter import SETTINGS, WEIGHTS, adapted
-from bert_mpq.width_scores import MetricTable, WidthScores
+from bert_mpq.quantization.training import checkpoint as training
+from bert_mpq.records.evaluation import EvaluationResult
+from bert_mpq.records.outline import LinearShape, Outline
+from bert_mpq.records.reading import read_evaluation
+from bert_mpq.records.run_record import record_text
+from bert_mpq.records.sensitivity_file import read_sensitivities
+from bert_mpq.records.width_scores import MetricTable, WidthScores, read_width_scores, write_width_scores
+from bert_mpq.settings.config import RunConfig, to_json
+from bert_mpq.settings.errors import MpqError
+from bert_mpq.sources.embedded.lora import SETTINGS, WEIGHTS, adapted
+from bert_mpq.ui.commands.phases import read_config
+from tests.fuzz.fuzz_mutations import Source, broken_bytes, broken_json, broken_safetensors
 
 
 @dataclass(frozen=True, kw_only=True)

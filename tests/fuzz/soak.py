@@ -1,6 +1,6 @@
 """Fuzz every parser for as long as you like, guided by coverage where atheris is installed (extra ``fuzz``).
 
-Run: python tests/fuzz/soak.py --inputs 20000
+Run: python -m tests.fuzz.soak --inputs 20000
 
 Each parser runs in a process of its own. It fails on anything but a result or an ``MpqError`` of one
 sentence, and when the process has grown by more than ``LARGEST_GROWTH`` bytes.
@@ -41,10 +41,10 @@ def soak(name: str, inputs: int) -> None:
     except ImportError:
         atheris = None
     if atheris is None:
-        from fuzz_targets import TARGETS
+        from tests.fuzz.fuzz_targets import TARGETS
     else:
         with atheris.instrument_imports(include=["bert_mpq"]):
-            from fuzz_targets import TARGETS
+            from tests.fuzz.fuzz_targets import TARGETS
     target, folder = TARGETS[name], Path(tempfile.mkdtemp(prefix="bert-mpq-fuzz-"))
     valid, counts, started = target.valid(), [0, 0], time.monotonic()
     assert target.attempt(folder, valid)
@@ -98,12 +98,12 @@ def main() -> int:
     if arguments.target:
         soak(arguments.target, arguments.inputs)
         return 0
-    from fuzz_targets import TARGETS
+    from tests.fuzz.fuzz_targets import TARGETS
 
     print("| parser | inputs | accepted | memory | time |\n|---|---|---|---|---|", flush=True)
     failed = 0
     for name in TARGETS:
-        command = [sys.executable, __file__, "--inputs", str(arguments.inputs), "--target"]
+        command = [sys.executable, "-m", "tests.fuzz.soak", "--inputs", str(arguments.inputs), "--target"]
         done = subprocess.run([*command, name], capture_output=True, text=True)
         print(done.stdout.strip() or done.stderr[-2_000:], flush=True)
         failed += done.returncode != 0

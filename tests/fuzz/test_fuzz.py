@@ -3,9 +3,10 @@
 import random
 
 import pytest
-from fuzz_targets import TARGETS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from tests.fuzz.fuzz_targets import TARGETS
 
 
 class Randoms:

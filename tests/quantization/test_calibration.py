@@ -15,13 +15,14 @@ from transformers import (
     RobertaConfig,
 )
 
-from bert_mpq.encoder import encoder_layers, linears
-from bert_mpq.probing import Probe, ProbedClassifier
+from bert_mpq.compute.batches import TokenizedReviews
+from bert_mpq.compute.devices import pick_machine
+from bert_mpq.compute.encoder import encoder_layers, linears
 from bert_mpq.quantization.calibration import Calibration, LayerHessians, input_products
 from bert_mpq.quantization.hessian import Hessian
-from bert_mpq.quantization.modules import quantize_layer, quantized_copy
-from bert_mpq.sources.batches import TokenizedReviews
-from bert_mpq.sources.devices import pick_machine
+from bert_mpq.quantization.model import quantize_layer, quantized_copy
+from bert_mpq.sensitivity.probe import Probe
+from bert_mpq.sensitivity.probed_classifier import ProbedClassifier
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
 CONFIGS = {
@@ -207,8 +208,8 @@ def test_quantizing_with_a_calibration_is_the_same_every_time(calibration):
 
 
 def test_gptq_gives_a_model_closer_to_the_original_than_rounding(classifier, reviews):
-    from bert_mpq.reporting import Silent
-    from bert_mpq.sources.batches import tokenize
+    from bert_mpq.compute.batches import tokenize
+    from bert_mpq.compute.reporting import Silent
 
     tokens = tokenize(reviews.take(list(range(48))), classifier.tokenizer, 24, Silent())
     calibration = Calibration(tokens=tokens, machine=pick_machine("cpu"), batch_tokens=1024)

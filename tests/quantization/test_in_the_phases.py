@@ -6,7 +6,7 @@ import pytest
 from datasets import Dataset, DatasetDict
 
 from bert_mpq import RunConfig, analyse, quantize_and_evaluate
-from bert_mpq.reporting import Silent
+from bert_mpq.compute.reporting import Silent
 from bert_mpq.sources.sampling import sample
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_mpq.quantization import rtn
-from bert_mpq.sizes import groups_of
+from bert_mpq.records.sizes import groups_of
 
 ALL_BITS = (2, 3, 4, 6, 8)
 

@@ -6,8 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert_mpq.sensitivity import Accumulation, accumulation
-from bert_mpq.similarity import Moments, cka
+from bert_mpq.sensitivity import accumulation
+from bert_mpq.sensitivity.accumulation import Accumulation
+from bert_mpq.similarity import cka
+from bert_mpq.similarity.moments import Moments
 
 REVIEWS, PROBES, DIM, BLOCKS = 60, 2, 5, 4
 generator = torch.Generator().manual_seed(0)

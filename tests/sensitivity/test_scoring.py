@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from bert_mpq.reporting import Silent
-from bert_mpq.sensitivity import Accumulation, Measurement, agreement, score
+from bert_mpq.compute.forward import BatchUse
+from bert_mpq.compute.reporting import Silent
+from bert_mpq.sensitivity.accumulation import Accumulation
 from bert_mpq.sensitivity.estimates import Estimate, estimate, kl_estimate
-from bert_mpq.similarity import cka, pwcca
+from bert_mpq.sensitivity.measure import Measurement
+from bert_mpq.sensitivity.scoring import agreement, score
+from bert_mpq.similarity import cka
+from bert_mpq.similarity.cca import pwcca
 from bert_mpq.similarity.jackknife import Jackknife
-from bert_mpq.sources.forward import BatchUse
 
 REVIEWS, DIM, NOISES = 400, 6, (0.1, 0.3, 0.2)
 

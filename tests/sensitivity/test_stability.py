@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from bert_mpq.allocation.clustering import allocate
-from bert_mpq.probing import Probe
-from bert_mpq.reporting import Silent
-from bert_mpq.sensitivity import Stability, measure
+from bert_mpq.compute.batches import tokenize
+from bert_mpq.compute.devices import pick_machine
+from bert_mpq.compute.reporting import Silent
 from bert_mpq.sensitivity.estimates import Estimate, estimate
+from bert_mpq.sensitivity.measure import measure
+from bert_mpq.sensitivity.probe import Probe
+from bert_mpq.sensitivity.stability import Stability
 from bert_mpq.similarity.jackknife import Jackknife
-from bert_mpq.sources.batches import tokenize
-from bert_mpq.sources.devices import pick_machine
 from bert_mpq.sources.sampling import sample
 
 

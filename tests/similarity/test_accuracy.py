@@ -5,10 +5,12 @@ Tolerances: similarity.md, section 5. Formed as 1 - s in float64, every case bel
 
 import numpy as np
 import pytest
-import reference
-from representations import accumulate, mixing, relative_error
 
-from bert_mpq.similarity import cka, debiased_cka, pwcca, svcca
+from bert_mpq.similarity import cka
+from bert_mpq.similarity.cca import pwcca, svcca
+from bert_mpq.similarity.cka import debiased_cka
+from tests.helpers import reference
+from tests.helpers.representations import accumulate, mixing, relative_error
 
 NOISES = [1e-2, 1e-5, 3e-8]
 CONDITIONS = [1.0, 1e3, 1e6]

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-import reference
-from representations import accumulate, frame, orthogonal, pair, relative_error
 
-from bert_mpq.similarity import pwcca, svcca
+from bert_mpq.similarity.cca import pwcca, svcca
+from tests.helpers import reference
+from tests.helpers.representations import accumulate, frame, orthogonal, pair, relative_error
 
 SHAPES = [(300, 1), (60, 3), (200, 24)]
 # 0.1: built from E = Y - X alone; 1 and 4: Y is far from X and the correlations are taken directly.

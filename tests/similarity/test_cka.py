@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-import reference
-from representations import accumulate, frame, pair, relative_error
 
-from bert_mpq.similarity import cka, debiased_cka
+from bert_mpq.similarity import cka
+from bert_mpq.similarity.cka import debiased_cka
+from tests.helpers import reference
+from tests.helpers.representations import accumulate, frame, pair, relative_error
 
 SHAPES = [(300, 1), (60, 3), (200, 24), (20, 24)]
 NOISES = [0.1, 1.0, 4.0]

@@ -4,13 +4,16 @@ import math
 
 import numpy as np
 import pytest
-import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from representations import METRICS, accumulate, orthogonal, pair, relative_error
 
-from bert_mpq.similarity import Moments, cka, debiased_cka, pwcca, svcca
+from bert_mpq.similarity import cka
+from bert_mpq.similarity.cca import pwcca, svcca
+from bert_mpq.similarity.cka import debiased_cka
+from bert_mpq.similarity.moments import Moments
+from tests.helpers import reference
+from tests.helpers.representations import METRICS, accumulate, orthogonal, pair, relative_error
 
 every_metric = pytest.mark.parametrize("metric", METRICS)
 every_cca = pytest.mark.parametrize("metric", [pwcca, svcca])

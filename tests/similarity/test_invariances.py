@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from representations import METRICS, accumulate, mixing, orthogonal, pair, relative_error
 
-from bert_mpq.similarity import cka, debiased_cka, pwcca, svcca
+from bert_mpq.similarity import cka
+from bert_mpq.similarity.cca import pwcca, svcca
+from bert_mpq.similarity.cka import debiased_cka
+from tests.helpers.representations import METRICS, accumulate, mixing, orthogonal, pair, relative_error
 
 rng = np.random.default_rng(5)
 DIM = 8

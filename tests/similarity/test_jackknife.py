@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from representations import METRICS, accumulate, mixing, pair, relative_error
 
-from bert_mpq.similarity import cka, pwcca
+from bert_mpq.similarity import cka
+from bert_mpq.similarity.cca import pwcca
 from bert_mpq.similarity.jackknife import Jackknife
+from tests.helpers.representations import METRICS, accumulate, mixing, pair, relative_error
 
 BLOCKS = 10
 

@@ -5,9 +5,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from representations import METRICS, accumulate, pair, pairs, relative_error
 
-from bert_mpq.similarity import Moments, cka, pwcca
+from bert_mpq.similarity import cka
+from bert_mpq.similarity.cca import pwcca
+from bert_mpq.similarity.moments import Moments
+from tests.helpers.representations import METRICS, accumulate, pair, pairs, relative_error
 
 quick = settings(max_examples=40, deadline=None)
 

@@ -14,8 +14,8 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
-from bert_mpq.encoder import encoder_layers
-from bert_mpq.errors import MpqError
+from bert_mpq.compute.encoder import encoder_layers
+from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.classifiers import DEFAULT_MODEL, ModelSource, find_classifier, load_classifier
 
 
@@ -263,7 +263,7 @@ def test_parameters_are_counted_before_the_model_is_loaded(classifier, model_fol
 
 @pytest.mark.parametrize("content", [b"", b"12", (2**60).to_bytes(8, "little"), b"\x02" + 7 * b"\0" + b"[]"])
 def test_parameters_of_a_file_that_cannot_be_read_are_unknown(tmp_path, content):
-    from bert_mpq.sources.weights import parameter_count
+    from bert_mpq.sources.parameter_count import parameter_count
 
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)

@@ -17,14 +17,14 @@ from transformers import (
 )
 
 from bert_mpq import RunConfig
-from bert_mpq.errors import MpqError
-from bert_mpq.evaluation import evaluate
-from bert_mpq.planning import make_plan
-from bert_mpq.reporting import Silent
-from bert_mpq.session import Session
-from bert_mpq.sources.batches import tokenize
+from bert_mpq.compute.batches import tokenize
+from bert_mpq.compute.devices import pick_machine
+from bert_mpq.compute.evaluate import evaluate
+from bert_mpq.compute.reporting import Silent
+from bert_mpq.runs.plan import make_plan
+from bert_mpq.runs.session import Session
+from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.classifiers import find_classifier, load_classifier
-from bert_mpq.sources.devices import pick_machine
 from bert_mpq.sources.heads import fit_head, last_linear
 
 TINY = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}

@@ -8,11 +8,11 @@ import time
 import pytest
 from datasets import Dataset
 from huggingface_hub import constants
-from stub_hub import COMMIT, StubHub
 
 from bert_mpq.sources import hub
 from bert_mpq.sources.classifiers import DEFAULT_MODEL
 from bert_mpq.sources.reviews import IMDB, IMDB_FILES
+from tests.helpers.stub_hub import COMMIT, StubHub
 
 SHAPE = {"num_hidden_layers": 12, "hidden_size": 768, "intermediate_size": 3072}
 CONFIG = json.dumps(SHAPE | {"max_position_embeddings": 512}).encode()

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from bert_mpq.errors import MpqError
+from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources import wheels
 from bert_mpq.sources.reviews import (
     DataSource,

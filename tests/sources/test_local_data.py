@@ -3,7 +3,7 @@ import json
 import pytest
 from datasets import Dataset, DatasetDict
 
-from bert_mpq.errors import MpqError
+from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.reviews import find_reviews, known_size, load_reviews
 
 TEXTS = [f"Review number {index}: a film, of course." for index in range(20)]

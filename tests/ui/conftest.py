@@ -2,7 +2,8 @@ import csv
 import json
 
 import pytest
-from terminal import Terminal
+
+from tests.helpers.terminal import Terminal
 
 
 @pytest.fixture

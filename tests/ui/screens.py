@@ -1,6 +1,6 @@
 """The screens in the README, from the records of real runs in ``tests/golden/runs``.
 
-``python tests/ui/screens.py`` writes them anew: SVG images, and the blocks of text in README.md.
+``python -m tests.ui.screens`` writes them anew: SVG images, and the blocks of text in README.md.
 """
 
 import io
@@ -9,19 +9,19 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from golden import FOLDER, RUNS, shown
 from rich.console import Console
-from terminal import Terminal
 
-from bert_mpq.artifacts.record_reading import read_analysis, read_evaluation
-from bert_mpq.comparison import compare
-from bert_mpq.ui.comparison_view import comparison_views
-from bert_mpq.ui.evaluation_view import evaluation_views
-from bert_mpq.ui.sensitivity_view import sensitivity_views
+from bert_mpq.records.reading import read_analysis, read_evaluation
+from bert_mpq.runs.compare import compare
+from bert_mpq.ui.views.comparison import comparison_views
+from bert_mpq.ui.views.evaluation import evaluation_views
+from bert_mpq.ui.views.sensitivity import sensitivity_views
+from tests.helpers.golden import FOLDER, RUNS, shown
+from tests.helpers.terminal import Terminal
 
 README = Path(__file__).parent.parent.parent / "README.md"
 IMAGES = FOLDER / "screens"
-COMMAND = "python tests/ui/screens.py"
+COMMAND = "python -m tests.ui.screens"
 
 
 def views(console):

@@ -5,7 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from command import call
+
+from tests.helpers.command import call
 
 SMALL = ["--model", "embedded", "--max-length", "16", "--quantizer", "rtn", "--yes"]
 LAYERS = {f"layer_{index}": 0.01 * (index + 1) for index in range(6)}
@@ -208,7 +209,7 @@ def test_the_menu_opens_without_the_heavy_libraries():
 def test_a_dumb_terminal_and_a_notebook_are_refused(monkeypatch):
     import asyncio
 
-    from bert_mpq.errors import UsageError
+    from bert_mpq.settings.errors import UsageError
     from bert_mpq.ui import console
 
     for stream in ("stdin", "stdout"):

@@ -6,11 +6,11 @@ import shutil
 import subprocess
 
 import pytest
-from command import call
-from golden import RUNS
 
 from bert_mpq import __version__
-from bert_mpq.commands import COMMANDS
+from bert_mpq.ui.commands import COMMANDS
+from tests.helpers.command import call
+from tests.helpers.golden import RUNS
 
 
 def test_the_version(tmp_path):

@@ -5,21 +5,21 @@ import shutil
 from pathlib import Path
 
 import pytest
-from golden import RUNS, check, console, shown, text_of
 from rich.console import Console
 
-from bert_mpq.artifacts.record_reading import read_analysis, read_evaluation
-from bert_mpq.comparison import compare
-from bert_mpq.config import RunConfig
-from bert_mpq.doctor import Check
-from bert_mpq.errors import MpqError
-from bert_mpq.planning import make_plan
-from bert_mpq.ui.comparison_view import comparison_views
-from bert_mpq.ui.doctor_view import doctor_views
-from bert_mpq.ui.evaluation_view import evaluation_views
-from bert_mpq.ui.header import header, setting_line
-from bert_mpq.ui.sensitivity_view import sensitivity_views
-from bert_mpq.ui.views import files_panel, plan_panel, print_error, print_repeat
+from bert_mpq.records.reading import read_analysis, read_evaluation
+from bert_mpq.runs.compare import compare
+from bert_mpq.runs.doctor import Check
+from bert_mpq.runs.plan import make_plan
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.errors import MpqError
+from bert_mpq.ui.views.comparison import comparison_views
+from bert_mpq.ui.views.doctor import doctor_views
+from bert_mpq.ui.views.evaluation import evaluation_views
+from bert_mpq.ui.views.panels import files_panel, plan_panel, print_error, print_repeat
+from bert_mpq.ui.views.sensitivity import sensitivity_views
+from bert_mpq.ui.wizard.header import header, setting_line
+from tests.helpers.golden import RUNS, check, console, shown, text_of
 
 WIDTHS = [60, 80, 120]
 
@@ -80,7 +80,7 @@ def plans(write_scores):
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("phase", ["sensitivity", "quantize", "run"])
 def test_plan(tmp_path, write_scores, monkeypatch, phase, width):
-    monkeypatch.setattr("bert_mpq.ui.views.accelerator", lambda: "cpu")
+    monkeypatch.setattr("bert_mpq.ui.views.panels.accelerator", lambda: "cpu")
     monkeypatch.chdir(tmp_path)
     plan = plans(write_scores)[phase]
     time = "about 3 min, by the run of 2026-01-13 14:25"
@@ -113,7 +113,7 @@ def test_an_error_on_a_terminal_is_a_panel_and_elsewhere_two_lines(width):
 
 
 def test_the_header_names_model_data_and_device(monkeypatch):
-    monkeypatch.setattr("bert_mpq.ui.header.accelerator", lambda: "cuda")
+    monkeypatch.setattr("bert_mpq.ui.wizard.header.accelerator", lambda: "cuda")
     config = RunConfig(model="embedded", data="/data/my.csv", max_length=128, output="out")
     check("header", shown(lambda console: [*header(RunConfig(), console), setting_line(config, console)]))
 

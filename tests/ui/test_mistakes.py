@@ -4,7 +4,8 @@ import errno
 import json
 
 import pytest
-from command import call
+
+from tests.helpers.command import call
 
 RUN = ["--calibration-size", "40", "--eval-size", "40", "--yes"]
 
@@ -84,7 +85,7 @@ def test_memory_that_does_not_suffice_for_one_review(tmp_path, small, monkeypatc
     def full(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr("bert_mpq.sensitivity.measuring.ProbedClassifier.forward", full)
+    monkeypatch.setattr("bert_mpq.sensitivity.measure.ProbedClassifier.forward", full)
     done = call("sensitivity", *small, "--calibration-size", "40", "--metrics", "cka", "--yes", cwd=tmp_path)
     refused(done, "E-MEMORY", "Out of memory even with one review per batch.", "--max-length")
     assert files(tmp_path) == []
@@ -167,7 +168,7 @@ def test_a_mistake_that_hides_another_leaves_its_traceback_in_the_log(tmp_path, 
     def broken(*_, **__):
         raise ValueError("something nobody thought of")
 
-    monkeypatch.setattr("bert_mpq.pipeline.analysis.score", broken)
+    monkeypatch.setattr("bert_mpq.runs.phase_1.score", broken)
     arguments = ["sensitivity", *small, "--calibration-size", "40", "--metrics", "cka", "--yes"]
     done = call(*arguments, cwd=tmp_path)
     assert done.returncode == 1
@@ -188,7 +189,7 @@ def test_what_a_library_warns_of_goes_to_the_log_and_not_to_the_screen(tmp_path,
         logging.getLogger("transformers.models").warning("torch is getting old")
         return score(*arguments)
 
-    monkeypatch.setattr("bert_mpq.pipeline.analysis.score", warning)
+    monkeypatch.setattr("bert_mpq.runs.phase_1.score", warning)
     arguments = ["sensitivity", *small, "--calibration-size", "40", "--metrics", "cka", "--yes"]
     done = call(*arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

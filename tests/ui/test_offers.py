@@ -2,13 +2,13 @@
 
 import io
 
-from keyboard import pressing
 from rich.console import Console
 
-from bert_mpq.config import RunConfig
-from bert_mpq.errors import MpqError
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.errors import MpqError
 from bert_mpq.ui.execution import Execution, Finished
-from bert_mpq.ui.offers import Offer, offer
+from bert_mpq.ui.wizard.offers import Offer, offer
+from tests.helpers.keyboard import pressing
 
 
 def make(title, applies, done, fails=False):

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from bert_mpq import flags
-from bert_mpq.artifacts.width_files import read_width_scores, write_width_scores
-from bert_mpq.cli import main
-from bert_mpq.config import RunConfig
-from bert_mpq.outline import LinearShape, Outline
-from bert_mpq.width_scores import MetricTable, WidthScores
+from bert_mpq.records.outline import LinearShape, Outline
+from bert_mpq.records.width_scores import MetricTable, WidthScores, read_width_scores, write_width_scores
+from bert_mpq.settings import flags
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.ui.main import main
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "plan.txt"
 # KL of the embedded classifier's shape: fragile first layers, noise in one value (layer_3 at 3 bits).

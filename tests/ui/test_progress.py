@@ -4,11 +4,11 @@ import dataclasses
 import io
 
 import pytest
-from golden import check, console, shown
 from rich.console import Console
 
-from bert_mpq.results.score_text import score_text
+from bert_mpq.records.numbers import score_text
 from bert_mpq.ui.progress import Bars, score_bars
+from tests.helpers.golden import check, console, shown
 
 VALUES = {f"layer_{i}": v for i, v in enumerate((0.004, 0.0075, 0.0041, 0.0012, 0.0007, 0.0002))}
 
@@ -51,11 +51,11 @@ def test_bars_grow_and_the_scores_go_when_the_stage_ends():
 
 
 def test_the_engine_offers_running_scores(classifier, reviews):
-    from bert_mpq.probing import Probe
-    from bert_mpq.reporting import Silent
-    from bert_mpq.sensitivity import measure
-    from bert_mpq.sources.batches import tokenize
-    from bert_mpq.sources.devices import pick_machine
+    from bert_mpq.compute.batches import tokenize
+    from bert_mpq.compute.devices import pick_machine
+    from bert_mpq.compute.reporting import Silent
+    from bert_mpq.sensitivity.measure import measure
+    from bert_mpq.sensitivity.probe import Probe
 
     class Watching(Silent):
         def __init__(self):
@@ -77,11 +77,11 @@ def test_the_engine_offers_running_scores(classifier, reviews):
 def test_running_scores_of_several_widths_are_those_of_the_first_and_linears_have_their_names(
     classifier, reviews
 ):
-    from bert_mpq.probing import Probe
-    from bert_mpq.reporting import Silent
-    from bert_mpq.sensitivity import measure
-    from bert_mpq.sources.batches import tokenize
-    from bert_mpq.sources.devices import pick_machine
+    from bert_mpq.compute.batches import tokenize
+    from bert_mpq.compute.devices import pick_machine
+    from bert_mpq.compute.reporting import Silent
+    from bert_mpq.sensitivity.measure import measure
+    from bert_mpq.sensitivity.probe import Probe
 
     seen = {}
 

@@ -6,11 +6,11 @@ import json
 import pytest
 from rich.console import Console
 
-from bert_mpq.config import RunConfig
-from bert_mpq.planning import make_plan
-from bert_mpq.results import SizeReport
-from bert_mpq.ui.evaluation_view import size_table
-from bert_mpq.ui.views import plan_panel
+from bert_mpq.records.sizes import SizeReport
+from bert_mpq.runs.plan import make_plan
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.ui.views.evaluation import size_table
+from bert_mpq.ui.views.panels import plan_panel
 
 
 def shown(renderable) -> str:

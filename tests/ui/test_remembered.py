@@ -4,13 +4,13 @@ import json
 import platform
 
 import pytest
-from golden import RUNS
 
-from bert_mpq.artifacts.record_reading import list_analyses, list_evaluations
-from bert_mpq.config import RunConfig
-from bert_mpq.estimates import measured_rate
-from bert_mpq.ui.remembered import remembered
-from bert_mpq.ui.timing import about
+from bert_mpq.records.reading import list_analyses, list_evaluations
+from bert_mpq.runs.durations import measured_rate
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.ui.views.timing import about
+from bert_mpq.ui.wizard.remembered import remembered
+from tests.helpers.golden import RUNS
 
 
 @pytest.fixture

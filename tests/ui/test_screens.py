@@ -1,10 +1,11 @@
-"""The screens in the README are what the program shows: ``python tests/ui/screens.py`` writes them anew."""
+"""The screens in the README are what the program shows: ``python -m tests.ui.screens`` writes them anew."""
 
 import html
 import re
 
 import pytest
-from screens import COMMAND, IMAGES, README, menu, texts, with_block
+
+from tests.ui.screens import COMMAND, IMAGES, README, menu, texts, with_block
 
 
 @pytest.mark.parametrize("name", ["sensitivity", "evaluation", "comparison"])

@@ -3,11 +3,12 @@
 import dataclasses
 
 import pytest
-from golden import check, shown
 
-from bert_mpq.config import RunConfig
-from bert_mpq.results import LayerScore, MetricAgreement, Sample, Scores, SensitivityResult, Setting, Stopping
-from bert_mpq.ui.sensitivity_view import bar, sensitivity_views
+from bert_mpq.records.context import Sample, Setting
+from bert_mpq.records.sensitivity import LayerScore, MetricAgreement, Scores, SensitivityResult, Stopping
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.ui.views.sensitivity import bar, sensitivity_views
+from tests.helpers.golden import check, shown
 
 
 def layer(value, low, high, **more):
@@ -101,7 +102,7 @@ def test_without_intervals_there_are_no_columns_for_them(result):
 
 
 def test_a_set_that_was_used_up_is_said_to_be():
-    from bert_mpq.ui.sensitivity_view import _stopping
+    from bert_mpq.ui.views.sensitivity import _stopping
 
     assert _stopping(Stopping(used=9, available=9, confidence=1.0)).startswith("All 9 reviews were needed")
 

@@ -4,13 +4,13 @@ import io
 import typing
 
 import pytest
-from golden import console
-from keyboard import pressing
 from rich.console import Console
 
-from bert_mpq.config import RunConfig
-from bert_mpq.quantizer import QuantizerName
-from bert_mpq.ui.settings import change_settings
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.quantizers import QuantizerName
+from bert_mpq.ui.wizard.settings import change_settings
+from tests.helpers.golden import console
+from tests.helpers.keyboard import pressing
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def change(monkeypatch):
 
     def run(*prompts, config=None):
         errors = Console(file=io.StringIO(), width=200)
-        monkeypatch.setattr("bert_mpq.ui.settings.error_console", lambda: errors)
+        monkeypatch.setattr("bert_mpq.ui.wizard.settings.error_console", lambda: errors)
         with pressing(*prompts, "esc"):
             changed = change_settings(config or RunConfig(), console())
         return changed, errors.file.getvalue()
@@ -57,7 +57,7 @@ def test_a_data_file_is_read_before_it_is_accepted(change, review_file, tmp_path
 
 
 def test_a_device_that_is_not_there_cannot_be_chosen(change, monkeypatch):
-    monkeypatch.setattr("bert_mpq.ui.settings.accelerator", lambda: "cpu")
+    monkeypatch.setattr("bert_mpq.ui.wizard.settings.accelerator", lambda: "cpu")
     # cuda and mps are passed over: after cpu comes auto again.
     assert change("down down enter", "down down enter")[0].device == "auto"
     assert change("down down enter", "down enter")[0].device == "cpu"

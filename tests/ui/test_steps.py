@@ -1,7 +1,7 @@
 """The step engine: conditions, numbering, the way back, defaults."""
 
-from bert_mpq.config import RunConfig
-from bert_mpq.ui.steps import BACK, Step, Walk
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.ui.wizard.steps import BACK, Step, Walk
 
 
 class Script:

@@ -4,16 +4,16 @@ import json
 from dataclasses import replace
 
 import pytest
-from test_plan_command import SCORES
-from test_widths import MODEL, check
 
-from bert_mpq.artifacts.width_files import write_width_scores
-from bert_mpq.config import RunConfig
-from bert_mpq.planning import Sources
+from bert_mpq.records.width_scores import write_width_scores
+from bert_mpq.runs.plan import Sources
+from bert_mpq.settings.config import RunConfig
 from bert_mpq.sources.reviews import DataSource
-from bert_mpq.ui.questions import phase_2_steps
-from bert_mpq.ui.steps import BACK, Walk
-from bert_mpq.ui.target_step import PRESETS, _problem
+from bert_mpq.ui.wizard.questions import phase_2_steps
+from bert_mpq.ui.wizard.steps import BACK, Walk
+from bert_mpq.ui.wizard.target_step import PRESETS, _problem
+from tests.ui.test_plan_command import SCORES
+from tests.ui.test_widths import MODEL, check
 
 SOURCES = Sources(
     model=replace(MODEL, name="embedded", kind="embedded", layers=6, hidden=384),
@@ -42,8 +42,8 @@ def walk(monkeypatch, tmp_path):
             enabled = [option.value for option in options if not option.disabled]
             return wanted[name] if wanted.get(name) in enabled else enabled[0]
 
-        for module in ("questions", "presets", "picker", "target_step"):
-            monkeypatch.setattr(f"bert_mpq.ui.{module}.choose", choose)
+        for module in ("questions", "bits_step", "file_step", "target_step"):
+            monkeypatch.setattr(f"bert_mpq.ui.wizard.{module}.choose", choose)
         config = RunConfig(output=str(tmp_path))
         config = Walk(phase_2_steps(SOURCES, with_file), config, config).forward()
         assert config is not BACK
@@ -90,7 +90,7 @@ def test_a_broken_file_and_one_of_another_model_are_shown_with_the_reason(walk, 
     broken, _ = screens["Load sensitivity file"]
     assert broken.disabled == "it is not valid JSON."
     other = replace(SOURCES.model, name="other")
-    from bert_mpq.ui.picker import file_options
+    from bert_mpq.ui.wizard.file_step import file_options
 
     config = RunConfig(output=str(folder.parent))
     rows = file_options(config, Sources(**{**vars(SOURCES), "model": other}))

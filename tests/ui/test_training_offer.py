@@ -6,18 +6,18 @@ import json
 import shutil
 
 import pytest
-from keyboard import pressing
 from rich.console import Console
 
 from bert_mpq import RunConfig, quantize_and_evaluate
-from bert_mpq.pipeline import Quantization
-from bert_mpq.planning import make_plan
-from bert_mpq.results import TrainedEvaluation
-from bert_mpq.training_results import CurvePoint, TrainingReport
-from bert_mpq.ui import training_offer
-from bert_mpq.ui.evaluation_view import advice, evaluation_views
+from bert_mpq.records.evaluation import TrainedEvaluation
+from bert_mpq.records.training import CurvePoint, TrainingReport
+from bert_mpq.runs.phase_2 import Quantization
+from bert_mpq.runs.plan import make_plan
 from bert_mpq.ui.execution import Execution, Finished
-from bert_mpq.ui.offers import OFFERS
+from bert_mpq.ui.views.evaluation import advice, evaluation_views
+from bert_mpq.ui.wizard import training_offer
+from bert_mpq.ui.wizard.offers import OFFERS
+from tests.helpers.keyboard import pressing
 
 CURVE = (
     CurvePoint(step=0, loss=None, kl=0.25, agreement=0.75, accuracy=0.7),

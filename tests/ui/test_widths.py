@@ -1,15 +1,16 @@
 """Every step on a screen of 80 columns: nothing is cut off, and the answered line fits as well."""
 
 import pytest
-from golden import console
 
-from bert_mpq.config import RunConfig
-from bert_mpq.planning import Sources
+from bert_mpq.runs.plan import Sources
+from bert_mpq.settings.config import RunConfig
 from bert_mpq.sources.classifiers import ModelSource
 from bert_mpq.sources.reviews import DataSource
-from bert_mpq.ui import choices, settings
-from bert_mpq.ui.questions import phase_1_steps, phase_2_steps
-from bert_mpq.ui.steps import BACK, Walk
+from bert_mpq.ui.wizard import prompts as choices
+from bert_mpq.ui.wizard import settings
+from bert_mpq.ui.wizard.questions import phase_1_steps, phase_2_steps
+from bert_mpq.ui.wizard.steps import BACK, Walk
+from tests.helpers.golden import console
 
 MODEL = ModelSource(name="m", kind="hub", layers=12, hidden=768, layer_weights=7_077_888, max_length=512)
 SOURCES = {
@@ -32,9 +33,9 @@ def asked(monkeypatch):
         screens.append((message, options, instruction))
         return next(option for option in options if not option.disabled).value
 
-    import bert_mpq.ui as ui
+    import bert_mpq.ui.wizard as ui
 
-    for name in ("questions", "presets", "picker", "settings", "target_step"):
+    for name in ("questions", "bits_step", "file_step", "settings", "target_step"):
         monkeypatch.setattr(f"{ui.__name__}.{name}.choose", choose)
     return screens
 

@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from command import call
+
+from tests.helpers.command import call
 
 
 def test_files_of_another_model_alone_lead_back_to_the_menu(terminal, tmp_path, write_scores):
@@ -211,7 +212,7 @@ def test_ctrl_c_in_the_middle_of_a_run_leaves_no_file(terminal, tmp_path, small)
 
 
 def test_a_second_ctrl_c_ends_at_once_whatever_is_tidied_up():
-    from bert_mpq import cli
+    from bert_mpq.ui import main as cli
 
     before = signal.getsignal(signal.SIGINT)
     try:

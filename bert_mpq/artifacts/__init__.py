@@ -1,1 +1,0 @@
-"""The files in ``Sensitivities/`` and ``Evaluation/``: names, formats, atomic writes."""

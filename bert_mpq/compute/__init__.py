@@ -1,0 +1,1 @@
+"""Labelled reviews through a model: tokens, batches, devices, processes, checkpoints, one evaluation."""

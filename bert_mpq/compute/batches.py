@@ -1,0 +1,149 @@
+"""Tokenize once, then batches of similar length under a token budget."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bert_mpq.compute import distributed
+from bert_mpq.compute.reporting import Reporter
+from bert_mpq.compute.token_store import TokenStore
+from bert_mpq.sources.reviews import Reviews
+
+CHUNK = 512
+HASHED = 1 << 22  # token ids hashed at a time
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Reviews of similar length, padded to the longest of them.
+
+    Args:
+        indices: (B,) positions in the sample.
+        input_ids: (B, T) token ids.
+        attention_mask: (B, T) 1 for tokens, 0 for padding.
+    """
+
+    indices: npt.NDArray[np.int64]
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+
+    @property
+    def tokens(self) -> int:
+        """Tokens the model works through, padding included."""
+        return self.input_ids.numel()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizedReviews:
+    """Token ids of a sample, kept flat: 4 bytes a token.
+
+    Args:
+        ids: (total tokens,) all reviews one after another; where they are many, a memory-mapped file.
+        offsets: (n + 1,) where each begins.
+        labels: (n,) 0 or 1.
+        pad_id: id that fills up a batch.
+    """
+
+    ids: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+    pad_id: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """(n,) tokens per review."""
+        return np.diff(self.offsets)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the token ids, review by review."""
+        digest = hashlib.sha256(self.offsets.tobytes())
+        for start in range(0, len(self.ids), HASHED):
+            digest.update(self.ids[start : start + HASHED].tobytes())
+        return digest.hexdigest()
+
+    def head(self, count: int) -> "TokenizedReviews":
+        """Return the first ``count`` reviews."""
+        return TokenizedReviews(
+            ids=self.ids, offsets=self.offsets[: count + 1], labels=self.labels[:count], pad_id=self.pad_id
+        )
+
+    def plan(self, budget: int, indices: npt.NDArray[np.int64] | None = None) -> list[npt.NDArray[np.int64]]:
+        """Return the indices of each batch: longest first, padded size at most ``budget`` tokens.
+
+        Longest first, so that a budget too large for the memory shows at once. One review always fits.
+
+        Args:
+            budget: tokens per batch, padding included.
+            indices: the reviews to plan for; default all.
+        """
+        chosen = np.arange(len(self)) if indices is None else indices
+        order = chosen[np.argsort(-self.lengths[chosen], kind="stable")]
+        batches, start = [], 0
+        while start < len(order):
+            size = max(1, budget // int(self.lengths[order[start]]))
+            batches.append(order[start : start + size])
+            start += size
+        return batches
+
+    def take(self, indices: npt.NDArray[np.int64]) -> "TokenizedReviews":
+        """Return the reviews at ``indices``, in that order."""
+        rows = [self.ids[self.offsets[index] : self.offsets[index + 1]] for index in indices]
+        return TokenizedReviews(
+            ids=np.concatenate(rows),
+            offsets=np.concatenate([[0], np.cumsum(self.lengths[indices])]).astype(np.int64),
+            labels=self.labels[indices],
+            pad_id=self.pad_id,
+        )
+
+    def batch(self, indices: npt.NDArray[np.int64]) -> Batch:
+        """Return the reviews at ``indices`` as padded tensors."""
+        lengths = self.lengths[indices]
+        ids = np.full((len(indices), int(lengths.max())), self.pad_id, dtype=np.int64)
+        mask = np.arange(ids.shape[1]) < lengths[:, None]
+        ids[mask] = np.concatenate([self.ids[self.offsets[i] : self.offsets[i + 1]] for i in indices])
+        return Batch(
+            indices=indices,
+            input_ids=torch.from_numpy(ids),
+            attention_mask=torch.from_numpy(mask.astype(np.int64)),
+        )
+
+
+def tokenize(
+    reviews: Reviews, tokenizer: Any, max_length: int, reporter: Reporter, title: str = "Tokenize"
+) -> TokenizedReviews:
+    """Tokenize every review once, cut to ``max_length`` tokens; several processes share the work.
+
+    Raises:
+        MpqError: E-DISTRIBUTED.
+    """
+
+    def encoded(texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
+        if not texts:
+            return []
+        answer = tokenizer(
+            list(texts), truncation=True, max_length=max_length, padding=False, return_token_type_ids=False
+        )
+        return [np.asarray(row, dtype=np.int32) for row in answer["input_ids"]]
+
+    size = CHUNK * distributed.size()  # a chunk for each process, in the order of the reviews
+    rounds = (reviews.texts[start : start + size] for start in range(0, len(reviews), size))
+    store = TokenStore()
+    for texts in reporter.track(rounds, title, len(reviews), len):
+        first = CHUNK * distributed.rank()
+        for rows in distributed.gather(encoded(texts[first : first + CHUNK])):
+            store.add(rows)
+    return TokenizedReviews(
+        ids=store.ids(),
+        offsets=store.offsets(),
+        labels=np.asarray(reviews.labels, dtype=np.int64),
+        pad_id=int(tokenizer.pad_token_id or 0),
+    )

@@ -1,1 +1,0 @@
-"""The classifier that comes with the package: the adapter's files, and how they are trained."""

@@ -1,0 +1,189 @@
+"""A bit allocation applied to a model: every weight is quantized once, not at every forward pass."""
+
+import contextlib
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bert_mpq.compute.encoder import encoder_layers, linear_names, linears, outline_of
+from bert_mpq.compute.reporting import Reporter, Silent
+from bert_mpq.quantization import gptq, per_tensor, rtn, rtn_mse
+from bert_mpq.quantization.calibration import Calibration, LayerHessians
+from bert_mpq.quantization.hessian import Hessian
+from bert_mpq.quantization.weight import Quantize, QuantizedWeight, finite
+from bert_mpq.records.sizes import SizeReport, size_report
+from bert_mpq.settings.config import EmbeddingPrecision
+from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.quantizers import Algorithm, QuantizerName, needs_calibration, quantizer_for
+
+QUANTIZERS: dict[Algorithm, Quantize] = {
+    "gptq": gptq.quantize,
+    "rtn-mse": rtn_mse.quantize,
+    "rtn": rtn.quantize,
+    "per-tensor": per_tensor.quantize,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizedModel:
+    """A model with fake-quantized encoder weights, the codes they were computed from, and its size.
+
+    Args:
+        model: a copy of the FP32 model; a Linear below 16 bits holds exactly ``weights[name].dequantize()``.
+        bits: bits of every encoder Linear, by its name in the model; 16 = rounded to float16, 32 = as it was.
+        weights: codes and scales, in host memory, of the Linears below 16 bits, by name.
+        sizes: bits before and after.
+    """
+
+    model: nn.Module
+    bits: Mapping[str, int]
+    weights: Mapping[str, QuantizedWeight]
+    sizes: SizeReport
+
+
+@torch.no_grad()
+def quantize_linear(
+    linear: nn.Linear, bits: int, quantizer: QuantizerName, group_size: int | None, hessian: Hessian | None
+) -> QuantizedWeight | None:
+    """Replace a Linear's weight, in place, by its fake-quantized value.
+
+    Args:
+        linear: the module.
+        bits: 32 leaves it untouched, 16 rounds to float16, fewer go through the quantizer.
+        quantizer: the algorithm; GPTQ without a Hessian becomes ``rtn-mse``.
+        group_size: inputs per scale; None = the whole channel.
+        hessian: of its calibration inputs.
+
+    Returns:
+        Codes and scales, in host memory; None at 16 and 32 bits.
+
+    Raises:
+        ValueError: NaN or infinity, or values beyond the range of float16.
+    """
+    weight: Tensor = linear.weight
+    if bits >= 16:
+        exact = finite(weight)
+        weight.copy_(finite(exact.half()) if bits == 16 else exact)
+        return None
+    chosen = quantizer_for(quantizer, bits, group_size, calibrated=hessian is not None)
+    source = weight if hessian is None else weight.to(hessian.matrix.device)
+    quantized = QUANTIZERS[chosen.algorithm](source, bits, chosen.group_size, hessian).cpu()
+    weight.copy_(quantized.dequantize())
+    return quantized
+
+
+def quantize_layer(
+    layer: nn.Module,
+    bits: int | Mapping[str, int],
+    quantizer: QuantizerName,
+    group_size: int | None,
+    hessians: Mapping[str, Hessian] | None = None,
+) -> dict[str, QuantizedWeight]:
+    """Replace every Linear weight of an encoder layer, in place, by its fake-quantized value.
+
+    Args:
+        layer: an encoder layer.
+        bits: of all its Linears, or of each by its name in the layer; see ``quantize_linear``.
+        quantizer: the algorithm.
+        group_size: inputs per scale; None = the whole channel.
+        hessians: of the calibration inputs, by the name in the layer.
+
+    Returns:
+        Codes and scales by the name in the layer, of the Linears below 16 bits.
+
+    Raises:
+        MpqError: E-MODEL when a weight or a calibration input holds NaN or infinity.
+    """
+    weights = {}
+    for name, linear in linears(layer):
+        width = bits if isinstance(bits, int) else bits[name]
+        hessian = hessians.get(name) if hessians else None
+        try:
+            quantized = quantize_linear(linear, width, quantizer, group_size, hessian)
+        except ValueError as error:
+            raise MpqError(
+                "E-MODEL", f"The weight of {name}: {error}.", "The checkpoint is broken."
+            ) from error
+        if quantized is not None:
+            weights[name] = quantized
+    return weights
+
+
+def quantized_copy(
+    model: nn.Module,
+    bits: Sequence[int] | Mapping[str, int],
+    quantizer: QuantizerName,
+    group_size: int | None,
+    calibration: Calibration | None = None,
+    embeddings: EmbeddingPrecision = "fp32",
+    reporter: Reporter | None = None,
+) -> QuantizedModel:
+    """Return a copy of ``model`` with its encoder layers quantized, first layer first.
+
+    With a calibration GPTQ sees, for every layer, the inputs that the quantized layers before it give.
+    Pooler and classification head stay FP32.
+
+    Args:
+        model: the FP32 classifier.
+        bits: of every encoder layer, or of every encoder Linear by its name in the model.
+        quantizer: the algorithm; without a calibration GPTQ becomes ``rtn-mse``.
+        group_size: inputs per scale; None = the whole channel.
+        calibration: reviews for GPTQ.
+        embeddings: fp16 rounds the embedding tables to float16.
+        reporter: shows the progress; default none.
+
+    Raises:
+        MpqError: E-LAYERS when the allocation is not for this model; E-MODEL; E-MEMORY.
+    """
+    quantized = copy.deepcopy(model)
+    names, layers = linear_names(quantized), list(encoder_layers(quantized))
+    by_name = _bits_by_name(names, bits)
+    if embeddings == "fp16":
+        round_embeddings(quantized)
+    weights: dict[str, QuantizedWeight] = {}
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context(LayerHessians(quantized, calibration)) if calibration else None
+        for index in (reporter or Silent()).track(range(len(layers)), "Quantize", len(layers)):
+            short = [name for name, _ in linears(layers[index])]
+            widths = {name: by_name[full] for name, full in zip(short, names[index], strict=True)}
+            hessians = None
+            if source is not None and needs_calibration(quantizer, widths.values()):
+                hessians = source.of_layer(index)
+            found = quantize_layer(layers[index], widths, quantizer, group_size, hessians)
+            full_name = dict(zip(short, names[index], strict=True))
+            weights |= {full_name[name]: weight for name, weight in found.items()}
+    sizes = size_report(outline_of(quantized), by_name, quantizer, group_size, embeddings)
+    return QuantizedModel(model=quantized, bits=by_name, weights=weights, sizes=sizes)
+
+
+@torch.no_grad()
+def round_embeddings(model: nn.Module) -> None:
+    """Round every embedding table, in place, to float16 values.
+
+    Raises:
+        MpqError: E-MODEL when a table holds NaN, infinity or values beyond float16.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding):
+            try:
+                module.weight.copy_(finite(finite(module.weight).half()))
+            except ValueError as error:
+                raise MpqError("E-MODEL", f"The table {name}: {error}.", "Use --embeddings fp32.") from error
+
+
+def _bits_by_name(names: list[list[str]], bits: Sequence[int] | Mapping[str, int]) -> dict[str, int]:
+    """Return the bits of every Linear, in the order of the model."""
+    if isinstance(bits, Mapping):
+        every = [name for layer in names for name in layer]
+        if set(every) != set(bits):
+            odd = sorted(set(every) ^ set(bits))[0]
+            raise MpqError(
+                "E-LAYERS", f"The allocation does not fit the model: {odd} is in one of them only."
+            )
+        return {name: bits[name] for name in every}
+    if len(names) != len(bits):
+        raise MpqError("E-LAYERS", f"The allocation has {len(bits)} layers, the model has {len(names)}.")
+    return {name: width for layer, width in zip(names, bits, strict=True) for name in layer}

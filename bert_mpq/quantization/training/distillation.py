@@ -1,0 +1,52 @@
+"""The loss: what the quantized model should do is what the FP32 model does; labels are not used."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bert_mpq.compute.batches import Batch
+from bert_mpq.compute.devices import Machine
+
+
+def distillation_loss(
+    teacher: nn.Module, student: nn.Module, batch: Batch, machine: Machine, hidden_weight: float
+) -> Tensor:
+    """Return KL(teacher || student) of the logits + ``hidden_weight`` * relative error of the hidden states.
+
+    The relative error of an encoder layer's output is |student - teacher|^2 / |teacher|^2 over the real
+    tokens of a review, and its mean over the layers is taken (Jiao et al. 2020, TinyBERT, eq. 8, made free
+    of scale). Both are sums over the reviews of the batch: what parts of a batch give may be added.
+
+    Args:
+        teacher: FP32 classifier on the machine's device.
+        student: classifier of the same shape, with gradients.
+        batch: B reviews.
+        machine: gives device and arithmetic.
+        hidden_weight: weight of the second part.
+    """
+    ids, mask = machine.move(batch.input_ids), machine.move(batch.attention_mask)
+    with machine.arithmetic(gradients=True):
+        with torch.no_grad():
+            wanted = teacher(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+        given = student(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+    return kl_of_logits(wanted.logits, given.logits).sum() + hidden_weight * _hidden_error(
+        wanted, given, mask
+    )
+
+
+def kl_of_logits(wanted: Tensor, given: Tensor) -> Tensor:
+    """Return KL(wanted || given) in nats per review, (B,), of (B, labels) logits."""
+    target, answer = wanted.float().log_softmax(-1), given.float().log_softmax(-1)
+    return (target.exp() * (target - answer)).sum(-1)
+
+
+def _hidden_error(wanted: Any, given: Any, mask: Tensor) -> Tensor:
+    weights = mask[:, :, None].float()
+    layers = list(zip(wanted.hidden_states[1:], given.hidden_states[1:], strict=True))  # 0 = embeddings
+    total = torch.zeros((), device=mask.device)
+    for target, answer in layers:
+        target = target.float()
+        error = ((answer.float() - target).square() * weights).sum((1, 2))
+        total = total + (error / (target.square() * weights).sum((1, 2))).sum()
+    return total / len(layers)

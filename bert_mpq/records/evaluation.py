@@ -1,0 +1,117 @@
+"""What Phase 2 measured."""
+
+from dataclasses import dataclass
+
+from bert_mpq.records.context import Sample, Setting, Stage
+from bert_mpq.records.sizes import SizeReport
+from bert_mpq.records.training import TrainingReport
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.quantizers import WidthQuantizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensitivities:
+    """A sensitivity file: the scores, and what the text file beside it says of them ("" when unknown)."""
+
+    file_name: str
+    values: tuple[float, ...]
+    metric: str = ""
+    model_name: str = ""
+    samples: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BitAllocation:
+    """Bits per encoder layer.
+
+    Args:
+        method: the clustering.
+        group_bits: bits per group, most sensitive group first.
+        groups: group of each layer; 0 is the most sensitive.
+        bits: bits of each layer, protected layers included.
+        protected: layers that got more than their group's bits.
+    """
+
+    method: str
+    group_bits: tuple[int, ...]
+    groups: tuple[int, ...]
+    bits: tuple[int, ...]
+    protected: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """Binary classification figures; positive class = 1.
+
+    Args:
+        accuracy: share of correct predictions.
+        precision: true positives / predicted positives.
+        recall: true positives / positives.
+        f1: harmonic mean of the two.
+        loss: mean cross-entropy in nats.
+        correct: number of correct predictions.
+        size: number of reviews.
+        seconds: time of the forward passes.
+    """
+
+    accuracy: float
+    precision: float
+    recall: float
+    f1: float
+    loss: float
+    correct: int
+    size: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedEvaluation:
+    """The model after quantization-aware training, on the evaluation reviews.
+
+    Args:
+        accuracy: its figures.
+        agreement: share of the reviews on which it predicts what the FP32 model does.
+        sample: the calibration reviews that it was trained with.
+        training: how the training went.
+    """
+
+    accuracy: Accuracy
+    agreement: float
+    sample: Sample
+    training: TrainingReport
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationResult:
+    """What Phase 2 measured: the same reviews through the FP32 and through the quantized model.
+
+    ``after`` and ``agreement`` are the model's after post-training quantization; ``trained`` is there when it
+    has been trained after that.
+    """
+
+    config: RunConfig
+    setting: Setting
+    sample: Sample
+    sensitivities: Sensitivities
+    allocation: BitAllocation
+    before: Accuracy
+    after: Accuracy
+    agreement: float  # share of reviews on which both models predict the same
+    quantizers: tuple[WidthQuantizer, ...]  # what quantized each width below 16 bits
+    gptq_sample: Sample | None  # the calibration reviews that GPTQ looked at
+    sizes: SizeReport
+    quantization_seconds: float
+    stages: tuple[Stage, ...]
+    trained: TrainedEvaluation | None = None
+    weights_fingerprint: str = ""  # SHA-256 of the evaluated weights; "" in old records
+    weights_file: str = ""  # beside the record: weights that took reviews to make (GPTQ, training)
+
+    @property
+    def final(self) -> Accuracy:
+        """The figures of the model that the run ends with."""
+        return self.trained.accuracy if self.trained else self.after
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all stages."""
+        return sum(stage.seconds for stage in self.stages)

@@ -1,0 +1,81 @@
+"""Run records: everything about a run in one JSON beside its artifacts."""
+
+import dataclasses
+import importlib.metadata
+import json
+import math
+import platform
+from typing import Any
+
+from bert_mpq.records.evaluation import EvaluationResult
+from bert_mpq.records.sensitivity import SensitivityResult
+from bert_mpq.settings import flags
+from bert_mpq.settings.config import to_json
+
+SCHEMA = "bert-mpq/run-record"
+VERSION = 1
+PACKAGES = ("bert-mpq", "torch", "transformers", "datasets", "numpy", "scipy", "scikit-learn")
+
+
+def record_text(result: SensitivityResult | EvaluationResult, timestamp: str, revision: str) -> str:
+    """Return the JSON of a run record: no NaN in it, null where there is no value.
+
+    Args:
+        result: what a phase measured.
+        timestamp: local time, YYYYmmdd_HHMMSS.
+        revision: commit of the model where it is known, else "".
+    """
+    phase = "sensitivity" if isinstance(result, SensitivityResult) else "quantize"
+    content = {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "phase": phase,
+        "timestamp": timestamp,
+        "command": flags.command_line(phase, result.config),
+        "config": to_json(result.config),
+        "environment": environment(revision),
+        **{key: value for key, value in dataclasses.asdict(result).items() if key != "config"},
+        "seconds": result.seconds,
+    }
+    if isinstance(result, EvaluationResult):
+        sizes = result.sizes
+        content["sizes"] |= {
+            "original_bits": sizes.original_bits,
+            "quantized_bits": sizes.quantized_bits,
+            "nominal_ratio": sizes.nominal_ratio,
+            "ratio": sizes.ratio,
+            "bits_per_weight": sizes.bits_per_weight,
+            "whole_original_bits": sizes.whole_original_bits,
+            "whole_bits": sizes.whole_bits,
+            "whole_ratio": sizes.whole_ratio,
+            "whole_ratio_fp16": sizes.whole_ratio_fp16,
+        }
+    return json.dumps(finite(content), indent=2, allow_nan=False) + "\n"
+
+
+def environment(revision: str) -> dict[str, Any]:
+    """Return versions, platform and the commit of the model, as every record names them."""
+    versions: dict[str, str | None] = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+        "packages": versions,
+        "model_revision": revision or None,
+    }
+
+
+def finite(value: Any) -> Any:
+    """Return a JSON value with null for every NaN and infinity in it."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,222 @@
+"""Sensitivity files: the original tool's JSON (layer -> score) and TXT."""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bert_mpq.records.evaluation import Sensitivities
+from bert_mpq.records.files import SENSITIVITIES, slug, write_atomic
+from bert_mpq.records.sensitivity import Scores, SensitivityResult
+from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.paths import user_path
+
+LARGEST = 1 << 20  # bytes; a thousand layers take 40 KB
+METRIC_TITLES = {"pwcca": "PWCCA", "svcca": "SVCCA", "cka": "CKA", "debiased_cka": "debiased CKA", "kl": "KL"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SensitivityFile:
+    """A file in ``Sensitivities/``, as a picker shows it.
+
+    Args:
+        path: the JSON file.
+        modified: seconds since the epoch.
+        sensitivities: what it holds; None when it cannot be read.
+        problem: why not; else empty.
+    """
+
+    path: Path
+    modified: float
+    sensitivities: Sensitivities | None
+    problem: str
+
+
+def sensitivity_path(folder: Path, result: SensitivityResult, metric: str) -> Path:
+    """Return the JSON path for a metric; the defaults give the original tool's names."""
+    words = f"{slug(result.setting.model_word)}_{slug(result.setting.data_word)}"
+    return folder / f"layer_sensitivity_{words}_{metric}.json"
+
+
+def write_sensitivities(folder: Path, result: SensitivityResult, scores: Scores) -> list[Path]:
+    """Write the JSON and TXT of one metric, each atomically; return both paths.
+
+    Raises:
+        MpqError: E-SCORE when a layer has no score that can be used; E-READONLY or E-DISK.
+    """
+    check_scores(scores)
+    path = sensitivity_path(folder, result, scores.metric)
+    values = {f"layer_{index}": value for index, value in enumerate(scores.values)}
+    content = json.dumps(values, indent=2, allow_nan=False) + "\n"
+    text = write_atomic(path.with_suffix(".txt"), sensitivity_text(result, scores))
+    return [write_atomic(path, content), text]
+
+
+def check_scores(scores: Scores) -> None:
+    """Refuse scores that an allocation cannot rest on.
+
+    Raises:
+        MpqError: E-SCORE with layer, metric and status.
+    """
+    for index, layer in enumerate(scores.layers):
+        if not layer.usable:
+            why = f": {layer.explanation}" if layer.explanation else ""
+            raise MpqError(
+                "E-SCORE",
+                f"layer_{index} has no valid {METRIC_TITLES[scores.metric]} score ({layer.status}{why}).",
+                "Take more reviews, or another metric.",
+            )
+
+
+def sensitivity_text(result: SensitivityResult, scores: Scores) -> str:
+    """Return the TXT: the original header, further header lines after ``batch_size``, one line per layer."""
+    setting, sample, config = result.setting, result.sample, result.config
+    extraction = sum(stage.seconds for stage in result.stages if stage.name == "Compare activations")
+    title = METRIC_TITLES[scores.metric]
+    lines = [
+        f"# {title} Sensitivities for {setting.model_title} on {setting.data_word}",
+        f"# Calibration: {sample.split} ({sample.size} examples, {sample.sampling.capitalize()} sampling)",
+        f"model: {setting.model_name}",
+        f"metric: {scores.metric}",
+        f"calibration_samples: {sample.size}",
+        f"extraction_time_s: {extraction:.2f}",
+        f"num_gpus: {setting.num_gpus}",
+        f"batch_size: {sample.largest_batch}",
+        f"batch_tokens: {setting.batch_tokens}",
+        f"device: {setting.device}",
+        f"precision: {setting.precision}",
+        f"max_length: {setting.max_length}",
+        f"scope: {config.scope}",
+        f"pooling: {config.pooling}",
+        " ".join([f"probe: {config.widths[0]}-bit", *_quantizer(result)]),
+        *([f"gptq_reviews: {result.gptq_sample.size}"] if result.gptq_sample else []),
+        f"seed: {config.seed}",
+        *([f"head: {config.head_text}"] if config.head_text else []),
+    ]
+    lines += [f"layer_{index}\t{value:.6f}" for index, value in enumerate(scores.values)]
+    return "\n".join(lines) + "\n"
+
+
+def _quantizer(result: SensitivityResult) -> list[str]:
+    return [entry.text for entry in result.quantizers if entry.bits == result.config.widths[0]]
+
+
+def read_sensitivities(path: Path | str) -> Sensitivities:
+    """Read a sensitivity JSON, ours or the original tool's; every key is checked.
+
+    Raises:
+        MpqError: E-NOFILE, or E-JSON with what is wrong where.
+    """
+    path = user_path(path)
+    if not path.is_file():
+        raise MpqError("E-NOFILE", f"No sensitivity file at {path}.", "Run Phase 1 first.")
+    values = _checked(path.name, _parsed(path))
+    facts = _text_facts(path.with_suffix(".txt"))
+    return Sensitivities(
+        file_name=path.name,
+        values=values,
+        metric=facts.get("metric", ""),
+        model_name=facts.get("model", ""),
+        samples=facts.get("calibration_samples", ""),
+    )
+
+
+def list_sensitivities(output: Path | str) -> list[SensitivityFile]:
+    """Return every sensitivity JSON in ``output/Sensitivities``, newest first; broken ones say why."""
+    files = []
+    for path in user_path(output).joinpath(SENSITIVITIES).glob("*.json"):
+        if path.name.startswith(("run_", "widths_", "validation_")):
+            continue
+        try:
+            files.append(_listed(path, read_sensitivities(path), ""))
+        except MpqError as error:
+            if error.code != "E-NOFILE":  # deleted meanwhile
+                files.append(_listed(path, None, error.title))
+    return sorted(files, key=lambda file: (-file.modified, file.path.name))
+
+
+def _listed(path: Path, sensitivities: Sensitivities | None, problem: str) -> SensitivityFile:
+    modified = path.stat().st_mtime if path.exists() else 0.0
+    return SensitivityFile(path=path, modified=modified, sensitivities=sensitivities, problem=problem)
+
+
+def _parsed(path: Path) -> object:
+    try:
+        if path.stat().st_size > LARGEST:
+            raise _broken(path.name, "larger than any sensitivity file")
+        return json.loads(
+            path.read_bytes().decode("utf-8-sig"),
+            object_pairs_hook=_unique,
+            parse_int=lambda digits: int(digits) if len(digits) < 4000 else _reject("a number is too long"),
+            parse_constant=lambda word: _reject(f"{word} is not a number"),
+        )
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}: {error.msg}"
+        raise MpqError(
+            "E-JSON",
+            f"{path.name} is not valid JSON ({where}).",
+            "The file may be cut off. Run Phase 1 again.",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise _broken(path.name, "it is not UTF-8 text") from error
+    except RecursionError as error:
+        raise _broken(path.name, "it is nested too deeply") from error
+    except OSError as error:
+        raise _broken(path.name, f"it cannot be read ({(error.strerror or '').lower()})") from error
+    except ValueError as error:
+        raise _broken(path.name, str(error)) from error
+
+
+def _checked(name: str, content: object) -> tuple[float, ...]:
+    if not isinstance(content, dict) or not content:
+        raise _broken(name, 'it must be an object like {"layer_0": 0.12}')
+    for key in content:
+        if not re.fullmatch(r"layer_(0|[1-9]\d{0,4})", key):
+            raise _broken(name, f'"{key[:40]}" is no layer')
+    for index in range(len(content)):
+        if f"layer_{index}" not in content:
+            raise _broken(name, f"layer_{index} is missing")
+    return tuple(_number(name, f"layer_{index}", content[f"layer_{index}"]) for index in range(len(content)))
+
+
+def _number(name: str, key: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _broken(name, f"{key} is not a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number) or number < 0:
+        raise _broken(name, f"{key} is {str(value)[:20]}, not a score of 0 or more")
+    return number
+
+
+def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                _reject(f'"{key[:40]}" stands twice')
+            seen.add(key)
+    return content
+
+
+def _reject(reason: str) -> None:
+    raise ValueError(reason)
+
+
+def _broken(name: str, reason: str) -> MpqError:
+    return MpqError("E-JSON", f"{name}: {reason}.", "Run Phase 1 again, or pick another file.")
+
+
+def _text_facts(path: Path) -> dict[str, str]:
+    """Return the ``key: value`` header lines of the TXT beside a JSON; nothing when there is none."""
+    try:
+        text = path.read_bytes()[:4096].decode("utf-8", "replace")
+    except OSError:
+        return {}
+    return {key: value.strip() for key, value in re.findall(r"^(\w+): (.*)$", text, flags=re.MULTILINE)}

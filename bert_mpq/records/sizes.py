@@ -1,0 +1,149 @@
+"""How large a model is before and after."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bert_mpq.records.outline import LinearShape, Outline
+from bert_mpq.settings.config import EmbeddingPrecision
+from bert_mpq.settings.quantizers import QuantizerName, quantizer_for
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeReport:
+    """Bits of the model before and after, part by part.
+
+    Args:
+        linear_weights: weights in the Linear modules of the encoder layers.
+        nominal_bits: those weights at their bit widths, without scales: the original tool's figure.
+        scale_bits: their scales and zero points.
+        embedding_weights: entries of the embedding tables.
+        embedding_bits: the embedding tables as they are kept.
+        norm_bits: LayerNorms, and the biases of the encoder layers, FP32.
+        head_bits: pooler, classification head and what else there is, FP32.
+    """
+
+    linear_weights: int
+    nominal_bits: int
+    scale_bits: int
+    embedding_weights: int
+    embedding_bits: int
+    norm_bits: int
+    head_bits: int
+
+    @property
+    def quantized_bits(self) -> int:
+        """Encoder Linear weights with scales and zero points."""
+        return self.nominal_bits + self.scale_bits
+
+    @property
+    def original_bits(self) -> int:
+        """Encoder Linear weights at FP32."""
+        return 32 * self.linear_weights
+
+    @property
+    def ratio(self) -> float:
+        """Encoder Linear weights: FP32 over quantized, scales included."""
+        return self.original_bits / self.quantized_bits
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits per encoder Linear weight, scales included."""
+        return self.quantized_bits / self.linear_weights
+
+    @property
+    def nominal_ratio(self) -> float:
+        """Encoder Linear weights: FP32 over nominal bits, scales left out, as the original tool counts."""
+        return self.original_bits / self.nominal_bits
+
+    @property
+    def whole_original_bits(self) -> int:
+        """The whole model at FP32."""
+        return self.original_bits + 32 * self.embedding_weights + self.norm_bits + self.head_bits
+
+    @property
+    def whole_bits(self) -> int:
+        """The whole model after quantization."""
+        return self.quantized_bits + self.embedding_bits + self.norm_bits + self.head_bits
+
+    @property
+    def whole_ratio(self) -> float:
+        """Whole model: FP32 over quantized."""
+        return self.whole_original_bits / self.whole_bits
+
+    @property
+    def mostly_wide_embeddings(self) -> bool:
+        """Whether embedding tables in FP32 are more than half of the quantized model."""
+        wide = self.embedding_bits == 32 * self.embedding_weights
+        return wide and self.embedding_bits > self.whole_bits / 2
+
+    @property
+    def whole_ratio_fp16(self) -> float:
+        """Whole model: all of it in FP16 over quantized; FP16 is what costs nothing."""
+        return self.whole_ratio / 2
+
+
+EMBEDDING_BITS: dict[EmbeddingPrecision, int] = {"fp32": 32, "fp16": 16}
+SCALE_BITS = 16
+TENSOR_SCALE_BITS = 32  # one float32 scale for a whole weight
+
+
+def groups_of(in_features: int, group_size: int | None) -> int:
+    """Return how many groups a row of weights has: one where the size does not divide it."""
+    if group_size is None or in_features % group_size:
+        return 1
+    return in_features // group_size
+
+
+def scale_bits(linear: LinearShape, bits: int, quantizer: QuantizerName, group_size: int | None) -> int:
+    """Return the bits of a weight's scales, and of its zero point where it has one."""
+    if bits >= 16:
+        return 0
+    chosen = quantizer_for(quantizer, bits, group_size)
+    if chosen.algorithm == "per-tensor":
+        return TENSOR_SCALE_BITS + bits
+    return SCALE_BITS * linear.outputs * groups_of(linear.inputs, chosen.group_size)
+
+
+def packed_bits(linear: LinearShape, bits: int, quantizer: QuantizerName, group_size: int | None) -> int:
+    """Return the bits of a weight when packed, scales and zero points included."""
+    return linear.weights * bits + scale_bits(linear, bits, quantizer, group_size)
+
+
+def layer_bits(
+    outline: Outline, layer: int, bits: int, quantizer: QuantizerName, group_size: int | None
+) -> int:
+    """Return the bits of all weights of an encoder layer when packed."""
+    return sum(
+        packed_bits(linear, bits, quantizer, group_size)
+        for linear in outline.linears
+        if linear.layer == layer
+    )
+
+
+def size_report(
+    outline: Outline,
+    bits: Mapping[str, int],
+    quantizer: QuantizerName,
+    group_size: int | None,
+    embeddings: EmbeddingPrecision = "fp32",
+) -> SizeReport:
+    """Return the size of a model, part by part.
+
+    Args:
+        outline: the model.
+        bits: bits of every encoder Linear, by its name in the model.
+        quantizer: the algorithm below 16 bits.
+        group_size: inputs per scale; None = a whole output channel.
+        embeddings: precision of the embedding tables.
+    """
+    return SizeReport(
+        linear_weights=outline.linear_weights,
+        nominal_bits=sum(linear.weights * bits[linear.name] for linear in outline.linears),
+        scale_bits=sum(
+            scale_bits(linear, bits[linear.name], quantizer, group_size) for linear in outline.linears
+        ),
+        embedding_weights=outline.embedding_weights,
+        embedding_bits=EMBEDDING_BITS[embeddings] * outline.embedding_weights,
+        norm_bits=32 * outline.norm_weights,
+        head_bits=32 * outline.head_weights,
+    )

@@ -1,0 +1,74 @@
+"""The sections of an evaluation report that follow a quantization-aware training."""
+
+from bert_mpq.records.evaluation import Accuracy, EvaluationResult, TrainedEvaluation
+
+
+def training_sections(result: EvaluationResult) -> list[list[str]]:
+    """Return the sections in their order; none without a training."""
+    trained = result.trained
+    if trained is None:
+        return []
+    before = result.before.accuracy
+    drop = before - trained.accuracy.accuracy
+    return [
+        _training(result, trained),
+        [
+            "# After Quantization-Aware Training",
+            *accuracy_lines(trained.accuracy),
+            f"accuracy_drop: {drop:.6f} ({drop / before if before else 0.0:.2%})",
+            f"prediction_agreement: {trained.agreement:.6f}",
+        ],
+        _side_by_side(result, trained),
+    ]
+
+
+def accuracy_lines(accuracy: Accuracy) -> list[str]:
+    """Return the figures of one model, with the original tool's keys."""
+    return [
+        f"accuracy: {accuracy.accuracy:.6f}",
+        f"precision: {accuracy.precision:.6f}",
+        f"recall: {accuracy.recall:.6f}",
+        f"f1_score: {accuracy.f1:.6f}",
+        f"loss: {accuracy.loss:.6f}",
+        f"evaluation_time_s: {accuracy.seconds:.3f}",
+    ]
+
+
+def _training(result: EvaluationResult, trained: TrainedEvaluation) -> list[str]:
+    training, sample = trained.training, trained.sample
+    return [
+        "# Quantization-Aware Training",
+        f"qat_epochs: {result.config.qat_epochs}",
+        f"qat_split: {sample.split}",
+        f"qat_reviews: {training.training_reviews}",
+        f"qat_validation_reviews: {training.validation_reviews}",
+        f"qat_learning_rate: {training.learning_rate:g}",
+        f"qat_batch_size: {training.batch_size}",
+        f"qat_steps: {training.steps} of {training.planned_steps}",
+        f"qat_stopped_early: {'yes' if training.stopped_early else 'no'}",
+        f"qat_best_step: {training.best_step}",
+        f"qat_time_s: {training.seconds:.3f}",
+        "step\ttraining_loss\tvalidation_kl\tvalidation_agreement\tvalidation_accuracy",
+        *(
+            f"{point.step}\t{'-' if point.loss is None else f'{point.loss:.6f}'}\t{point.kl:.6f}"
+            f"\t{point.agreement:.6f}\t{point.accuracy:.6f}"
+            for point in training.curve
+        ),
+    ]
+
+
+def _side_by_side(result: EvaluationResult, trained: TrainedEvaluation) -> list[str]:
+    models = (result.before, result.after, trained.accuracy)
+    rows = [
+        ("accuracy", [model.accuracy for model in models]),
+        ("precision", [model.precision for model in models]),
+        ("recall", [model.recall for model in models]),
+        ("f1_score", [model.f1 for model in models]),
+        ("loss", [model.loss for model in models]),
+        ("prediction_agreement", [1.0, result.agreement, trained.agreement]),
+    ]
+    return [
+        "# FP32, PTQ and QAT",
+        "figure\tfp32\tptq\tqat",
+        *("\t".join([name, *(f"{value:.6f}" for value in values)]) for name, values in rows),
+    ]

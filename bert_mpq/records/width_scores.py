@@ -1,0 +1,149 @@
+"""Scores at several widths: what a budget is planned from."""
+
+import contextlib
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from bert_mpq.records.files import SENSITIVITIES, write_new
+from bert_mpq.records.outline import Outline
+from bert_mpq.records.reading import decoded
+from bert_mpq.records.run_record import finite
+from bert_mpq.settings.config import Metric, RunConfig, to_json
+from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.paths import user_path
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricTable:
+    """One metric over layers and widths.
+
+    Args:
+        metric: ``kl`` or a similarity metric.
+        values: (layers, widths); NaN where there is no valid score.
+    """
+
+    metric: Metric
+    values: tuple[tuple[float, ...], ...]
+
+    @property
+    def usable(self) -> bool:
+        """Whether an allocation may rest on it."""
+        return all(math.isfinite(value) for row in self.values for value in row)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WidthScores:
+    """Phase 1 at several widths, with all that a plan needs to know of the model.
+
+    Args:
+        config: the run that measured them.
+        model_name: hub id, path or ``embedded``.
+        split: the calibration reviews in words.
+        reviews: how many.
+        outline: the shape of the model.
+        widths: the probed widths, in the order asked.
+        tables: one per metric, and the KL of the logits where the scope has it.
+    """
+
+    config: RunConfig
+    model_name: str
+    split: str
+    reviews: int
+    outline: Outline
+    widths: tuple[int, ...]
+    tables: tuple[MetricTable, ...]
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that can be planned with."""
+        return tuple(table.metric for table in self.tables if table.usable)
+
+
+SCHEMA = "bert-mpq/width-scores"
+VERSION = 1
+LARGEST = 1 << 24  # bytes; a thousand layers take 1 MB
+PREFIX = "widths_"
+HINT = "Run Phase 1 with --probe-bits 4,2,3,8; it writes Sensitivities/widths_*.json."
+
+
+def write_width_scores(folder: Path, scores: WidthScores, timestamp: str) -> Path:
+    """Write ``widths_{timestamp}.json``; null stands where there is no valid score.
+
+    Raises:
+        MpqError: E-READONLY or E-DISK.
+    """
+    content = {
+        "schema": SCHEMA,
+        "version": VERSION,
+        **dataclasses.asdict(scores),
+        "config": to_json(scores.config),
+    }
+    text = json.dumps(finite(content), indent=2, allow_nan=False) + "\n"
+    return write_new(folder, f"{PREFIX}{timestamp}", ".json", text)
+
+
+def is_width_file(name: Path | str) -> bool:
+    """Return whether a file is named like one of these."""
+    return Path(name).name.startswith(PREFIX)
+
+
+def list_width_files(output: Path | str) -> list[Path]:
+    """Return the files of scores at several widths in ``output/Sensitivities``, newest first."""
+    return sorted(user_path(output).joinpath(SENSITIVITIES).glob(f"{PREFIX}*.json"), reverse=True)
+
+
+def read_width_scores(name: Path | str) -> WidthScores:
+    """Read what ``write_width_scores`` wrote; every value is checked.
+
+    Raises:
+        MpqError: E-NOFILE; E-BUDGET for a sensitivity file, which has the scores of one width only; E-JSON.
+    """
+    path = user_path(name)
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError("it is larger than any file of scores")
+        content = json.loads(path.read_bytes())
+        if isinstance(content, dict) and "layer_0" in content:
+            raise MpqError(
+                "E-BUDGET", f"{path.name} has the scores of one width; a budget needs several.", HINT
+            )
+        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+            raise ValueError("it holds no scores at several widths")
+        if content.get("version") != VERSION:
+            raise ValueError(f"its version is {content.get('version')!r:.20}, this program reads {VERSION}")
+        scores: WidthScores = decoded(content, WidthScores, "")
+        _check_shape(scores)
+        return scores
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise MpqError("E-NOFILE", f"No file of scores at {path}.", HINT) from error
+    except (ValueError, OSError, RecursionError) as error:
+        reason = "it is not valid JSON" if isinstance(error, json.JSONDecodeError) else str(error)
+        raise MpqError("E-JSON", f"{path.name}: {reason}.", HINT) from error
+
+
+def list_width_scores(output: Path | str) -> list[WidthScores]:
+    """Return the scores in ``output/Sensitivities`` that can be read, newest first."""
+    found = []
+    for path in sorted(user_path(output).joinpath(SENSITIVITIES).glob(f"{PREFIX}*.json"), reverse=True):
+        with contextlib.suppress(MpqError):  # not ours, broken, or deleted meanwhile
+            found.append(read_width_scores(path))
+    return found
+
+
+def _check_shape(scores: WidthScores) -> None:
+    widths, linears = scores.widths, scores.outline.linears
+    if not widths or len(set(widths)) < len(widths):
+        raise ValueError("widths must be distinct, at least one")
+    if sorted({linear.layer for linear in linears}) != list(range(len({linear.layer for linear in linears}))):
+        raise ValueError("outline.linears leaves layers out")
+    if any(linear.outputs < 1 or linear.inputs < 1 for linear in linears) or not linears:
+        raise ValueError("outline.linears has a weight without entries")
+    for table in scores.tables:
+        shape = {len(row) for row in table.values}
+        if len(table.values) != scores.outline.layers or shape != {len(widths)}:
+            raise ValueError(f"the scores of {table.metric} are not layers x widths")
+        if any(value < 0 for row in table.values for value in row):
+            raise ValueError(f"{table.metric} has a score below 0")

@@ -1,0 +1,85 @@
+"""How long a run will take, from the newest run like it on this machine; without one nothing is said."""
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bert_mpq.compute.hardware import accelerator
+from bert_mpq.records.evaluation import EvaluationResult
+from bert_mpq.records.reading import EvaluationRecord, SensitivityRecord
+from bert_mpq.records.sensitivity import SensitivityResult
+from bert_mpq.settings.config import RunConfig
+
+# Stages that take as long for few reviews as for many.
+FIXED = ("Load the model", "Quantize the twins", "Score layers", "Quantize")
+SEARCH = "Search for the accuracy"
+BEFORE, AFTER = "Evaluate FP32", "Evaluate quantized"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """What a phase took on this machine.
+
+    Args:
+        timestamp: when, YYYYmmdd_HHMMSS.
+        fixed: seconds whatever the number of reviews.
+        per_review: seconds per review.
+    """
+
+    timestamp: str
+    fixed: float
+    per_review: float
+
+    def seconds(self, reviews: int) -> float:
+        """Return the seconds that so many reviews should take."""
+        return self.fixed + self.per_review * reviews
+
+
+def measured_rate(
+    records: Sequence[SensitivityRecord] | Sequence[EvaluationRecord],
+    config: RunConfig,
+    model: str,
+    max_length: int,
+) -> Rate | None:
+    """Return the rate of the newest record that is like the planned run; None when there is none.
+
+    Args:
+        records: records of one phase, newest first.
+        config: the planned run.
+        model: name of its model, as the records have it.
+        max_length: its tokens per review.
+    """
+    device = accelerator() if config.device == "auto" else config.device
+    for record in records:
+        result = record.result
+        setting = result.setting
+        if (
+            record.platform == platform.platform()
+            and (setting.model_name, setting.max_length, setting.device, setting.precision)
+            == (model, max_length, device, config.precision)
+            and _alike(result, config)
+        ):
+            return _rate(record.timestamp, result)
+    return None
+
+
+def _alike(result: SensitivityResult | EvaluationResult, config: RunConfig) -> bool:
+    """Return whether a run did as much with a review as the planned one will."""
+    if isinstance(result, EvaluationResult):
+        return config.target is None or config.goal.kind != "drop"  # a search evaluates who knows how often
+    return (result.config.scope, len(result.config.widths)) == (config.scope, len(config.widths))
+
+
+def _rate(timestamp: str, result: SensitivityResult | EvaluationResult) -> Rate:
+    seconds: dict[str, float] = {}
+    for stage in result.stages:
+        seconds[stage.name] = seconds.get(stage.name, 0.0) + stage.seconds
+    # The FP32 evaluation of an earlier run of the session is not measured again.
+    seconds[BEFORE] = max(seconds.get(BEFORE, 0.0), seconds.get(AFTER, 0.0))
+    seconds.pop(SEARCH, None)
+    fixed = sum(seconds.get(name, 0.0) for name in FIXED)
+    return Rate(
+        timestamp=timestamp,
+        fixed=fixed,
+        per_review=(sum(seconds.values()) - fixed) / max(1, result.sample.size),
+    )

@@ -1,0 +1,152 @@
+"""Plans of equal size, each the best by one score, quantized as a whole and compared on other reviews.
+
+A score may rank the units well and still give bad plans: what counts in the end is the damage that is left.
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from bert_mpq.allocation.knapsack import optimum
+from bert_mpq.allocation.losses import WidthLosses, layer_units
+from bert_mpq.compute.encoder import outline_of
+from bert_mpq.compute.evaluate import Evaluation, evaluate
+from bert_mpq.compute.reporting import Reporter
+from bert_mpq.quantization.calibration import Calibration
+from bert_mpq.quantization.model import quantized_copy
+from bert_mpq.records.context import Sample
+from bert_mpq.records.outline import Outline
+from bert_mpq.records.sizes import layer_bits, packed_bits
+from bert_mpq.records.validation import SizedPlan, WidthValidation
+from bert_mpq.runs.plan import Plan
+from bert_mpq.runs.session import Clock, Session
+from bert_mpq.sensitivity.measure import logits_divergence
+from bert_mpq.settings.config import RunConfig
+
+LOSSLESS = 8  # from here on there is nothing to compare
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """Plans of equal size, the reviews they were evaluated on, and the FP32 accuracy there."""
+
+    plans: tuple[SizedPlan, ...]
+    sample: Sample
+    accuracy: float
+
+
+def compare_plans(
+    plan: Plan,
+    session: Session,
+    widths: Sequence[WidthValidation],
+    calibration: Calibration | None,
+    reporter: Reporter,
+) -> Compared:
+    """Return the best plan by every score at the sizes of the uniform plans, and between the two smallest.
+
+    Raises:
+        MpqError: what quantizing and evaluating raise.
+    """
+    config = plan.config
+    work = session.prepare(plan, "evaluation", Clock(), reporter)
+    before = session.baseline(work, reporter)
+    outline = outline_of(work.classifier.model)
+
+    @functools.cache
+    def evaluated(bits: tuple[int, ...]) -> Evaluation:
+        quantized = quantized_copy(
+            work.classifier.model,
+            _by_name(config, outline, bits),
+            config.quantizer,
+            config.group_size,
+            calibration=calibration,
+        )
+        title = f"Evaluate {' '.join(map(str, bits[:12]))}{' ...' if len(bits) > 12 else ''}"
+        return evaluate(quantized.model, work.tokens, work.machine, work.batch_tokens, reporter, title)
+
+    plans = []
+    for size, score, bits in candidate_plans(config, outline, widths):
+        after = evaluated(bits)
+        cost = sum(unit_cost(config, outline, unit, b) for unit, b in enumerate(bits))
+        plans.append(
+            SizedPlan(
+                size=size,
+                score=score,
+                bits=bits,
+                bits_per_weight=cost / outline.linear_weights,
+                kl=mean_divergence(before, after),
+                agreement=float((before.predictions == after.predictions).mean()),
+                accuracy=after.accuracy.accuracy,
+            )
+        )
+    sample = session.sample(plan, "evaluation", work.tokens, work.fingerprint, before.batches.largest)
+    return Compared(plans=tuple(plans), sample=sample, accuracy=before.accuracy.accuracy)
+
+
+def candidate_plans(
+    config: RunConfig, outline: Outline, widths: Sequence[WidthValidation]
+) -> list[tuple[float, str, tuple[int, ...]]]:
+    """Return (bits per weight allowed, score, bits of each unit) of every plan to compare."""
+    units = len(widths[0].kl)
+    cost = functools.partial(unit_cost, config, outline)
+
+    def uniform(bits: int) -> int:
+        return sum(cost(unit, bits) for unit in range(units))
+
+    losses = score_losses(widths)
+    low, *rest = sorted(width.bits for width in widths)
+    budgets = [uniform(bits) for bits in rest if bits < LOSSLESS]
+    if budgets:
+        budgets.insert(0, (uniform(low) + budgets[0]) // 2)
+    found = []
+    for budget in budgets:
+        size = budget / outline.linear_weights
+        for table in losses:
+            best = optimum(layer_units(table, cost, {}), budget)
+            found.append((size, table.score, best.bits))
+        fitting = [bits for bits in (low, *rest) if uniform(bits) <= budget]
+        found.append((size, "uniform", (max(fitting),) * units))
+    return found
+
+
+def score_losses(widths: Sequence[WidthValidation]) -> list[WidthLosses]:
+    """Return the KL and every valid score, scope propagated, as losses per unit and width.
+
+    Depth has no size of its own: it is scaled by the power of quantization noise, 4 to the -bits.
+    """
+    ordered = sorted(widths, key=lambda width: width.bits)
+    columns: dict[str, list[tuple[float, ...]]] = {"kl": [width.kl for width in ordered]}
+    for width in ordered:
+        for predictor in width.predictors:
+            if predictor.scope != "isolated":
+                factor = 4.0**-width.bits if predictor.name == "depth" else 1.0
+                values = tuple((value + (predictor.name == "depth")) * factor for value in predictor.values)
+                columns.setdefault(predictor.name, []).append(values)
+    bits = tuple(width.bits for width in ordered)
+    return [
+        WidthLosses(score=name, widths=bits, values=tuple(zip(*column, strict=True)))
+        for name, column in columns.items()
+        if all(np.isfinite(values).all() for values in column)
+    ]
+
+
+def unit_cost(config: RunConfig, outline: Outline, unit: int, bits: int) -> int:
+    """Return the packed bits of a layer or a Linear module."""
+    if config.granularity == "layer":
+        return layer_bits(outline, unit, bits, config.quantizer, config.group_size)
+    return packed_bits(outline.linears[unit], bits, config.quantizer, config.group_size)
+
+
+def mean_divergence(before: Evaluation, after: Evaluation) -> float:
+    """Return the mean KL of the logits in nats."""
+    stacked = torch.from_numpy(np.stack([before.logits, after.logits], 1))
+    return float(logits_divergence(stacked).mean())
+
+
+def _by_name(config: RunConfig, outline: Outline, bits: tuple[int, ...]) -> dict[str, int]:
+    if config.granularity == "layer":
+        return outline.bits_by_name(bits)
+    return {linear.name: b for linear, b in zip(outline.linears, bits, strict=True)}

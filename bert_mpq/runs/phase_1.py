@@ -1,0 +1,180 @@
+"""Phase 1: score every encoder layer."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bert_mpq.compute import distributed
+from bert_mpq.compute.checkpoints import Checkpoints
+from bert_mpq.compute.encoder import outline_of
+from bert_mpq.compute.forward import memory_errors
+from bert_mpq.compute.reporting import Reporter, Silent
+from bert_mpq.records.files import SENSITIVITIES, prepare_folder, write_new
+from bert_mpq.records.run_record import record_text
+from bert_mpq.records.sensitivity import Scores, SensitivityResult
+from bert_mpq.records.sensitivity_file import (
+    METRIC_TITLES,
+    check_scores,
+    sensitivity_path,
+    write_sensitivities,
+)
+from bert_mpq.records.width_scores import PREFIX, WidthScores, write_width_scores
+from bert_mpq.runs.plan import Plan, make_plan
+from bert_mpq.runs.quantize import calibration_for
+from bert_mpq.runs.session import Clock, Session
+from bert_mpq.sensitivity.measure import Measurement, measure
+from bert_mpq.sensitivity.probe import Probe
+from bert_mpq.sensitivity.scoring import score
+from bert_mpq.sensitivity.stability import Stability
+from bert_mpq.sensitivity.widths import width_tables
+from bert_mpq.settings import flags
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.quantizers import quantizers_for
+from bert_mpq.sources.classifiers import Classifier
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """Phase 1's result and the files it wrote."""
+
+    result: SensitivityResult
+    files: tuple[Path, ...]
+    width_scores: WidthScores | None = None  # where several widths were probed
+
+    def deciding_file(self, config: RunConfig) -> Path:
+        """Return the file that decides the allocation of a full run: the scores at several widths for a
+        budget, else the sensitivity file of the deciding metric.
+
+        Raises:
+            MpqError: E-SCORE when that metric has no valid score for every layer.
+        """
+        if config.clustering == "budget":
+            return next(path for path in self.files if path.name.startswith(PREFIX))
+        scores = self.deciding_scores(config)
+        check_scores(scores)
+        return sensitivity_path(self.files[-1].parent, self.result, scores.metric)
+
+    def deciding_note(self, config: RunConfig) -> str:
+        """Say which metric decides where it is not the first one, and why; "" where it is."""
+        first = self.result.scores[0]
+        scores = first if config.clustering == "budget" else self.deciding_scores(config)
+        if scores is first:
+            return ""
+        decides, passed_over = (METRIC_TITLES[entry.metric] for entry in (scores, first))
+        why = f"too few reviews for {passed_over}" if first.usable else f"{passed_over} has no valid scores"
+        return f"{decides} decides the bits: {why}."
+
+    def deciding_scores(self, config: RunConfig) -> Scores:
+        """Return the scores of the first metric that has enough reviews; of the first one where none has.
+
+        SVCCA decides only where it is the first: it predicts the damage worst (``validate``). A run that
+        stopped as soon as the allocation of its first metric was stable keeps to that.
+        """
+        first, *others = self.result.scores
+        if config.until_stable:
+            return first
+        candidates = [first, *(scores for scores in others if scores.metric != "svcca")]
+        return next((scores for scores in candidates if scores.enough_reviews), first)
+
+
+def analyse(
+    config: RunConfig,
+    reporter: Reporter | None = None,
+    session: Session | None = None,
+    plan: Plan | None = None,
+) -> Analysis:
+    """Phase 1: score every encoder layer and write JSON, TXT and the run record.
+
+    Args:
+        config: what to run.
+        reporter: shows progress; default none.
+        session: remembers what several runs share.
+        plan: what ``make_plan(config, ...)`` returned, if it has been called already.
+
+    Raises:
+        MpqError: any of its codes. A metric without a valid score for every layer is no error here: it is in
+            the result and the run record with its status, and has no sensitivity file.
+    """
+    distributed.join()
+    reporter, session = reporter or Silent(), session or Session()
+    if config.clustering == "budget":
+        config = config.replace(probe_bits=config.widths)
+    config = flags.relevant("sensitivity", config)
+    plan = plan or make_plan(config, "sensitivity")
+    with session.checkpoints(config, SENSITIVITIES, reporter) as checkpoints, memory_errors():
+        return _analyse(config, reporter, session, plan, checkpoints)
+
+
+def _analyse(
+    config: RunConfig, reporter: Reporter, session: Session, plan: Plan, checkpoints: Checkpoints
+) -> Analysis:
+    clock = Clock()
+    work = session.prepare(plan, "calibration", clock, reporter)
+    calibration = calibration_for(plan, config.widths, work.machine, session, reporter)
+    if calibration is not None:
+        clock.lap("Read for GPTQ")
+    measurement = measure(
+        work.classifier,
+        work.tokens,
+        Probe.of(config),
+        work.machine,
+        config.batch_tokens,
+        reporter,
+        calibration=calibration and calibration[0],
+        checkpoints=checkpoints,
+        stability=Stability.of(config) if config.until_stable else None,
+    )
+    clock.skip()
+    first = measurement.of_width(0)
+    scoring = score(first, config.metrics, reporter, "tokens" if config.pooling == "none" else "reviews")
+    widths = _width_scores(config, plan, work.classifier, measurement, reporter)
+    clock.lap("Score layers")
+    batches = measurement.batches
+    used = work.tokens.head(measurement.used)
+    result = SensitivityResult(
+        config=config,
+        setting=session.setting(plan, work.machine, batches.budget),
+        sample=session.sample(plan, "calibration", used, work.fingerprint, batches.largest),
+        stopping=measurement.stopping,
+        scores=scoring.scores,
+        kl=first.kl,
+        agreement=scoring.agreement,
+        quantizers=quantizers_for(
+            config.quantizer, config.widths, config.group_size, calibrated=calibration is not None
+        ),
+        gptq_sample=calibration and calibration[1],
+        stages=(*clock.stages[:-1], *measurement.stages, *clock.stages[-1:]),
+    )
+    files = distributed.on_first(lambda: _write(result, widths, work.classifier.revision))
+    return Analysis(result=result, files=files, width_scores=widths)
+
+
+def _width_scores(
+    config: RunConfig, plan: Plan, classifier: Classifier, measurement: Measurement, reporter: Reporter
+) -> WidthScores | None:
+    """Return what a budget is planned from; None where one width was probed."""
+    if len(config.widths) < 2:
+        return None
+    return WidthScores(
+        config=config,
+        model_name=plan.sources.model.name,
+        split=plan.sources.data.split_name("calibration"),
+        reviews=measurement.used,
+        outline=outline_of(classifier.model),
+        widths=config.widths,
+        tables=width_tables(measurement, config.metrics, reporter),
+    )
+
+
+def _write(result: SensitivityResult, widths: WidthScores | None, revision: str) -> tuple[Path, ...]:
+    folder = prepare_folder(result.config.output, SENSITIVITIES)
+    timestamp = time.strftime("%Y%m%d_%H%M%S")
+    more = [write_width_scores(folder, widths, timestamp)] if widths else []
+    record = write_new(folder, f"run_{timestamp}", ".json", record_text(result, timestamp, revision))
+    files = [
+        path
+        for scores in result.scores
+        if scores.usable
+        for path in write_sensitivities(folder, result, scores)
+    ]
+    return (*files, *more, record)

@@ -1,0 +1,153 @@
+"""Do the scores predict the damage? One unit quantized at a time, its scores against the KL of the logits."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import scipy.stats
+
+from bert_mpq.compute.encoder import outline_of
+from bert_mpq.compute.reporting import Reporter, Silent
+from bert_mpq.quantization.calibration import Calibration
+from bert_mpq.records.files import SENSITIVITIES, prepare_folder
+from bert_mpq.records.outline import Outline
+from bert_mpq.records.validation import Predictor, ValidationResult, WidthValidation, write_validation
+from bert_mpq.runs.equal_size_plans import compare_plans
+from bert_mpq.runs.plan import make_plan, named
+from bert_mpq.runs.quantize import calibration_for
+from bert_mpq.runs.session import Clock, Prepared, Session
+from bert_mpq.sensitivity.measure import Measurement, measure
+from bert_mpq.sensitivity.probe import Probe
+from bert_mpq.sensitivity.widths import metric_values, output_errors
+from bert_mpq.settings.config import RunConfig
+
+SCOPES: tuple[Literal["propagated", "isolated"], ...] = ("propagated", "isolated")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """The result and the file it was written to."""
+
+    result: ValidationResult
+    file: Path
+
+
+def validate(
+    config: RunConfig, reporter: Reporter | None = None, session: Session | None = None
+) -> Validation:
+    """Measure every score and the KL of the logits, unit by unit and width by width; compare whole plans.
+
+    The units are encoder layers or Linear modules (``config.granularity``). Scores and KL come from the
+    calibration reviews; plans of equal size, each the best by one score, are evaluated on the others.
+
+    Args:
+        config: what to run; the scopes ``propagated`` and ``isolated`` are both compared.
+        reporter: shows progress; default none.
+        session: remembers what several runs share.
+
+    Raises:
+        MpqError: any of its codes.
+    """
+    reporter, session = reporter or Silent(), session or Session()
+    plan = make_plan(config.replace(bits=(16,)), "run")  # no clustering is made
+    config = named(config, plan.sources)
+    clock = Clock()
+    work = session.prepare(plan, "calibration", clock, reporter)
+    drawn = calibration_for(plan, config.widths, work.machine, session, reporter)
+    calibration = drawn and drawn[0]
+    if drawn is not None:
+        clock.lap("Read for GPTQ")
+    outline = outline_of(work.classifier.model)
+    passes = _Passes(work=work, calibration=calibration)
+    widths = tuple(passes.width(config, bits, outline, reporter) for bits in config.widths)
+    clock.lap("Score units")
+    compared = compare_plans(plan, session, widths, calibration, reporter)
+    clock.lap("Compare plans")
+    result = ValidationResult(
+        config=config,
+        setting=session.setting(plan, work.machine, passes.most_tokens),
+        sample=session.sample(plan, "calibration", work.tokens, work.fingerprint, passes.largest_batch),
+        evaluation=compared.sample,
+        accuracy=compared.accuracy,
+        units=unit_names(config, outline),
+        widths=widths,
+        plans=compared.plans,
+        stages=clock.stages,
+    )
+    folder = prepare_folder(config.output, SENSITIVITIES)
+    file = write_validation(folder, result, time.strftime("%Y%m%d_%H%M%S"), work.classifier.revision)
+    return Validation(result=result, file=file)
+
+
+def unit_names(config: RunConfig, outline: Outline) -> tuple[str, ...]:
+    """Return the names of the units: ``layer_0``, or the Linear modules as the model calls them."""
+    if config.granularity == "layer":
+        return tuple(f"layer_{index}" for index in range(outline.layers))
+    return tuple(linear.name for linear in outline.linears)
+
+
+@dataclass(kw_only=True)
+class _Passes:
+    """The passes over the reviews, and what every one needs."""
+
+    work: Prepared
+    calibration: Calibration | None
+    largest_batch: int = 0  # reviews
+    most_tokens: int = 0  # per forward pass
+
+    def width(self, config: RunConfig, bits: int, outline: Outline, reporter: Reporter) -> WidthValidation:
+        """Measure all units at one width: two passes, one for each scope."""
+        kl: tuple[float, ...] = ()
+        predictors: list[Predictor] = []
+        weights: tuple[float, ...] = ()
+        for scope in SCOPES:
+            reporter.note(f"{bits} bits, scope {scope}:")
+            probe = Probe.of(config, scope=scope, bits=(bits,), granularity=config.granularity)
+            measurement = self._measure(probe, config, reporter)
+            if scope == "propagated":
+                kl, weights = measurement.kl, measurement.weight_errors
+            predictors += _predictors(measurement, config, scope, kl, reporter)
+        depths = [linear.layer for linear in outline.linears]
+        if config.granularity == "layer":
+            depths = list(range(outline.layers))
+        earlier = tuple(float(max(depths) - depth) for depth in depths)
+        for name, values in (("weight", weights), ("depth", earlier)):
+            predictors.append(Predictor(name=name, scope="", values=values, spearman=spearman(values, kl)))
+        return WidthValidation(bits=bits, kl=kl, predictors=tuple(predictors))
+
+    def _measure(self, probe: Probe, config: RunConfig, reporter: Reporter) -> Measurement:
+        measurement = measure(
+            self.work.classifier,
+            self.work.tokens,
+            probe,
+            self.work.machine,
+            config.batch_tokens,
+            reporter,
+            calibration=self.calibration,
+            blocks=1,
+        )
+        self.largest_batch = max(self.largest_batch, measurement.batches.largest)
+        self.most_tokens = max(self.most_tokens, measurement.batches.budget)
+        return measurement
+
+
+def _predictors(
+    measurement: Measurement, config: RunConfig, scope: str, kl: tuple[float, ...], reporter: Reporter
+) -> list[Predictor]:
+    metrics = tuple(metric for metric in config.metrics if metric != "kl")
+    scores = metric_values(measurement, metrics, reporter)
+    found: list[tuple[str, tuple[float, ...]]] = [*scores.items(), ("mse", output_errors(measurement))]
+    return [
+        Predictor(name=name, scope=scope, values=values, spearman=spearman(values, kl))
+        for name, values in found
+    ]
+
+
+def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Return the rank correlation; None where a value is missing or one side is constant."""
+    if len(set(first)) < 2 or len(set(second)) < 2 or not np.isfinite([*first, *second]).all():
+        return None
+    return float(scipy.stats.spearmanr(first, second).statistic)

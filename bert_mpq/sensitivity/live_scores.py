@@ -1,0 +1,51 @@
+"""Cheap scores of the reviews so far, for whoever watches a run; they decide nothing."""
+
+import math
+import time
+from collections.abc import Sequence
+
+from bert_mpq.compute.reporting import Reporter
+from bert_mpq.sensitivity.accumulation import Accumulation
+from bert_mpq.similarity import cka
+
+SHARE = 0.01  # of the run's time may go into looking at it
+
+
+class RunningScores:
+    """Shows the reporter a score per unit every ``every`` seconds, less often where that is dear.
+
+    Scope propagated has the KL of the logits for each probe, which is one sum; the others show 1 - CKA of the
+    block of reviews under way.
+
+    Args:
+        reporter: where to show them.
+        units: names of what is quantized at a time.
+        bits: the probed widths; the first one is shown.
+        every: seconds.
+    """
+
+    def __init__(
+        self, reporter: Reporter, units: Sequence[str], bits: Sequence[int], every: float = 1.0
+    ) -> None:
+        self._reporter = reporter
+        self._units = units
+        self._width = f", {bits[0]} bits" if len(bits) > 1 else ""
+        self._step = len(bits)
+        self._every = every
+        self._next = 0.0
+
+    def after_batch(self, sums: Accumulation) -> None:
+        """Look at the sums, if it is time."""
+        started = time.monotonic()
+        if started < self._next:
+            return
+        title, values = "KL of the logits so far", sums.mean_kl()
+        if len(values) != len(sums.blocks[0]):  # not one per probe
+            title = "1 - CKA so far"
+            values = tuple(cka(moments).distance for moments in sums.block_under_way[:: self._step])
+        else:
+            values = values[:: self._step]
+        if values and all(map(math.isfinite, values)):
+            self._reporter.scores(title + self._width, dict(zip(self._units, values, strict=True)))
+        ended = time.monotonic()
+        self._next = ended + max(self._every, (ended - started) / SHARE)

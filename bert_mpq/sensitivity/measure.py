@@ -1,0 +1,199 @@
+"""The one pass: the probed model over the calibration reviews."""
+
+import functools
+import time
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from bert_mpq.compute import distributed
+from bert_mpq.compute.batches import Batch, TokenizedReviews
+from bert_mpq.compute.checkpoints import Checkpoints, stage_identity, weights_digest
+from bert_mpq.compute.devices import Machine
+from bert_mpq.compute.encoder import encoder_layers, linears
+from bert_mpq.compute.forward import BatchUse
+from bert_mpq.compute.reporting import Reporter
+from bert_mpq.quantization.calibration import Calibration
+from bert_mpq.records.context import Stage
+from bert_mpq.records.sensitivity import Stopping
+from bert_mpq.sensitivity.accumulation import BLOCKS, Accumulation
+from bert_mpq.sensitivity.live_scores import RunningScores
+from bert_mpq.sensitivity.one_pass import TITLE, Pass
+from bert_mpq.sensitivity.probe import Probe
+from bert_mpq.sensitivity.probed_classifier import ProbedClassifier
+from bert_mpq.sensitivity.stability import Stability
+from bert_mpq.sources.classifiers import Classifier
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What one pass gave.
+
+    Args:
+        sums: moments and KL of every probed layer, by block.
+        batches: what was run; its budget counts the streams that are computed.
+        stages: seconds.
+        scope: as in ``Probe``.
+        widths: probed widths; the probes of a layer follow one another.
+        confidence: that all reviews would give the same allocation; None where it was not asked.
+        weight_errors: relative squared error of the quantized weights, one per probe.
+    """
+
+    sums: Accumulation
+    batches: BatchUse
+    stages: tuple[Stage, ...]
+    scope: str
+    widths: int = 1
+    confidence: float | None = None
+    weight_errors: tuple[float, ...] = ()
+
+    def of_width(self, index: int) -> "Measurement":
+        """Return what was measured at one of the probed widths: the sums are shared."""
+        return replace(
+            self,
+            sums=self.sums.every(index, self.widths),
+            widths=1,
+            weight_errors=self.weight_errors[index :: self.widths],
+        )
+
+    @property
+    def used(self) -> int:
+        """Reviews that were run; the first so many of the sample."""
+        return int(self.sums.done.sum())
+
+    @property
+    def stopping(self) -> Stopping | None:
+        """How a run with ``Stability`` ended."""
+        if self.confidence is None:
+            return None
+        return Stopping(used=self.used, available=len(self.sums.done), confidence=self.confidence)
+
+    @property
+    def kl(self) -> tuple[float, ...]:
+        """Mean KL of the logits in nats, one per layer; empty where there is none.
+
+        Scope cumulative has one KL, that of the whole model: no layer's own.
+        """
+        if self.scope != "propagated" or self.sums.kl is None:
+            return ()
+        return tuple((self.sums.kl.sum(0) / self.used).tolist())
+
+
+def measure(
+    classifier: Classifier,
+    tokens: TokenizedReviews,
+    probe: Probe,
+    machine: Machine,
+    batch_tokens: int | None,
+    reporter: Reporter,
+    calibration: Calibration | None = None,
+    checkpoints: Checkpoints | None = None,
+    stability: Stability | None = None,
+    blocks: int = BLOCKS,
+) -> Measurement:
+    """Run the probed model once over the sample; activations are added up and never stored.
+
+    Several processes share the batches that one would run, and all of them get the sums.
+
+    Args:
+        classifier: the FP32 classifier, left as it is.
+        tokens: the calibration reviews.
+        probe: what to compare.
+        machine: where to run.
+        batch_tokens: tokens per forward pass, counted over the streams that are computed; None = as many as
+            suit the machine.
+        reporter: shows the progress.
+        calibration: reviews for GPTQ, which quantizes the probes; without them ``rtn-mse`` does.
+        checkpoints: where to go on from, and to write to; default none.
+        stability: stop as soon as more reviews would not change the allocation; default use them all.
+        blocks: of reviews, for intervals; each takes memory (see ``Accumulation``).
+
+    Raises:
+        MpqError: E-MODEL when a weight or the FP32 output holds NaN or infinity; E-MEMORY, E-DISTRIBUTED.
+    """
+    started = time.perf_counter()
+    probed = ProbedClassifier(classifier.model, probe, calibration, reporter)
+    module = machine.place(probed)
+    distributed.use_weights_of_first(probed)
+    quantized = time.perf_counter()
+
+    batch_tokens = batch_tokens or machine.stacked_tokens(probed.computed)
+    budget = max(1, batch_tokens // probed.computed)
+    hidden = classifier.source.hidden
+    looks = stability.looks(len(tokens), hidden) if stability else [len(tokens)]
+    sums = Accumulation(hidden, probed.probes, len(tokens), blocks)
+    watch = RunningScores(reporter, _units(classifier, probe), probe.bits)
+    one_pass = Pass(sums, tokens, budget, looks, watch)
+    identity = functools.partial(_identity, probed, probe, tokens, machine, budget, looks)
+    checkpoint = checkpoints.open(TITLE, identity) if checkpoints else None
+    confidence = functools.partial(stability.confidence, reporter=reporter) if stability else None
+    forward = functools.partial(_forward, module, machine, probe.pooling == "none")
+    one_pass.run(forward, machine, reporter, checkpoint, confidence)
+    used = one_pass.batches
+    asked = batch_tokens if used.budget == budget else used.budget * probed.computed
+    return Measurement(
+        sums=one_pass.sums,
+        confidence=one_pass.confidence,
+        batches=BatchUse(largest=used.largest, budget=asked),
+        scope=probe.scope,
+        widths=len(probe.bits),
+        weight_errors=probed.weight_errors(),
+        stages=(
+            Stage(name="Quantize the twins", seconds=quantized - started),
+            Stage(name="Compare activations", seconds=one_pass.seconds),
+        ),
+    )
+
+
+def _forward(
+    module: nn.Module, machine: Machine, every_token: bool, batch: Batch
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return reference and perturbed rows and the KL of the logits of a batch."""
+    with machine.arithmetic():
+        outputs = module(machine.move(batch.input_ids), machine.move(batch.attention_mask))
+        reference, perturbed, logits = outputs
+        if every_token:
+            # Counted on the host: a mask on the GPU would have to be waited for.
+            kept = machine.move(batch.attention_mask.flatten().nonzero().squeeze(1))
+            reference, perturbed = (_token_rows(side, kept) for side in (reference, perturbed))
+        return reference, perturbed, logits_divergence(logits)
+
+
+def _units(classifier: Classifier, probe: Probe) -> list[str]:
+    """Return short names of what is quantized at a time."""
+    layers = {f"layer_{index}": layer for index, layer in enumerate(encoder_layers(classifier.model))}
+    if probe.granularity == "layer":
+        return list(layers)
+    return [f"{layer}.{name}" for layer, module in layers.items() for name, _ in linears(module)]
+
+
+def _identity(
+    probed: ProbedClassifier,
+    probe: Probe,
+    tokens: TokenizedReviews,
+    machine: Machine,
+    budget: int,
+    looks: list[int],
+) -> dict[str, str]:
+    return {
+        "looks": str(looks),
+        "weights": weights_digest(probed),
+        "reviews": tokens.digest,
+        "scope": probe.scope,
+        "pooling": probe.pooling,
+        **stage_identity(machine, budget),
+    }
+
+
+def _token_rows(side: Tensor, kept: Tensor) -> Tensor:
+    """Return (tokens, K, hidden) from (B, K, T, hidden) and the positions of the real tokens in B x T."""
+    return side.transpose(1, 2).flatten(0, 1).index_select(0, kept)
+
+
+def logits_divergence(logits: Tensor) -> Tensor:
+    """Return (B, K) KL(p_0 || p_k) in nats from logits (B, 1 + K, labels), in float64 where there is one."""
+    wide = logits.cpu() if logits.device.type == "mps" else logits
+    log_p = torch.log_softmax(wide.double(), -1)
+    reference = log_p[:, :1]
+    return (reference.exp() * (reference - log_p[:, 1:])).sum(-1)

@@ -1,0 +1,88 @@
+"""How encoder layers are perturbed, and their quantized twins."""
+
+import contextlib
+import copy
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from bert_mpq.compute.encoder import encoder_layers, linears
+from bert_mpq.compute.reporting import Reporter
+from bert_mpq.quantization.calibration import Calibration, LayerHessians
+from bert_mpq.quantization.hessian import Hessian
+from bert_mpq.quantization.model import quantize_layer
+from bert_mpq.settings.config import Granularity, Pooling, RunConfig, Scope
+from bert_mpq.settings.quantizers import QuantizerName, needs_calibration
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """How layers are perturbed and compared; fields as in ``RunConfig``.
+
+    Args:
+        scope: where the effect is measured.
+        pooling: how a review's token vectors become one row; ``none`` makes every token a row.
+        bits: the widths that are probed.
+        quantizer: the algorithm below 16 bits.
+        group_size: inputs per scale; None = a whole output channel.
+        granularity: ``layer`` quantizes a whole encoder layer at a time, ``linear`` one Linear module.
+    """
+
+    scope: Scope
+    pooling: Pooling
+    bits: tuple[int, ...]
+    quantizer: QuantizerName
+    group_size: int | None
+    granularity: Granularity = "layer"
+
+    @classmethod
+    def of(cls, config: RunConfig, **changes: Any) -> "Probe":
+        """Return the probe of whole layers that ``config`` names, with ``changes``."""
+        probe = cls(
+            scope=config.scope,
+            pooling=config.pooling,
+            bits=config.widths,
+            quantizer=config.quantizer,
+            group_size=config.group_size,
+        )
+        return dataclasses.replace(probe, **changes)
+
+    def twins(self, layer: nn.Module, hessians: Mapping[str, Hessian] | None = None) -> list[nn.Module]:
+        """Return quantized copies of ``layer``, unit by unit, each at every width; they share all weights
+        with it but those that are quantized.
+
+        Args:
+            layer: an encoder layer.
+            hessians: of the inputs of its Linears, for GPTQ.
+
+        Raises:
+            MpqError: E-MODEL when a weight holds NaN or infinity.
+        """
+        names = [""] if self.granularity == "layer" else [name for name, _ in linears(layer)]
+        twins = []
+        for name in names:
+            own = {id(linear.weight) for _, linear in linears(layer.get_submodule(name))}
+            for bits in self.bits:
+                shared = {id(p): p for p in layer.parameters() if id(p) not in own}
+                twin = copy.deepcopy(layer, shared)
+                seen = {"": hessians[name]} if hessians and name in hessians else hessians
+                quantize_layer(twin.get_submodule(name), bits, self.quantizer, self.group_size, seen)
+                twins.append(twin)
+        return twins
+
+
+def quantized_twins(
+    model: nn.Module, probe: Probe, calibration: Calibration | None, reporter: Reporter
+) -> list[list[nn.Module]]:
+    """Return every encoder layer's quantized copies; ``model`` itself stays FP32."""
+    layers, twins = list(encoder_layers(model)), []
+    with contextlib.ExitStack() as stack:
+        source = None
+        if calibration is not None and needs_calibration(probe.quantizer, probe.bits):
+            source = stack.enter_context(LayerHessians(model, calibration))
+        for index in reporter.track(range(len(layers)), "Quantize the twins", len(layers)):
+            twins.append(probe.twins(layers[index], source.of_layer(index) if source else None))
+    return twins

@@ -1,0 +1,118 @@
+"""All layers probed in one forward pass, by stacked streams.
+
+Each encoder layer is replaced by a ``ProbedLayer`` that holds the FP32 layer and its quantized twins: one per
+probe width (granularity ``layer``), or one per Linear module and width (``linear``). What flows through the
+encoder is a stack of streams of B reviews each, stream 0 being the FP32 model. With T twins a layer:
+
+* ``propagated``: at layer i there are 1 + i T streams, the FP32 one and one per earlier twin. The FP32 layer
+  runs on all of them, each twin on stream 0, and their outputs are appended: the model with only that layer
+  (or Linear) quantized. After the last layer pooler and classifier run on every stream, so one pass yields
+  every twin's perturbed last hidden state and logits, for 1 + T (L + 1) / 2 forward passes.
+* ``isolated``: one stream; the FP32 layer and the twins run on it, and what each gave is put aside.
+* ``cumulative``: as isolated, but every twin runs on the output of its predecessor. That makes 1 + T streams:
+  the FP32 model and the whole model quantized, once for each width.
+
+Nothing is kept between calls, so ``torch.nn.DataParallel`` may replicate the module; forward hooks that close
+over a twin would not survive that.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from bert_mpq.compute.encoder import encoder_layers, layer_path, linears
+from bert_mpq.compute.reporting import Reporter, Silent
+from bert_mpq.quantization.calibration import Calibration
+from bert_mpq.sensitivity.probe import Probe, quantized_twins
+from bert_mpq.sensitivity.probed_layer import ProbedLayer
+
+
+class ProbedClassifier(nn.Module):
+    """A copy of a classifier whose encoder layers are all probed.
+
+    Args:
+        model: the FP32 classifier.
+        probe: what to compare.
+        calibration: reviews for GPTQ, which sees every layer's FP32 inputs; None = ``rtn-mse`` instead.
+        reporter: shows the progress of quantizing; default none.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        probe: Probe,
+        calibration: Calibration | None = None,
+        reporter: Reporter | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model).eval()
+        self.probe = probe
+        self._path = layer_path(self.model)
+        layers = list(encoder_layers(self.model))
+        twins = quantized_twins(self.model, probe, calibration, reporter or Silent())
+        compared = range(len(layers)) if probe.scope != "propagated" else [len(layers) - 1]
+        probed = [
+            ProbedLayer(layer, made, index, probe.scope, probe.pooling if index in compared else None)
+            for index, (layer, made) in enumerate(zip(layers, twins, strict=True))
+        ]
+        # A plain list would be registered nowhere; the encoder iterates over its ModuleList.
+        self.model.set_submodule(self._path, nn.ModuleList(probed))
+        self.layers = len(probed)
+        self.twins = len(twins[0])
+        self.requires_grad_(False)
+
+    @torch.no_grad()
+    def weight_errors(self) -> tuple[float, ...]:
+        """Return sum (W_q - W)^2 / sum W^2 over the weights that each probe quantizes."""
+        errors = []
+        for layer in self._probed():
+            own = dict(linears(layer.layer))
+            for twin in layer.twins:
+                pairs = [(own[name].weight, linear.weight) for name, linear in linears(twin)]
+                changed = [(w, q) for w, q in pairs if q is not w]
+                error = sum(float((q - w).square().sum()) for w, q in changed)
+                errors.append(error / sum(float(w.square().sum()) for w, _ in changed))
+        return tuple(errors)
+
+    @property
+    def probes(self) -> int:
+        """Perturbed models that one pass compares with the FP32 one: layers x twins."""
+        return self.layers * self.twins
+
+    @property
+    def computed(self) -> int:
+        """Streams that the last layer works through."""
+        return 1 + (self.probes if self.probe.scope == "propagated" else self.twins)
+
+    def _probed(self) -> list[ProbedLayer]:
+        # Looked up, not kept: the layers of a replica are not those of the original.
+        return [
+            layer
+            for layer in self.model.get_submodule(self._path).children()
+            if isinstance(layer, ProbedLayer)
+        ]
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the rows to compare, and the logits.
+
+        Args:
+            input_ids: (B, T).
+            attention_mask: (B, T).
+
+        Returns:
+            reference (B, R, hidden): pooled FP32 outputs, R = 1 for scope propagated (the last layer's), else
+            one per layer; perturbed (B, probes, hidden), the twins of the first layer first; logits
+            (B, 1 + K, labels): the FP32 model's, then K = probes for propagated, K = twins (the whole model
+            quantized) for cumulative, 0 for isolated.
+        """
+        layers = self._probed()
+        for layer in layers:
+            layer.expect(attention_mask)
+        try:
+            logits = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        finally:  # also when memory runs out
+            pooled = [kept for layer in layers if (kept := layer.take_pooled()) is not None]
+        logits = logits.reshape(-1, len(input_ids), logits.shape[-1]).transpose(0, 1)
+        reference = torch.cat([kept[:, :1] for kept in pooled], 1)
+        return reference, torch.cat([kept[:, 1:] for kept in pooled], 1), logits

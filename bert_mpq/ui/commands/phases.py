@@ -1,0 +1,76 @@
+"""``sensitivity``, ``quantize`` and ``run``: the two phases, one by one and together."""
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from bert_mpq.settings import flags
+from bert_mpq.settings.config import RunConfig, from_json
+from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.paths import user_path
+from bert_mpq.ui.commands.command import Command
+
+if TYPE_CHECKING:
+    from bert_mpq.runs.plan import Phase
+    from bert_mpq.ui.execution import Execution
+
+LARGEST = 1 << 24  # bytes; a run record of a thousand layers takes 200 KB
+
+
+def _command(phase: "Phase", text: str) -> Command:
+    def add(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--config", metavar="FILE", help="JSON file of settings; flags come on top")
+        flags.add_flags(parser, phase)
+
+    def run(namespace: argparse.Namespace, execution: "Execution") -> None:
+        run_phase(phase, namespace, execution)
+
+    return Command(name=phase, help=text, add_flags=add, run=run, several_processes=True)
+
+
+def run_phase(phase: "Phase", namespace: argparse.Namespace, execution: "Execution") -> None:
+    """Plan, confirm, run, and print the command that repeats it.
+
+    Raises:
+        MpqError: any of its codes.
+    """
+    from bert_mpq.runs.plan import make_plan
+    from bert_mpq.ui.views import panels as views
+
+    base = read_config(namespace.config) if getattr(namespace, "config", None) else RunConfig()
+    config = flags.relevant(phase, flags.config_from(namespace, base))
+    plan = make_plan(config, phase)
+    if plan.sources.model.note:
+        execution.errors.print(plan.sources.model.note, soft_wrap=True, markup=False)
+    if not namespace.yes:
+        execution.confirm(plan)
+    execution.run(plan)
+    views.print_repeat(flags.command_line(phase, plan.config), execution.output)
+
+
+def read_config(name: str) -> RunConfig:
+    """Read a JSON file of settings, or the settings inside a run record.
+
+    Raises:
+        MpqError: E-NOFILE, E-CONFIG.
+    """
+    path = user_path(name)
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError("larger than any file of settings")
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise MpqError("E-NOFILE", f"No configuration file at {name}.", "Check the path.") from error
+    except (ValueError, RecursionError) as error:
+        raise MpqError("E-CONFIG", f"{path.name} is not valid JSON.", "It is cut off or no JSON.") from error
+    # A run record holds its configuration under "config".
+    if isinstance(content, dict) and "schema" in content:
+        content = content.get("config")
+    return from_json(content)
+
+
+SENSITIVITY = _command("sensitivity", "Phase 1: score every encoder layer, write Sensitivities/")
+QUANTIZE = _command(
+    "quantize", "Phase 2: allocate bits, quantize, evaluate before and after, write Evaluation/"
+)
+RUN = _command("run", "both phases")

@@ -1,0 +1,35 @@
+"""``validate``: do the scores predict the damage?"""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from bert_mpq.settings import flags
+from bert_mpq.ui.commands.command import Command
+
+if TYPE_CHECKING:
+    from bert_mpq.ui.execution import Execution
+
+
+def _add(parser: argparse.ArgumentParser) -> None:
+    flags.add_flags(parser, "validate")
+
+
+def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
+    """Measure, print the verdict and the command that repeats it.
+
+    Raises:
+        MpqError: any of its codes.
+    """
+    from bert_mpq.ui.views import panels as views
+
+    config = flags.config_from(namespace, flags.defaults_of("validate"))
+    done = execution.validate(config)
+    views.print_repeat(flags.command_line("validate", done), execution.output)
+
+
+VALIDATE = Command(
+    name="validate",
+    help="do the scores predict the damage? KL of the logits, one unit quantized at a time",
+    add_flags=_add,
+    run=_run,
+)

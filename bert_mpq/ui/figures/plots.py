@@ -1,0 +1,223 @@
+"""Sensitivities with intervals, bits per layer, and accuracy against size, in one figure."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bert_mpq.records.evaluation_report import megabytes
+from bert_mpq.records.files import write_atomic
+from bert_mpq.records.reading import list_analyses
+from bert_mpq.records.sensitivity import Scores, SensitivityResult
+from bert_mpq.records.sensitivity_file import METRIC_TITLES
+from bert_mpq.runs.compare import ComparedGroup, ComparedRun, Comparison, compare
+from bert_mpq.settings.errors import MpqError, UsageError
+from bert_mpq.settings.paths import user_path
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".png", ".svg")
+SHOWN_RUNS = 8
+PANEL = 3.2  # inches
+INK, GRAY = "#1f4e79", "#8a8a8a"
+COLOURS = ("#1f4e79", "#c55a11", "#548235", "#7f6000")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """What a figure or a page shows.
+
+    Args:
+        comparison: the evaluations of the folder.
+        sensitivity: the newest Phase 1 of the folder; None when there is none.
+    """
+
+    comparison: Comparison
+    sensitivity: SensitivityResult | None
+
+
+def collect(folder: Path | str) -> Material:
+    """Read the results in ``folder``.
+
+    Raises:
+        MpqError: E-NOFILE when there is neither a run of Phase 1 nor an evaluation.
+    """
+    analyses = list_analyses(folder)
+    comparison = compare(folder)
+    if not analyses and not comparison.groups:
+        raise MpqError("E-NOFILE", f"No results in {user_path(folder)}/.", "Run Phase 1 or Phase 2 first.")
+    return Material(comparison=comparison, sensitivity=analyses[0].result if analyses else None)
+
+
+def check_plot(path: Path | str) -> Path:
+    """Return the path of a figure to write.
+
+    Raises:
+        UsageError: E-CONFIG, its name ends in neither .png nor .svg.
+        MpqError: E-EXTRA, matplotlib is not installed.
+    """
+    checked = user_path(path)
+    if checked.suffix.lower() not in SUFFIXES:
+        raise UsageError("E-CONFIG", f"{checked.name} is no name for a plot.", "Let it end in .png or .svg.")
+    _matplotlib()
+    return checked
+
+
+def write_plot(path: Path | str, material: Material) -> Path:
+    """Draw ``material`` and write it as PNG (150 dots per inch) or SVG, by the suffix of ``path``.
+
+    Raises:
+        MpqError: what ``check_plot`` raises; E-READONLY or E-DISK.
+    """
+    checked = check_plot(path)
+    return write_atomic(checked, draw(material, checked.suffix.lower().removeprefix(".")))
+
+
+def draw(material: Material, kind: str) -> bytes:
+    """Return the figure as the bytes of a ``png`` or ``svg`` file.
+
+    Raises:
+        MpqError: E-EXTRA.
+    """
+    figure_class, context = _matplotlib()
+    groups = [group for group in material.comparison.groups if group.runs]
+    heights = [PANEL] if material.sensitivity is not None else []
+    for group in groups:
+        heights += [PANEL, 0.8 + 0.32 * min(len(group.runs), SHOWN_RUNS)]
+    stream = io.BytesIO()
+    # Text stays text in an SVG, and the same figure is the same file.
+    with context({"svg.fonttype": "none", "svg.hashsalt": "bert-mpq", "font.size": 9}):
+        figure: Figure = figure_class(figsize=(8.0, sum(heights)), layout="constrained")
+        grid = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)
+        axes = iter(grid[:, 0])
+        if material.sensitivity is not None:
+            draw_sensitivities(next(axes), material.sensitivity)
+        for group in groups:
+            draw_accuracy(next(axes), group)
+            draw_bits(next(axes), group)
+        metadata = {"Date": None} if kind == "svg" else None
+        figure.savefig(stream, format=kind, dpi=150, metadata=metadata)
+    return stream.getvalue()
+
+
+def draw_sensitivities(axes: "Axes", result: SensitivityResult) -> None:
+    """Draw one row of bars per layer: every metric over its own largest value, with its 95 % interval."""
+    shown = [scores for scores in result.scores if scores.usable]
+    width = 0.8 / max(1, len(shown))
+    for index, scores in enumerate(shown):
+        largest = max(scores.values) or 1.0
+        places = [layer + (index - (len(shown) - 1) / 2) * width for layer in range(len(scores.layers))]
+        axes.bar(
+            places,
+            [value / largest for value in scores.values],
+            width,
+            yerr=_errors(scores, largest),
+            color=COLOURS[index % len(COLOURS)],
+            error_kw={"elinewidth": 0.8, "capsize": 2},
+            label=f"{_title(scores.metric)} (1 = {largest:.3g})",
+        )
+    _name_layers(axes, result.setting.layers)
+    axes.set_ylabel("sensitivity / largest")
+    axes.set_title(
+        f"Sensitivity of {result.setting.model_title}, {result.config.widths[0]} bits,"
+        f" {result.sample.size:,} reviews",
+        loc="left",
+    )
+    axes.set_ylim(top=1.2 * axes.get_ylim()[1])  # room for the legend
+    axes.legend(frameon=False, loc="upper left", ncols=4, fontsize=7)
+    _bare(axes)
+
+
+def draw_accuracy(axes: "Axes", group: ComparedGroup) -> None:
+    """Draw accuracy against the size of the whole model, and the line of the Pareto-optimal runs."""
+    for run in group.runs:
+        axes.plot(
+            megabytes(run.whole_bits),
+            100 * run.accuracy,
+            "o" if run.pareto else "x",
+            color=INK if run.pareto else GRAY,
+        )
+        axes.annotate(
+            _label(run),
+            (megabytes(run.whole_bits), 100 * run.accuracy),
+            xytext=(5, 3),
+            textcoords="offset points",
+            fontsize=7,
+            color=INK if run.pareto else GRAY,
+        )
+    best = sorted((run for run in group.runs if run.pareto), key=lambda run: run.whole_bits)
+    axes.plot([megabytes(run.whole_bits) for run in best], [100 * run.accuracy for run in best], color=INK)
+    axes.axhline(100 * group.before.accuracy, color=GRAY, linewidth=0.8, linestyle="--")
+    axes.annotate(
+        f"FP32, {megabytes(group.whole_original_bits):.1f} MB",
+        (1.0, 100 * group.before.accuracy),
+        xycoords=("axes fraction", "data"),
+        xytext=(-3, 3),
+        textcoords="offset points",
+        ha="right",
+        fontsize=7,
+    )
+    axes.margins(x=0.12, y=0.15)
+    axes.set_xlabel("size of the whole model (MB)")
+    axes.set_ylabel("accuracy (%)")
+    axes.set_title(f"{group.model}: {group.size:,} reviews, {group.split}", loc="left")
+    _bare(axes)
+
+
+def draw_bits(axes: "Axes", group: ComparedGroup) -> None:
+    """Draw the bits of every layer as a table of colours: one row per run, best accuracy first."""
+    runs = group.runs[:SHOWN_RUNS]
+    widths = sorted({bits for run in runs for bits in run.bits})
+    layers = len(runs[0].bits)
+    rows = [[widths.index(bits) for bits in run.bits] for run in runs]
+    edges = [layer - 0.5 for layer in range(layers + 1)], [row - 0.5 for row in range(len(runs) + 1)]
+    axes.pcolormesh(*edges, rows, cmap="Blues", vmin=-1, vmax=len(widths) + 1, edgecolors="white")
+    axes.invert_yaxis()
+    for row, run in enumerate(runs):
+        for layer, bits in enumerate(run.bits):
+            axes.text(layer, row, str(bits), ha="center", va="center", fontsize=8)
+    _name_layers(axes, layers)
+    axes.set_yticks(range(len(runs)), [f"{_label(run)}, {100 * run.accuracy:.2f} %" for run in runs])
+    axes.tick_params(length=0, labelsize=8)
+    axes.set_title("Bits per layer", loc="left")
+    for side in axes.spines.values():
+        side.set_visible(False)
+
+
+def _label(run: ComparedRun) -> str:
+    trained = " QAT" if run.trained else ""
+    return f"{run.clustering} {'/'.join(map(str, run.group_bits))} {run.quantizer}{trained}"
+
+
+def _title(metric: str) -> str:
+    return "KL of the logits" if metric == "kl" else f"1 - {METRIC_TITLES[metric]}"
+
+
+def _errors(scores: Scores, largest: float) -> list[list[float]] | None:
+    if any(layer.interval is None for layer in scores.layers):
+        return None
+    bounds = [(layer.value, layer.interval or (layer.value, layer.value)) for layer in scores.layers]
+    below = [max(0.0, value - low) / largest for value, (low, _) in bounds]
+    return [below, [max(0.0, high - value) / largest for value, (_, high) in bounds]]
+
+
+def _name_layers(axes: "Axes", count: int) -> None:
+    axes.set_xticks(range(count), [f"layer_{layer}" for layer in range(count)])
+
+
+def _bare(axes: "Axes") -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _matplotlib() -> tuple[Any, Any]:
+    """Return the Figure class and the context of settings; no window system is touched."""
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MpqError(
+            "E-EXTRA", "Plots and pages need matplotlib.", "pip install 'bert-mpq[plot]' brings it."
+        ) from error
+    return Figure, rc_context

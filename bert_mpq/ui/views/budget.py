@@ -1,0 +1,94 @@
+"""A plan for a budget: layer by layer, its size, the clusterings at that size, other sizes."""
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bert_mpq.allocation.budget import Budget
+from bert_mpq.allocation.knapsack import Assignment
+from bert_mpq.records.evaluation_report import megabytes
+from bert_mpq.records.numbers import score_text
+from bert_mpq.records.sensitivity_file import METRIC_TITLES
+from bert_mpq.ui.views.panels import heading, plain_table
+
+OTHER_SIZES = 8
+
+
+def budget_views(budget: Budget, assignment: Assignment) -> list[RenderableType]:
+    """Return the plan, the clusterings at its size, and a part of the Pareto frontier."""
+    config, scores = budget.config, budget.scores
+    title = METRIC_TITLES[budget.losses.score]
+    loss = "KL of the logits, in nats" if budget.losses.score == "kl" else f"1 - {title}"
+    widths = ", ".join(map(str, budget.losses.widths))
+    sizes = budget.sizes(assignment.bits)
+    notes = [
+        f"Loss: {loss}, one layer quantized at a time, summed; probed at {widths} bits on "
+        f"{scores.reviews:,} reviews ({scores.split}).",
+    ]
+    if budget.foreign_quantizer:
+        notes.append("The losses were measured with another quantizer or group size than planned.")
+    summary = (
+        f"{sizes.bits_per_weight:.2f} bits per encoder weight, scales included; whole model "
+        f"{megabytes(sizes.whole_bits):.2f} MB, {sizes.whole_ratio:.2f}x smaller; predicted loss "
+        f"{score_text(assignment.loss)}"
+    )
+    return [
+        heading(f"Plan for {config.target}"),
+        _layers(budget, assignment),
+        Text(f"{summary}."),
+        *map(Text, notes),
+        heading("The clusterings at this size, with the best bits for each"),
+        _clusterings(budget, assignment),
+        heading("Other sizes: the best plan for each"),
+        _frontier(budget, assignment),
+    ]
+
+
+def _layers(budget: Budget, assignment: Assignment) -> Table:
+    table = _table(("Layer", "Bits", "Size", "Loss"))
+    pins = budget.config.pins
+    for index, option in enumerate(assignment.options):
+        bits = f"{option.bits}{' (pinned)' if index in pins else ''}"
+        table.add_row(f"layer_{index}", bits, f"{megabytes(option.cost):.2f} MB", score_text(option.loss))
+    return table
+
+
+def _clusterings(budget: Budget, assignment: Assignment) -> Table:
+    table = _table(("Strategy", "Groups", "Bits a weight", "Loss", "Against the optimum"))
+    weights = budget.outline.linear_weights
+    best = assignment.loss
+
+    def add(name: str, groups: str, entry: Assignment) -> None:
+        times = f"{entry.loss / best:.2f}x" if best > 0 else ""
+        table.add_row(name, groups, f"{entry.cost / weights:.2f}", score_text(entry.loss), times)
+
+    add("budget", "any", assignment)
+    for rival in budget.clusterings(assignment.cost):
+        add(rival.method, "/".join(map(str, rival.group_bits)), rival.assignment)
+    return table
+
+
+def _frontier(budget: Budget, assignment: Assignment) -> Table:
+    table = _table(("Bits a weight", "Whole model", "Ratio", "Loss", "Bits per layer"))
+    points = list(budget.frontier())
+    step = max(1, -(-len(points) // OTHER_SIZES))
+    shown = [*points[::step], assignment, points[-1]]
+    for point in sorted({p.bits: p for p in shown}.values(), key=lambda p: p.cost):
+        sizes = budget.sizes(point.bits)
+        mark = " (the plan)" if point.bits == assignment.bits else ""
+        table.add_row(
+            f"{sizes.bits_per_weight:.2f}",
+            f"{megabytes(sizes.whole_bits):.2f} MB",
+            f"{sizes.whole_ratio:.2f}x",
+            score_text(point.loss),
+            f"{' '.join(map(str, point.bits))}{mark}",
+        )
+    return table
+
+
+def _table(names: tuple[str, ...]) -> Table:
+    table = plain_table()
+    for name in names:
+        left = name in ("Layer", "Strategy", "Groups", "Bits per layer")
+        table.add_column(name, justify="left" if left else "right", no_wrap=name != "Bits per layer")
+    return table

@@ -1,0 +1,139 @@
+"""Phase 2's results: the allocation, the figures before and after, and what to try next."""
+
+from collections.abc import Callable
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bert_mpq.records.evaluation import Accuracy, EvaluationResult
+from bert_mpq.records.evaluation_report import megabytes, relative_drop
+from bert_mpq.records.numbers import score_text
+from bert_mpq.records.sensitivity_file import METRIC_TITLES
+from bert_mpq.records.sizes import SizeReport
+from bert_mpq.ui.views.panels import heading, plain_table
+
+FIGURES: tuple[tuple[str, Callable[[Accuracy], float]], ...] = (
+    ("Accuracy", lambda each: each.accuracy),
+    ("Precision", lambda each: each.precision),
+    ("Recall", lambda each: each.recall),
+    ("F1", lambda each: each.f1),
+)
+
+
+def evaluation_views(result: EvaluationResult) -> list[RenderableType]:
+    """Return the allocation, the figures, what the sizes mean, and advice."""
+    notes = [
+        f"{result.sizes.bits_per_weight:.2f} bits per encoder weight, scales included; 1 MB = 1024^2 bytes.",
+        "Sizes are computed: fake quantization makes no smaller file and is not faster.",
+    ]
+    if result.sizes.mostly_wide_embeddings:
+        notes.append("Most of the model is FP32 embeddings now: --embeddings fp16 halves them.")
+    return [
+        heading("Bit allocation"),
+        _allocation(result),
+        heading(f"Evaluation on {result.sample.size:,} reviews ({result.sample.split})"),
+        _figures(result),
+        heading("Size"),
+        size_table(result.sizes),
+        *map(Text, [*_training_note(result), *notes, *advice(result)]),
+    ]
+
+
+def advice(result: EvaluationResult) -> list[str]:
+    """Return what to try next, by the rules of the original tool's guide."""
+    drop = relative_drop(result, trained=True)
+    if drop > 0.05:
+        return [f"The drop is over 5 %. Try, in this order: {'; '.join(_remedies(result))}."]
+    if drop > 0.03:
+        if result.trained:
+            return ["The drop is over 3 % even after training: give more bits, or train more epochs."]
+        return ["The drop is over 3 %: give more bits, or train the quantized model (--qat-epochs 1)."]
+    if drop > 0.02:
+        groups = len(result.allocation.group_bits)
+        return [f"The drop is over 2 %: try {'4 groups' if groups < 4 else 'more bits'}."]
+    return []
+
+
+def _remedies(result: EvaluationResult) -> list[str]:
+    """Return what the guide tries after a large drop, less what this run has done."""
+    groups, budget = result.allocation.group_bits, result.allocation.method == "budget"
+    example = " (32 instead of 16)" if groups[0] == 16 else ""
+    done = {
+        "--quantizer auto": result.config.quantizer != "per-tensor",
+        "a larger --target": not budget,
+        f"more bits for the sensitive groups{example}": budget or groups[0] > 16,
+        "4 groups": budget or len(groups) > 3,
+        "more calibration reviews": False,
+        "the scores of another metric": False,
+        "training after it (--qat-epochs 1)": result.trained is not None,
+    }
+    return [remedy for remedy, tried in done.items() if not tried]
+
+
+def _allocation(result: EvaluationResult) -> Table:
+    table = plain_table()
+    score_title = METRIC_TITLES.get(result.sensitivities.metric, "Score")
+    for name in ("Layer", score_title, "Group", "Bits"):
+        table.add_column(name, justify="left" if name == "Layer" else "right", no_wrap=True)
+    allocation = result.allocation
+    for index, score in enumerate(result.sensitivities.values):
+        bits = f"{allocation.bits[index]}{' (protected)' if index in allocation.protected else ''}"
+        table.add_row(f"layer_{index}", score_text(score), str(allocation.groups[index]), bits)
+    return table
+
+
+def _figures(result: EvaluationResult) -> Table:
+    before, after, trained = result.before, result.after, result.trained
+    bits = "/".join(map(str, result.allocation.group_bits))
+    quantized = [("PTQ" if trained else f"{bits} mix", after, result.agreement)]
+    if trained:
+        quantized.append(("QAT", trained.accuracy, trained.agreement))
+    table = plain_table()
+    table.add_column(f"{bits} mix" if trained else "", no_wrap=True)
+    for name in ("FP32", *(name for name, _, _ in quantized), "Change"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, figure in FIGURES:
+        values = [figure(each) for each in (before, *(accuracy for _, accuracy, _ in quantized))]
+        change = f"{100 * (values[-1] - values[0]):+.2f} pp"
+        table.add_row(name, *(f"{value:.4f}" for value in values), change)
+    table.add_row("Same prediction", "", *(f"{agreement:.4f}" for _, _, agreement in quantized), "")
+    return table
+
+
+def size_table(sizes: SizeReport) -> Table:
+    """Return the size of every part, the whole, and the figure that papers quote."""
+    table = plain_table()
+    table.add_column("", no_wrap=True)
+    for name in ("FP32", "Quantized", "Ratio"):
+        table.add_column(name, justify="right", no_wrap=True)
+
+    def add(name: str, before: int, after: int) -> None:
+        ratio = f"{before / after:.2f}x" if after else ""
+        table.add_row(name, f"{megabytes(before):.1f} MB", f"{megabytes(after):.1f} MB", ratio)
+
+    add("Encoder weights", sizes.original_bits, sizes.quantized_bits)
+    add("  as the paper counts", sizes.original_bits, sizes.nominal_bits)
+    add("Embeddings", 32 * sizes.embedding_weights, sizes.embedding_bits)
+    add("LayerNorms and biases", sizes.norm_bits, sizes.norm_bits)
+    add("Pooler and classifier", sizes.head_bits, sizes.head_bits)
+    table.add_section()
+    add("Whole model", sizes.whole_original_bits, sizes.whole_bits)
+    add("  over FP16", sizes.whole_original_bits // 2, sizes.whole_bits)
+    return table
+
+
+def _training_note(result: EvaluationResult) -> list[str]:
+    """Return one sentence on the training."""
+    if result.trained is None:
+        return []
+    training = result.trained.training
+    first, best = training.curve[0], min(training.curve, key=lambda point: point.kl)
+    if not training.best_step:
+        return ["Quantization-aware training made it no better on its validation slice: PTQ was kept."]
+    ended = f"stopped early after {training.steps:,} of" if training.stopped_early else "all"
+    return [
+        f"Trained on {training.training_reviews:,} calibration reviews, {ended} {training.planned_steps:,} "
+        f"steps; on {training.validation_reviews:,} others the KL to FP32 fell from {first.kl:.4f} to "
+        f"{best.kl:.4f}."
+    ]

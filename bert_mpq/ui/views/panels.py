@@ -1,0 +1,161 @@
+"""Plans, files and errors as panels."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from bert_mpq.compute.hardware import accelerator
+from bert_mpq.compute.reporting import duration
+from bert_mpq.records.sensitivity_file import METRIC_TITLES
+from bert_mpq.runs.plan import Plan
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.quantizers import needs_calibration, quantizers_for
+from bert_mpq.ui.console import is_live, is_utf8
+
+SCOPES = {
+    "propagated": "after the last layer",
+    "isolated": "layer by layer",
+    "cumulative": "layer by layer, all quantized",
+}
+
+
+def plan_panel(plan: Plan, console: Console, time: str = "") -> RenderableType:
+    """Return what is about to be run and the ``time`` it should take; nothing has been written yet."""
+    config, sources = plan.config, plan.sources
+    rows = [("Model", f"{sources.model.title}, {sources.model.layers} encoder layers")]
+    if config.head_text:
+        rows.append(("", f"head {config.head_text}"))
+    if plan.calibration:
+        metrics = " + ".join(METRIC_TITLES[metric] for metric in config.metrics)
+        split = sources.data.split_name("calibration")
+        most = "until stable, at most " if config.until_stable else ""
+        rows += [
+            ("Calibration", f"{most}{plan.calibration:,} reviews, {config.sampling}; {split}"),
+            ("Metrics", f"{metrics}, FP32 against a probe of {_listed(config.widths)} bits,"),
+            ("", f"compared {SCOPES[config.scope]}"),
+        ]
+    if plan.evaluation:
+        split = sources.data.split_name("evaluation")
+        rows += [("Evaluation", f"{plan.evaluation:,} reviews, {config.sampling}; {split}")]
+        if plan.sensitivities is not None:
+            rows.append(("Scores", plan.sensitivities.file_name))
+        rows += _strategy(config)
+        rows += _allocation(plan)
+    rows += _quantizer(plan)
+    if plan.training:
+        epochs = f"{config.qat_epochs} epoch{'s' if config.qat_epochs > 1 else ''}"
+        rate = f"learning rate {config.qat_learning_rate:g}"
+        rows += [
+            ("Training", f"quantization-aware, up to {epochs}, {rate}"),
+            ("", f"on {plan.training:,} reviews; {sources.data.split_name('calibration')}"),
+        ]
+    rows.append(("Max length", f"{config.max_length or sources.model.max_length:,} tokens per review"))
+    guess = f"{accelerator()} (auto)" if config.device == "auto" else config.device
+    rows.append(("Device", guess))
+    rows += [("Time", time)] if time else []
+    folders = [
+        name
+        for size, name in ((plan.calibration, "Sensitivities/"), (plan.evaluation, "Evaluation/"))
+        if size
+    ]
+    rows.append(("Writes", f"{' and '.join(folders)} in {config.output}"))
+    table = Table.grid(padding=(0, 2))
+    for name, value in rows:
+        table.add_row(name, Text(value))
+    return _panel(Group(table, Text("Nothing has been written yet.")), "Plan", console)
+
+
+def _strategy(config: RunConfig) -> list[tuple[str, str]]:
+    if config.clustering != "budget":
+        bits = _listed(config.bits)
+        return [("Allocation", f"{config.clustering}, {len(config.bits)} groups, bits {bits}")]
+    rows = [("Allocation", f"budget, exact, for {config.target}; loss {METRIC_TITLES[config.score]}")]
+    if config.goal.kind == "drop":
+        rows.append(("", "found by evaluating plans on calibration reviews"))
+    if config.pin:
+        rows.append(("", f"pinned: {', '.join(config.pin)}"))
+    if config.max_widths:
+        rows.append(("", f"at most {config.max_widths} distinct widths"))
+    return rows
+
+
+def _listed(bits: Sequence[int]) -> str:
+    return ", ".join(map(str, bits))
+
+
+def _allocation(plan: Plan) -> list[tuple[str, str]]:
+    """Return a row per bit width with its layers, where the scores are known already."""
+    if plan.allocation is None:
+        return []
+    by_bits: dict[int, list[str]] = {}
+    for index, bits in enumerate(plan.allocation.bits):
+        by_bits.setdefault(bits, []).append(str(index))
+    return [
+        ("", f"{bits:>2} bits: layer{'s' * (len(by_bits[bits]) > 1)} {', '.join(by_bits[bits])}")
+        for bits in sorted(by_bits, reverse=True)
+    ]
+
+
+def _quantizer(plan: Plan) -> list[tuple[str, str]]:
+    """Return what quantizes each width in words, and what GPTQ will look at."""
+    config = plan.config
+    widths: set[int] = set()
+    if plan.calibration:
+        widths.update(config.widths)
+    if plan.allocation is not None:
+        widths.update(plan.allocation.bits)
+    elif plan.evaluation:
+        widths.update(config.widths if config.clustering == "budget" else config.bits)
+    used = quantizers_for(config.quantizer, widths, config.group_size)
+    rows = [("" if index else "Quantizer", entry.title) for index, entry in enumerate(used)]
+    if needs_calibration(config.quantizer, widths):
+        split = plan.sources.data.split_name("calibration")
+        rows.append(("GPTQ on", f"{config.gptq_reviews:,} reviews; {split}"))
+    if plan.evaluation and config.embeddings == "fp16":
+        rows.append(("Embeddings", "rounded to float16"))
+    return rows
+
+
+def files_panel(files: Sequence[Path], seconds: float, console: Console) -> RenderableType:
+    """Return the files that were written."""
+    here = Path.cwd()
+    names = [path.relative_to(here) if path.is_relative_to(here) else path for path in files]
+    return _panel(Text("\n".join(map(str, names))), f"Done in {duration(seconds)}", console)
+
+
+def print_repeat(command: str, console: Console) -> None:
+    """Print the command outside any panel and unwrapped, so that it can be copied."""
+    console.print("Repeat this run:")
+    console.print(command, soft_wrap=True, markup=False)
+
+
+def print_error(error: MpqError, console: Console) -> None:
+    """Print an error: a panel on a terminal, two plain lines elsewhere."""
+    hint = [f"hint: {error.hint}"] if error.hint else []
+    if is_live(console):
+        body = Text("\n".join([error.title, *([error.hint] if error.hint else [])]))
+        console.print(_panel(body, error.code, console, style="red"))
+        return
+    for line in (f"error[{error.code}]: {error.title}", *hint):
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def heading(text: str) -> Text:
+    """Return a title line above a table; a table's own title would wrap at the width of the table."""
+    return Text(text, style="bold")
+
+
+def plain_table() -> Table:
+    """Return a table without frame."""
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def _panel(body: RenderableType, title: str, console: Console, style: str = "none") -> Panel:
+    shape = box.ROUNDED if is_utf8(console) else box.ASCII
+    return Panel(body, title=title, title_align="left", box=shape, expand=False, border_style=style)

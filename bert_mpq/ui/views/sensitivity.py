@@ -1,0 +1,141 @@
+"""Phase 1's results as tables with bars."""
+
+import math
+from itertools import zip_longest
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from bert_mpq.records.numbers import score_text
+from bert_mpq.records.sensitivity import LayerScore, MetricAgreement, Scores, SensitivityResult, Stopping
+from bert_mpq.records.sensitivity_file import METRIC_TITLES
+from bert_mpq.ui.console import is_utf8
+from bert_mpq.ui.views.panels import heading, plain_table
+
+NEXT = " > next: confidence that the layer is really above the one below it."
+INTERVALS = 64  # columns from which they are shown
+EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
+
+
+def sensitivity_views(result: SensitivityResult, console: Console) -> list[RenderableType]:
+    """Return a ranked table with bars per metric, the agreement of the metrics, and what to be wary of."""
+    views: list[RenderableType] = []
+    for scores in result.scores:
+        views += _score_views(result, scores, console)
+    if any(layer.interval for scores in result.scores for layer in scores.layers):
+        views.append(Text(_legend(console)))
+    if result.stopping is not None:
+        views.append(Text(_stopping(result.stopping)))
+    pairs = [entry for entry in result.agreement if entry.spearman is not None]
+    if pairs:
+        views.append(heading("Rank agreement over the layers (Spearman; KL = damage to the logits)"))
+        views += map(_agreement, pairs)
+    return [*views, *map(Text, _warnings(result))]
+
+
+def _legend(console: Console) -> str:
+    shade = "░" if is_utf8(console) else "-"
+    following = NEXT if console.width >= INTERVALS else ""
+    return f"95 % intervals ({shade} from end to end): jackknife over blocks of reviews.{following}"
+
+
+def _stopping(stopping: Stopping) -> str:
+    if stopping.used == stopping.available:
+        return f"All {stopping.used:,} reviews were needed: fewer left the bit allocation uncertain."
+    certain = f"{math.floor(100 * stopping.confidence)} % sure that all of them give the same bit allocation"
+    return f"Stopped after {stopping.used:,} of {stopping.available:,} reviews: {certain}."
+
+
+def _agreement(pair: MetricAgreement) -> Text:
+    line = f"  {METRIC_TITLES[pair.first]} and {METRIC_TITLES[pair.second]}: {pair.spearman:+.2f}"
+    if pair.flagged:
+        layers = ", ".join(f"layer_{layer}" for layer in pair.flagged)
+        line += f"; look into {layers} (ordered oppositely, beyond the intervals)"
+    return Text(line)
+
+
+def _score_views(result: SensitivityResult, scores: Scores, console: Console) -> list[RenderableType]:
+    kind = "KL of the logits" if scores.metric == "kl" else f"1 - {METRIC_TITLES[scores.metric]}"
+    intervals = any(layer.interval for layer in scores.layers) and console.width >= INTERVALS
+    show_kl = bool(result.kl) and scores.metric != "kl" and console.width >= (78 if intervals else 72)
+    table = plain_table()
+    table.add_column("Rank", justify="right", no_wrap=True)
+    table.add_column("Layer", no_wrap=True)
+    table.add_column("Score", justify="right", no_wrap=True)
+    if intervals:
+        table.add_column("95 % interval", no_wrap=True)
+        table.add_column("> next", justify="right", no_wrap=True)
+    if show_kl:
+        table.add_column("KL", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    length = max(8, min(30, console.width - 34 - 28 * intervals - 10 * show_kl))
+    largest = max((top for layer in scores.layers if (top := _span(layer)[1]) == top), default=0.0)
+    for rank, (index, confidence) in enumerate(zip_longest(scores.ranking, scores.rank_confidence), start=1):
+        layer = scores.layers[index]
+        cells = [str(rank), f"layer_{index}", score_text(layer.value)]
+        cells += [_interval(layer), _percent(confidence)] if intervals else []
+        cells += [score_text(result.kl[index])] if show_kl else []
+        table.add_row(*cells, bar(_span(layer), largest, length, is_utf8(console)))
+    return [heading(f"Layer sensitivity, {kind} (higher = more fragile)"), table]
+
+
+def _span(layer: LayerScore) -> tuple[float, float]:
+    return layer.interval or (layer.value, layer.value)
+
+
+def _interval(layer: LayerScore) -> str:
+    if layer.interval is None:
+        return ""
+    decimals = 5 if layer.interval[0] >= 1e-4 else 6
+    return "-".join(score_text(bound, decimals) for bound in layer.interval)
+
+
+def _percent(confidence: float | None) -> str:
+    if confidence is None:
+        return ""
+    return ">99 %" if confidence > 0.99 else f"{math.floor(100 * confidence)} %"
+
+
+def bar(span: tuple[float, float], largest: float, length: int, blocks: bool) -> str:
+    """Return a bar of at most ``length`` characters: solid up to an interval, light along it.
+
+    Args:
+        span: both ends of the interval; twice the score where there is none.
+        largest: what the full length stands for.
+        length: characters.
+        blocks: whether the console can show block characters.
+    """
+    low, high = span
+    if not (largest > 0 and high == high):
+        return ""
+    solid, light = ("█", "░") if blocks else ("#", "-")
+    eighths = round(8 * length * low / largest)
+    end = round(length * high / largest)
+    if high > low or not blocks:
+        start = min(round(eighths / 8), end)
+        return solid * start + light * (end - start)
+    return solid * (eighths // 8) + EIGHTHS[eighths % 8]
+
+
+def _few(result: SensitivityResult, scores: Scores) -> str:
+    """Return what too few reviews do, and how many would do."""
+    rows = "tokens" if result.config.pooling == "none" else "reviews"
+    directions = max(sum(layer.ranks) for layer in scores.layers)
+    enough = f"{10 * directions:,} {rows} would do for {directions:,} directions"
+    return f"{METRIC_TITLES[scores.metric]}: too few {rows}, so the scores read too similar; {enough}."
+
+
+def _warnings(result: SensitivityResult) -> list[str]:
+    """Say in words every status that is not ok, each once."""
+    lines: dict[str, None] = {}
+    for scores in result.scores:
+        title = METRIC_TITLES[scores.metric]
+        for index, layer in enumerate(scores.layers):
+            if layer.status == "few_samples":
+                lines[_few(result, scores)] = None
+            elif layer.explanation:
+                lines[f"{title}, layer_{index}: {layer.explanation}."] = None
+            if layer.value < 2 * layer.noise_floor:
+                noise = f"no larger than its rounding error ({layer.noise_floor:.0e})"
+                lines[f"{title}, layer_{index}: the score is {noise}."] = None
+    return list(lines)

@@ -1,0 +1,41 @@
+"""Estimates in words, each from a measured run on this machine."""
+
+from bert_mpq.compute.reporting import duration
+from bert_mpq.records.reading import list_analyses, list_evaluations
+from bert_mpq.runs.durations import Rate, measured_rate
+from bert_mpq.runs.plan import Plan
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.sources.classifiers import ModelSource
+from bert_mpq.sources.reviews import Split
+from bert_mpq.ui.views.comparison import when
+
+
+def split_rate(config: RunConfig, model: ModelSource, split: Split) -> Rate | None:
+    """Return the measured rate of the phase that uses ``split``; None when there is none."""
+    listed = list_analyses if split == "calibration" else list_evaluations
+    return measured_rate(listed(config.output), config, model.name, config.max_length or model.max_length)
+
+
+def plan_time(plan: Plan) -> str:
+    """Return how long ``plan`` should take and by which run; "" when that was never measured."""
+    splits: list[tuple[Split, int]] = [("calibration", plan.calibration), ("evaluation", plan.evaluation)]
+    total, timestamps = 0.0, []
+    for split, size in splits:
+        if size:
+            rate = split_rate(plan.config, plan.sources.model, split)
+            if rate is None:
+                return ""
+            total += rate.seconds(size)
+            timestamps.append(rate.timestamp)
+    return f"about {about(total)}, by the run of {when(max(timestamps))}" if timestamps else ""
+
+
+def about(seconds: float) -> str:
+    """Return seconds without false precision: ``8 s``, ``3 min``, ``1 h 10 min``."""
+    if seconds < 55:
+        return duration(max(10, seconds))
+    minutes = max(1, round(seconds / 60))
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, rest = divmod(10 * round(minutes / 10), 60)
+    return f"{hours} h {rest:02d} min"

@@ -1,0 +1,92 @@
+"""The scores against the damage: rank correlations, plans of equal size, and a verdict in words."""
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bert_mpq.records.sensitivity_file import METRIC_TITLES
+from bert_mpq.records.validation import ValidationResult
+from bert_mpq.ui.views.panels import heading, plain_table
+
+TITLES = {
+    **METRIC_TITLES,
+    "mse": "output MSE",
+    "weight": "weight MSE",
+    "depth": "depth alone",
+    "uniform": "same bits for all",
+}
+
+
+def validation_views(result: ValidationResult) -> list[RenderableType]:
+    """Return the rank correlations, the plans of equal size, and the verdict."""
+    kind = "encoder layers" if result.config.granularity == "layer" else "Linear modules"
+    return [
+        heading(f"Rank correlation with the KL of the logits over {len(result.units)} {kind} (Spearman)"),
+        _correlations(result),
+        heading(f"Best plan by each score at equal size, on {result.evaluation.size:,} other reviews"),
+        _plans(result),
+        heading("Verdict"),
+        *map(Text, verdict(result)),
+    ]
+
+
+def verdict(result: ValidationResult) -> list[str]:
+    """Return in plain sentences which scores predict the damage here, and how sure that is."""
+    words = {"predicts": "predicts the damage here", "roughly": "predicts it only roughly", "no": "does not"}
+    depth = result.mean_spearman("depth", "")
+    lines = []
+    for name, scope in result.names:
+        judged = result.verdict(name, scope)
+        mean = result.mean_spearman(name, scope)
+        if judged == "unknown" or mean is None:
+            lines.append(f"{title(name, scope)}: no valid score for every unit and width.")
+            continue
+        more = ""
+        if judged != "no" and name != "depth" and depth is not None and mean <= depth:
+            more = f", no better than depth alone ({depth:+.2f})"
+        lines.append(f"{title(name, scope)} {words[judged]}: {mean:+.2f}{more}.")
+    lines.append(f"With {len(result.units)} units, {result.chance:.2f} is reached by chance in 1 case of 20.")
+    if result.config.granularity == "layer" and len(result.units) < 20:
+        lines.append("So few units hardly tell scores apart: --granularity linear has more.")
+    return lines
+
+
+def title(name: str, scope: str) -> str:
+    """Return a predictor in words."""
+    return f"{TITLES[name]}, {scope}" if scope else TITLES[name]
+
+
+def _correlations(result: ValidationResult) -> Table:
+    table = plain_table()
+    table.add_column("Score", no_wrap=True)
+    for width in result.widths:
+        table.add_column(f"{width.bits} bits", justify="right", no_wrap=True)
+    table.add_column("Mean", justify="right", no_wrap=True)
+    rows = sorted(result.names, key=lambda key: -(result.mean_spearman(*key) or -2.0))
+    for key in rows:
+        values = [*result.spearman(*key), result.mean_spearman(*key)]
+        table.add_row(title(*key), *("-" if value is None else f"{value:+.2f}" for value in values))
+    return table
+
+
+def _plans(result: ValidationResult) -> Table:
+    table = plain_table()
+    table.add_column("Score", no_wrap=True)
+    for name in ("Size", "Taken", "KL", "Same prediction", "Accuracy"):
+        table.add_column(name, justify="right", no_wrap=True)
+    previous = None
+    for plan in sorted(result.plans, key=lambda plan: (plan.size, plan.kl)):
+        if previous is not None and plan.size != previous:
+            table.add_section()
+        previous = plan.size
+        table.add_row(
+            TITLES[plan.score],
+            f"{plan.size:.2f}",
+            f"{plan.bits_per_weight:.2f}",
+            f"{plan.kl:.5f}",
+            f"{plan.agreement:.4f}",
+            f"{plan.accuracy:.4f}",
+        )
+    table.add_section()
+    table.add_row("FP32", "", "", "", "", f"{result.accuracy:.4f}")
+    return table

@@ -1,0 +1,155 @@
+"""The menu: questions, plan, confirm, run, results."""
+
+from typing import Literal, cast
+
+import questionary
+from rich.console import Console
+
+from bert_mpq.records.sensitivity_file import list_sensitivities
+from bert_mpq.runs.compare import compare
+from bert_mpq.runs.plan import Phase, Plan, Sources, find_sources, make_plan, named
+from bert_mpq.settings import flags
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.errors import MpqError
+from bert_mpq.ui.console import error_console, require_terminal
+from bert_mpq.ui.execution import Execution
+from bert_mpq.ui.views import panels as views
+from bert_mpq.ui.views.comparison import comparison_views
+from bert_mpq.ui.views.timing import plan_time
+from bert_mpq.ui.wizard.header import header, setting_line
+from bert_mpq.ui.wizard.offers import offer
+from bert_mpq.ui.wizard.prompts import Option, choose
+from bert_mpq.ui.wizard.questions import phase_1_steps, phase_2_steps
+from bert_mpq.ui.wizard.remembered import SETTINGS, remembered
+from bert_mpq.ui.wizard.settings import change_settings
+from bert_mpq.ui.wizard.steps import Back, Step, Walk, ask
+
+Entry = Literal["sensitivity", "quantize", "run", "compare", "settings", "exit"]
+
+
+class Wizard:
+    """The menu over one session.
+
+    Args:
+        config: what the command line said; the rest is asked.
+        given: fields that the command line answered: their steps are skipped.
+        output: console for screens and results.
+        execution: runs phases and shows them.
+    """
+
+    def __init__(
+        self, *, config: RunConfig, given: frozenset[str], output: Console, execution: Execution
+    ) -> None:
+        last = remembered(config.output)
+        unsaid = [name for name in SETTINGS if name not in given]
+        self._config = config.replace(**{name: getattr(last, name) for name in unsaid})
+        self._given = given
+        self._output = output
+        self._execution = execution
+
+    def open(self) -> None:
+        """Show the menu until the user leaves it.
+
+        Raises:
+            UsageError: E-TERMINAL.
+            KeyboardInterrupt: Ctrl-C.
+            EOFError: Ctrl-D.
+        """
+        require_terminal()
+        for line in header(self._config, self._output):
+            self._output.print(line)
+        entry: Entry = "sensitivity"
+        while True:
+            entry = self._menu(entry)
+            if entry == "exit":
+                return
+            try:
+                self._enter(entry)
+            except MpqError as error:
+                views.print_error(error, error_console())
+
+    def _menu(self, default: Entry) -> Entry:
+        while True:
+            answer = choose("What would you like to do?", self._entries(), default, "(arrows, Enter)")
+            if not isinstance(answer, Back):  # there is nothing to go back to: only Exit and Ctrl-C leave
+                return cast(Entry, answer)
+
+    def _entries(self) -> list[Option]:
+        files = list_sensitivities(self._config.output)
+        readable = any(file.sensitivities is not None for file in files)
+        no_file = "no sensitivity file can be read" if files else "no sensitivity file yet"
+        return [
+            Option(
+                title="Phase 1: Sensitivity Analysis",
+                value="sensitivity",
+                description="Score every encoder layer. Writes Sensitivities/",
+            ),
+            Option(
+                title="Phase 2: Quantization & Evaluation",
+                value="quantize",
+                description="Give each layer its bits, measure the accuracy",
+                disabled="" if readable else no_file,
+            ),
+            Option(
+                title="Full pipeline (Phase 1 + Phase 2)",
+                value="run",
+                description="Both. Writes Sensitivities/ and Evaluation/",
+            ),
+            Option(
+                title="Compare results",
+                value="compare",
+                description="The evaluations in Evaluation/, best accuracy first",
+                disabled="" if compare(self._config.output).groups else "no reports yet",
+            ),
+            Option(
+                title="Settings (model, data, device)",
+                value="settings",
+                description="Also the length of the reviews and the output folder",
+            ),
+            Option(title="Exit", value="exit", description="Ctrl-C leaves at any time"),
+        ]
+
+    def _enter(self, entry: Entry) -> None:
+        if entry == "compare":
+            for view in comparison_views(compare(self._config.output), self._output):
+                self._output.print(view)
+            self._output.print()
+        elif entry == "settings":
+            self._config = change_settings(self._config, self._output)
+            self._output.print(setting_line(self._config, self._output))
+        else:
+            self._phase(cast(Phase, entry))
+
+    def _phase(self, phase: Phase) -> None:
+        with self._output.status("Looking for model and data"):
+            sources = find_sources(self._config, phase)
+        if sources.model.note:
+            self._output.print(sources.model.note, markup=False)
+            self._config = named(self._config, sources)  # said once
+        plan = self._ask(phase, sources)
+        if plan is None:
+            return
+        finished = self._execution.run(plan)
+        repeat = flags.command_line(phase, flags.relevant(phase, plan.config))
+        views.print_repeat(repeat, self._output)
+        self._output.print()
+        if finished.quantization is not None:
+            offer(finished, self._execution)
+
+    def _ask(self, phase: Phase, sources: Sources) -> Plan | None:
+        """Return the confirmed plan, or None when the user went back to the menu."""
+        walk = Walk(self._steps(phase, sources), self._config, remembered(self._config.output))
+        config = walk.forward()
+        while not isinstance(config, Back):
+            plan = make_plan(config, phase, sources)
+            self._output.print(views.plan_panel(plan, self._output, plan_time(plan)))
+            start = ask(questionary.confirm("Start now?", default=True, instruction="(Y/n, Esc goes back) "))
+            if not isinstance(start, Back):
+                return plan if start else None
+            config = walk.back()
+        return None
+
+    def _steps(self, phase: Phase, sources: Sources) -> list[Step]:
+        first = [] if phase == "quantize" else phase_1_steps(sources)
+        second = [] if phase == "sensitivity" else phase_2_steps(sources, with_file=phase == "quantize")
+        return [step for step in (*first, *second) if step.field not in self._given]

@@ -1,0 +1,72 @@
+"""What the menu offers after an evaluation: each offer is a row of the question "What next?".
+
+Adding one: write ``applies(finished)`` and ``act(finished, execution)`` in a module of ``bert_mpq.ui``, and
+put an ``Offer`` into ``OFFERS``. ``act`` asks what it needs with ``choose`` and ``ask_text`` (BACK: return),
+runs with ``execution.run(plan)`` or its own pipeline function, and prints results on ``execution.output`` and
+the command that repeats them with ``views.print_repeat``. An ``MpqError`` it raises is shown as a panel.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bert_mpq.settings.errors import MpqError
+from bert_mpq.ui.execution import Execution, Finished
+from bert_mpq.ui.views import panels as views
+from bert_mpq.ui.wizard import export_offer, training_offer
+from bert_mpq.ui.wizard.prompts import Option, choose
+from bert_mpq.ui.wizard.steps import Back
+
+MENU = "menu"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """Something to do with an evaluated model.
+
+    Args:
+        title: its row.
+        description: what it costs and writes, at most 64 characters.
+        applies: whether to offer it; ``finished.quantization`` is the evaluation.
+        act: does it; returns the evaluation that takes the place of the one before, if it has made one.
+    """
+
+    title: str
+    description: str
+    applies: Callable[[Finished], bool]
+    act: Callable[[Finished, Execution], Finished | None]
+
+
+OFFERS: tuple[Offer, ...] = (
+    Offer(
+        title="Quantization-aware training",
+        description="Trains the quantized model on calibration reviews; new report",
+        applies=training_offer.applies,
+        act=training_offer.act,
+    ),
+    Offer(
+        title="Export the quantized model",
+        description="A folder with the small file, loaded again and compared",
+        applies=export_offer.applies,
+        act=export_offer.act,
+    ),
+)
+
+
+def offer(finished: Finished, execution: Execution, offers: tuple[Offer, ...] | None = None) -> None:
+    """Ask what next, as often as the user wants, until the way leads back to the menu.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
+        EOFError: Ctrl-D.
+    """
+    every = OFFERS if offers is None else offers
+    while applicable := [each for each in every if each.applies(finished)]:
+        rows = [Option(title="Back to the menu", value=MENU, description="The files above are kept")]
+        rows += [Option(title=each.title, value=each, description=each.description) for each in applicable]
+        chosen = choose("What next?", rows, MENU)
+        if chosen == MENU or isinstance(chosen, Back):
+            return
+        try:
+            finished = chosen.act(finished, execution) or finished
+        except MpqError as error:
+            views.print_error(error, execution.errors)

@@ -1,0 +1,104 @@
+"""A menu to choose from and a line to type, with a way back."""
+
+import shutil
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import questionary
+
+from bert_mpq.settings.errors import ErrorCode, MpqError
+from bert_mpq.ui.console import symbol
+from bert_mpq.ui.wizard.steps import INSTRUCTION, Back, ask
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """A row of a menu; with ``disabled`` it is shown with the reason and cannot be chosen."""
+
+    title: str
+    value: Any
+    description: str = ""
+    disabled: str = ""
+
+
+def choose(
+    message: str,
+    options: Sequence[Option],
+    default: Any,
+    instruction: str = INSTRUCTION,
+    code: ErrorCode = "E-DATA-SIZE",
+    hint: str = "Take more reviews.",
+) -> Any:
+    """Ask for one of ``options``; a default that cannot be chosen gives way to the first that can.
+
+    Raises:
+        MpqError: ``code`` with ``hint`` when none can be chosen.
+    """
+    columns = shutil.get_terminal_size().columns
+    if len(f"? {message} {instruction}") > columns:
+        instruction = "(Esc goes back)" if "Esc" in instruction else ""
+    choices = [_choice(index, option, columns) for index, option in enumerate(options)]
+    enabled = [index for index, choice in enumerate(choices) if not choice.disabled]
+    if not enabled:
+        reason = options[0].disabled if options else "there is none"
+        raise MpqError(code, f"{message.split('  ')[-1]}: nothing can be chosen ({reason}).", hint)
+    chosen = next((index for index in enabled if options[index].value == default), enabled[0])
+    many = len(options) > 15
+    question = questionary.select(
+        message,
+        choices=choices,
+        default=choices[chosen],
+        instruction=instruction,
+        pointer=symbol("»", ">"),
+        use_search_filter=many,
+        use_jk_keys=not many,
+    )
+    narrow = any(len(f"? {message} {option.title}") >= columns for option in options)
+    question.application.erase_when_done = narrow
+    index = ask(question)
+    if isinstance(index, Back):
+        return index
+    if narrow:
+        _print_answered(f"{message} {options[index].title}", columns)
+    return options[index].value
+
+
+def _choice(index: int, option: Option, columns: int) -> questionary.Choice:
+    # The index: two rows may have equal values, as 5k and the whole split of 5,000 reviews.
+    return questionary.Choice(
+        option.title,
+        value=index,
+        description=_wrapped(option.description, columns) or None,
+        disabled=_shortened(option, columns) or None,
+    )
+
+
+def _print_answered(line: str, columns: int) -> None:
+    """Show an answered question broken between words: its own line would break anywhere."""
+    text = textwrap.fill(
+        line, max(20, columns - 1), initial_indent="? ", subsequent_indent="  ", break_on_hyphens=False
+    )
+    questionary.print(text, style="bold")
+
+
+def _wrapped(description: str, columns: int) -> str:
+    """Break a description into lines: the list would cut it off."""
+    lines = textwrap.wrap(description, max(20, columns - 3), initial_indent=" " * len("Description: "))
+    return "\n  ".join(lines).strip()
+
+
+def _shortened(option: Option, columns: int) -> str:
+    """Return the reason why an option is disabled, in what room its title leaves."""
+    room = max(12, columns - len(f"   - {option.title} ()") - 1)
+    return textwrap.shorten(option.disabled, room, placeholder="...") if option.disabled else ""
+
+
+def ask_text(message: str, check: Callable[[str], str], default: str = "") -> Any:
+    """Ask for a line; ``check`` returns what is wrong with it, or ""."""
+    # In the message: questionary sets its own instruction apart by two blanks.
+    question = questionary.text(
+        f"{message} (Esc goes back)", default=default, validate=lambda text: check(text) or True
+    )
+    return ask(question)

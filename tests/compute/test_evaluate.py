@@ -1,0 +1,44 @@
+"""Phase 2's figures."""
+
+import numpy as np
+import pytest
+import torch
+
+from bert_mpq.compute.batches import tokenize
+from bert_mpq.compute.devices import pick_machine
+from bert_mpq.compute.evaluate import evaluate, figures
+from bert_mpq.compute.reporting import Silent
+
+
+def test_figures_by_hand():
+    labels = np.array([1, 1, 1, 0, 0])
+    predictions = np.array([1, 1, 0, 1, 0])
+    logits = np.where(predictions[:, None] == np.arange(2), np.log(3.0), 0.0)
+    got = figures(logits, predictions, labels, 1.5)
+    assert (got.correct, got.size, got.seconds) == (3, 5, 1.5)
+    assert (got.accuracy, got.precision, got.recall, got.f1) == pytest.approx((0.6, 2 / 3, 2 / 3, 2 / 3))
+    assert got.loss == pytest.approx(-(3 * np.log(0.75) + 2 * np.log(0.25)) / 5)
+
+
+def test_figures_without_a_positive_prediction_are_zero_and_not_an_error():
+    logits = np.array([[2.0, 0.0], [2.0, 0.0]])
+    got = figures(logits, np.array([0, 0]), np.array([0, 1]), 0.0)
+    assert (got.precision, got.recall, got.f1) == (0.0, 0.0, 0.0)
+
+
+def test_evaluation_equals_one_review_at_a_time(classifier, reviews):
+    few = reviews.take(list(range(24)))
+    tokens = tokenize(few, classifier.tokenizer, 64, Silent())
+    got = evaluate(classifier.model, tokens, pick_machine("cpu"), 512, Silent(), "Evaluate")
+    with torch.inference_mode():
+        for index, text in enumerate(few.texts):
+            inputs = classifier.tokenizer(text, truncation=True, max_length=64, return_tensors="pt")
+            assert got.predictions[index] == classifier.model(**inputs).logits.argmax()
+    assert got.accuracy.accuracy == np.mean(got.predictions == np.array(few.labels))
+
+
+def test_the_embedded_classifier_reads_real_reviews(classifier, reviews):
+    tokens = tokenize(reviews.take(list(range(120))), classifier.tokenizer, 128, Silent())
+    got = evaluate(classifier.model, tokens, pick_machine("cpu"), 2048, Silent(), "Evaluate")
+    assert got.accuracy.accuracy > 0.75
+    assert got.accuracy.loss < 0.6

@@ -1,0 +1,44 @@
+"""What the tests of a training share: a classifier, its quantized copy, and reviews."""
+
+import dataclasses
+
+import torch
+
+from bert_mpq.compute.devices import pick_machine
+from bert_mpq.compute.reporting import Silent
+from bert_mpq.quantization.model import QuantizedModel
+from bert_mpq.quantization.training.checkpoint import Identity
+from bert_mpq.quantization.training.recipe import Recipe
+from bert_mpq.quantization.training.retrain import retrain
+
+RECIPE = Recipe(epochs=2, learning_rate=1e-3, batch_size=8, validation_share=0.25, checks=2)
+IDENTITY = Identity(
+    model="tiny",
+    weights="0" * 64,
+    reviews="1" * 64,
+    max_length=24,
+    bits=(32, 2),
+    quantizer="rtn",
+    precision="fp32",
+    batch_tokens=2_048,
+    recipe=str(RECIPE),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    teacher: torch.nn.Module
+    compressed: QuantizedModel
+    tokens: object
+
+    @property
+    def quantized(self):
+        return self.compressed.model
+
+    @property
+    def weights(self):
+        return self.compressed.weights
+
+    def train(self, recipe=RECIPE, reporter=None, checkpoint=None, batch_tokens=2_048):
+        arguments = (self.teacher, self.compressed, self.tokens, recipe, pick_machine("cpu"))
+        return retrain(*arguments, batch_tokens, reporter or Silent(), checkpoint)

@@ -1,0 +1,187 @@
+"""From a run record to a folder, loaded again in a fresh process."""
+
+import json
+import os
+import shutil
+
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from safetensors.torch import load_file, save_file
+
+import bert_mpq
+from bert_mpq.export import reload
+from bert_mpq.runs import export as exporting
+from bert_mpq.runs.export import export_model
+from bert_mpq.settings.errors import MpqError
+
+
+def test_mpq_reloads_bit_by_bit_with_its_card(record, tmp_path):
+    export = export_model(record, tmp_path / "small")
+    comparison, size = export.comparison, export.size
+    assert (comparison.reviews, comparison.max_difference, comparison.max_change) == (64, 0.0, 0.0)
+    assert comparison.identical
+    assert comparison.same_predictions == 64
+    assert size.predicted == size.tensors
+    assert size.total == (tmp_path / "small" / "model_mpq.safetensors").stat().st_size
+    assert sorted(os.listdir(tmp_path)) == ["small"]
+    written = json.loads(record.read_text())
+    card = ModelCard.load(tmp_path / "small" / "README.md")
+    measured = {result.metric_type: result.metric_value for result in card.data.eval_results}
+    assert measured == {
+        name: round(written["after"][name], 6) for name in ("accuracy", "precision", "recall", "f1")
+    }
+    assert "| layer_0 | 8 | 0.200000 |" in card.text
+    assert "| layer_1 | 2 | 0.100000 |" in card.text
+    assert f"{size.total:,} bytes on disk" in card.text
+    assert 'bert_mpq.load("small")' in card.text
+    assert str(record.parent.parent) not in card.content  # no folder of this machine
+    assert bert_mpq.load(tmp_path / "small").config.num_hidden_layers == 2
+
+
+def test_compressed_tensors_reloads_bit_by_bit_with_narrower_embeddings(record, tmp_path):
+    export = export_model(record, tmp_path / "packed", "compressed-tensors", "fp16")
+    comparison, size = export.comparison, export.size
+    assert comparison.max_difference == 0.0
+    assert comparison.identical
+    assert 0 < comparison.max_change < 0.01
+    assert size.predicted == size.tensors
+    assert sorted(path.name for path in export.files)[:2] == ["README.md", "config.json"]
+    assert "The embeddings are stored as float16" in (tmp_path / "packed" / "README.md").read_text()
+
+
+def test_compressed_tensors_reloads_bit_by_bit_where_threads_share_the_batches(
+    evaluate, tmp_path, monkeypatch
+):
+    # Its lazy unpacking is not safe among threads: the first forward pass must have ended before the others.
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    long = evaluate(bits=(8, 2), quantizer="rtn", max_length=64)  # 64 reviews make several batches
+    export = export_model(long, tmp_path / "packed", "compressed-tensors")
+    assert export.comparison.max_difference == 0.0
+    assert export.comparison.identical
+
+
+def test_odd_widths_and_int8_embeddings_go_into_the_own_layout(evaluate, tmp_path):
+    odd = evaluate(bits=(6, 3), quantizer="per-tensor")
+    export = export_model(odd, tmp_path / "odd", "mpq", "int8")
+    assert export.comparison.max_difference == 0.0
+    assert export.comparison.identical
+    assert export.size.total < export.size.original / 3
+
+
+def test_dense_files_need_nothing_and_are_close(record, tmp_path):
+    export = export_model(record, tmp_path / "dense", "dense-fp16")
+    assert 0 < export.comparison.max_difference < 0.01
+    assert not export.comparison.identical
+    assert export.size.predicted == export.size.tensors
+    tensors = load_file(tmp_path / "dense" / "model.safetensors")
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+    config = json.loads((tmp_path / "dense" / "config.json").read_text())
+    assert "quantization_config" not in config
+    assert config["dtype"] == "float32"
+
+
+@pytest.fixture
+def no_reload(monkeypatch):
+    """Refuse to start a process: what is tested must fail before that."""
+
+    def started(*_):
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(exporting, "Reload", started)
+
+
+def changed(record, folder, **changes):
+    """Return a copy of a run record with other values."""
+    path = folder / "changed.json"
+    path.write_text(json.dumps({**json.loads(record.read_text()), **changes}))
+    return path
+
+
+def test_other_weights_than_the_evaluated_ones_are_never_exported(record, tmp_path, no_reload):
+    other = changed(record, tmp_path, weights_fingerprint="0" * 64)
+    with pytest.raises(MpqError, match="cannot be made again here") as refused:
+        export_model(other, tmp_path / "out")
+    assert refused.value.code == "E-WEIGHTS"
+    assert os.listdir(tmp_path) == ["changed.json"]
+
+
+def test_a_record_from_before_fingerprints_is_refused(record, tmp_path, no_reload):
+    with pytest.raises(MpqError, match="does not say which weights it measured") as refused:
+        export_model(changed(record, tmp_path, weights_fingerprint=""), tmp_path / "out")
+    assert refused.value.code == "E-WEIGHTS"
+
+
+def test_a_model_that_has_changed_since_is_found_out(evaluate, tiny_folder, tmp_path, no_reload):
+    model = tmp_path / "model"
+    shutil.copytree(tiny_folder, model)
+    evaluated = changed(evaluate(bits=(8, 2), quantizer="rtn"), tmp_path)
+    content = json.loads(evaluated.read_text())
+    content["setting"]["model_name"] = str(model)
+    evaluated.write_text(json.dumps(content))
+    tensors = load_file(model / "model.safetensors")
+    tensors["classifier.bias"][0] += 1e-6
+    save_file(tensors, model / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(MpqError) as refused:
+        export_model(evaluated, tmp_path / "out")
+    assert refused.value.code == "E-WEIGHTS"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"bits": (6, 3), "quantizer": "rtn"}, "3-bit codes do not fill"),
+        ({"bits": (8, 4), "quantizer": "per-tensor"}, "cannot load packed asymmetric weights"),
+    ],
+)
+def test_what_compressed_tensors_cannot_hold_is_refused_first(evaluate, tmp_path, no_reload, settings, said):
+    record = evaluate(**settings)
+    with pytest.raises(MpqError, match=said) as refused:
+        export_model(record, tmp_path / "out", "compressed-tensors")
+    assert refused.value.code == "E-EXPORT"
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_with_something_in_it_is_left_alone(record, tmp_path, no_reload):
+    (tmp_path / "precious").write_text("x")
+    with pytest.raises(MpqError, match="is not empty") as refused:
+        export_model(record, tmp_path)
+    assert refused.value.code == "E-EXPORT"
+
+
+def test_a_folder_that_does_not_load_again_is_not_kept(record, tmp_path, monkeypatch):
+    def broken(folder, kind, packed, model, tokenizer, facts):
+        path = write(folder, kind, packed, model, tokenizer, facts)
+        (folder / "config.json").write_text("{")
+        return path
+
+    write = exporting.write_checkpoint
+    monkeypatch.setattr(exporting, "write_checkpoint", broken)
+    with pytest.raises(MpqError, match=r"cannot be loaded again: .*model_mpq") as refused:
+        export_model(record, tmp_path / "out")
+    assert refused.value.code == "E-EXPORT"
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_gives_other_weights_is_not_kept(record, tmp_path, monkeypatch):
+    class Wrong(reload.Reload):
+        def __init__(self, *_):
+            pass
+
+        def __exit__(self, *_):
+            pass
+
+        def result(self):
+            return reload.Reloaded(logits=torch.zeros(64, 2), fingerprint="0" * 64)
+
+    monkeypatch.setattr(exporting, "Reload", Wrong)
+    with pytest.raises(MpqError, match="differs from the evaluated one") as refused:
+        export_model(record, tmp_path / "out")
+    assert refused.value.code == "E-EXPORT"
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_process_that_is_still_running_ends_with_its_owner(tmp_path):
+    with reload.Reload(tmp_path, "mpq", [], ["a review"], 8) as running:
+        process = running._process
+    assert process.returncode is not None

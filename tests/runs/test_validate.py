@@ -1,0 +1,192 @@
+"""Scores against the damage: on a tiny model end to end, and what is made of known correlations."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from bert_mpq import RunConfig
+from bert_mpq.compute.batches import tokenize
+from bert_mpq.compute.encoder import encoder_layers, linears
+from bert_mpq.quantization.model import quantize_layer
+from bert_mpq.records.outline import LinearShape, Outline
+from bert_mpq.records.validation import Predictor, ValidationResult, WidthValidation
+from bert_mpq.runs.equal_size_plans import candidate_plans, unit_cost
+from bert_mpq.runs.session import Session
+from bert_mpq.runs.validate import spearman, validate
+from bert_mpq.sources.reviews import find_reviews, load_reviews
+from bert_mpq.sources.sampling import sample
+from bert_mpq.ui.views.validation import verdict
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory, tiny_model, tokenizer_files):
+    folder = tmp_path_factory.mktemp("model")
+    tiny_model.save_pretrained(folder)
+    for file in tokenizer_files:
+        (folder / file.name).write_bytes(file.read_bytes())
+    return RunConfig(
+        model=str(folder),
+        calibration_size=40,
+        eval_size=16,
+        max_length=12,
+        metrics=("pwcca", "cka"),
+        probe_bits=(2, 4, 3),
+        granularity="linear",
+        quantizer="rtn",
+        output=str(tmp_path_factory.mktemp("out")),
+    )
+
+
+@pytest.fixture(scope="module")
+def validation(config):
+    return validate(config, session=Session())
+
+
+def test_the_kl_is_that_of_quantizing_one_linear_at_a_time(config, validation, tiny_model, tokenizer_files):
+    from transformers import AutoTokenizer
+
+    reviews = sample(load_reviews(find_reviews("imdb"), "calibration"), 40, "stratified", 42)
+    tokens = tokenize(reviews, AutoTokenizer.from_pretrained(tokenizer_files[0].parent), 12, _Silent())
+    batch = tokens.batch(np.arange(40))
+
+    def log_p(model):
+        with torch.inference_mode():
+            logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
+        return torch.log_softmax(logits.double(), -1)
+
+    reference = log_p(tiny_model)
+    for width in validation.result.widths:
+        for unit in (0, 7, 11):
+            changed = copy.deepcopy(tiny_model)
+            layer = encoder_layers(changed)[unit // 6]
+            weight = linears(layer)[unit % 6][1]
+            before = weight.weight.detach().clone()
+            quantize_layer(weight, width.bits, "rtn", 64)
+            expected = float((reference.exp() * (reference - log_p(changed))).sum(-1).mean())
+            assert width.kl[unit] == pytest.approx(expected, rel=2e-2, abs=1e-9)  # float32 forwards
+            error = float((weight.weight.detach() - before).square().sum() / before.square().sum())
+            predictor = next(p for p in width.predictors if p.name == "weight")
+            assert predictor.values[unit] == pytest.approx(error, rel=1e-5)
+
+
+class _Silent:
+    def track(self, items, title, total, weight=None):
+        yield from items
+
+    def note(self, text):
+        pass
+
+
+def test_every_predictor_is_there_at_every_width_and_saved(validation):
+    result = validation.result
+    expected = [(name, scope) for scope in ("propagated", "isolated") for name in ("pwcca", "cka", "mse")]
+    assert result.names == (*expected, ("weight", ""), ("depth", ""))
+    assert [width.bits for width in result.widths] == [2, 4, 3]
+    assert len(result.units) == 12
+    saved = json.loads(validation.file.read_text())
+    assert saved["units"][0] == "bert.encoder.layer.0.attention.self.query"
+    assert saved["widths"][0]["kl"] == list(result.widths[0].kl)
+    assert saved["command"].startswith("bert-mpq validate --model")
+    assert saved["mean_spearman"][0]["value"] == result.mean_spearman("pwcca", "propagated")
+
+
+def test_plans_are_compared_only_within_the_same_size(validation):
+    sizes = {plan.size for plan in validation.result.plans}
+    assert len(sizes) == 3  # between uniform 2 and 3 bits, uniform 3, uniform 4
+    for plan in validation.result.plans:
+        assert plan.bits_per_weight <= plan.size + 1e-9
+        assert plan.kl > 0
+        assert len(plan.bits) == 12
+    for size in sizes:
+        scores = [plan.score for plan in validation.result.plans if plan.size == size]
+        assert scores == ["kl", "pwcca", "cka", "mse", "weight", "depth", "uniform"]
+
+
+def result(correlations, units=6, granularity="layer"):
+    """A result with given rank correlations at one width."""
+    predictors = tuple(
+        Predictor(name=name, scope=scope, values=(0.0,) * units, spearman=value)
+        for (name, scope), value in correlations.items()
+    )
+    return ValidationResult(
+        config=RunConfig(granularity=granularity),
+        setting=None,
+        sample=None,
+        evaluation=None,
+        accuracy=0.9,
+        units=tuple(map(str, range(units))),
+        widths=(WidthValidation(bits=4, kl=(0.1,) * units, predictors=predictors),),
+        plans=(),
+        stages=(),
+    )
+
+
+def test_the_verdict_is_a_plain_sentence_for_each_score():
+    lines = verdict(
+        result(
+            {
+                ("cka", "propagated"): 0.94,
+                ("svcca", "propagated"): 0.31,
+                ("pwcca", "propagated"): 0.6,
+                ("pwcca", "isolated"): None,
+                ("depth", ""): 0.83,
+            }
+        )
+    )
+    assert lines == [
+        "CKA, propagated predicts the damage here: +0.94.",
+        "SVCCA, propagated does not: +0.31.",
+        "PWCCA, propagated predicts it only roughly: +0.60, no better than depth alone (+0.83).",
+        "PWCCA, isolated: no valid score for every unit and width.",
+        "depth alone predicts the damage here: +0.83.",
+        "With 6 units, 0.81 is reached by chance in 1 case of 20.",
+        "So few units hardly tell scores apart: --granularity linear has more.",
+    ]
+
+
+def test_with_linear_modules_there_is_no_word_of_too_few_units():
+    lines = verdict(result({("cka", "propagated"): 0.94}, units=36, granularity="linear"))
+    assert lines[-1] == "With 36 units, 0.33 is reached by chance in 1 case of 20."
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ((1, 2, 3), (10, 20, 30), 1.0),
+        ((1, 2, 3), (3, 2, 1), -1.0),
+        ((1, 1, 1), (1, 2, 3), None),
+        ((1, float("nan"), 3), (1, 2, 3), None),
+    ],
+)
+def test_spearman_of_what_cannot_be_ranked_is_none(first, second, expected):
+    found = spearman(first, second)
+    assert found == expected if expected is None else found == pytest.approx(expected)
+
+
+def test_candidates_take_at_most_the_size_of_a_uniform_plan():
+    outline = Outline(
+        linears=tuple(LinearShape(name=f"l{k}", layer=k, outputs=64, inputs=64) for k in range(3)),
+        embedding_weights=0,
+        norm_weights=0,
+        head_weights=0,
+    )
+    widths = [
+        WidthValidation(
+            bits=bits,
+            kl=tuple(4.0**-bits * k for k in (3, 2, 1)),
+            predictors=(Predictor(name="depth", scope="", values=(2.0, 1.0, 0.0), spearman=1.0),),
+        )
+        for bits in (4, 2, 3, 8)
+    ]
+    config = RunConfig()
+    plans = candidate_plans(config, outline, widths)
+    assert [score for _, score, _ in plans] == ["kl", "depth", "uniform"] * 3
+    assert [size for size, _, _ in plans[::3]] == pytest.approx([2.75, 3.25, 4.25])
+    for size, _, bits in plans:
+        cost = sum(unit_cost(config, outline, unit, b) for unit, b in enumerate(bits))
+        assert cost <= size * 3 * 64 * 64
+    assert plans[2][2] == (2, 2, 2)
+    assert plans[3][2][0] >= plans[3][2][2]  # the first layer hurts most

@@ -1,0 +1,298 @@
+"""The one-pass probe against the naive way: quantize one layer in a copy of the model, run it, compare."""
+
+import copy
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    DebertaV2Config,
+    DistilBertConfig,
+    ElectraConfig,
+    MPNetConfig,
+    RobertaConfig,
+)
+
+from bert_mpq.compute.batches import tokenize
+from bert_mpq.compute.encoder import encoder_layers, linears
+from bert_mpq.compute.reporting import Silent
+from bert_mpq.quantization.model import quantize_layer
+from bert_mpq.sensitivity.probe import Probe
+from bert_mpq.sensitivity.probed_classifier import ProbedClassifier
+
+TINY = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
+CONFIGS = {
+    "bert": BertConfig(vocab_size=500, num_labels=2, **TINY),
+    "roberta": RobertaConfig(vocab_size=500, num_labels=2, max_position_embeddings=130, **TINY),
+    "electra": ElectraConfig(vocab_size=500, num_labels=2, embedding_size=16, **TINY),
+    "mpnet": MPNetConfig(vocab_size=500, num_labels=2, max_position_embeddings=130, **TINY),
+    "deberta-v2": DebertaV2Config(
+        vocab_size=500,
+        num_labels=2,
+        relative_attention=True,
+        max_relative_positions=16,
+        position_buckets=8,
+        pos_att_type=["p2c", "c2p"],
+        **TINY,
+    ),
+    "distilbert": DistilBertConfig(
+        vocab_size=500, num_labels=2, dim=32, n_layers=3, n_heads=4, hidden_dim=64
+    ),
+}
+
+
+def probe(scope="propagated", pooling="mean", bits=(4,), granularity="layer"):
+    return Probe(
+        scope=scope,
+        pooling=pooling,
+        bits=bits,
+        quantizer="rtn",
+        group_size=32,
+        granularity=granularity,
+    )
+
+
+def layer_outputs(model, ids, mask, pooling="mean"):
+    """Pooled output (B, hidden) of every layer and the logits, by hooks on an unprobed model."""
+    outputs = []
+    handles = [
+        layer.register_forward_hook(
+            lambda _m, _a, out: outputs.append(out if torch.is_tensor(out) else out[0])
+        )
+        for layer in encoder_layers(model)
+    ]
+    logits = model(input_ids=ids, attention_mask=mask).logits
+    for handle in handles:
+        handle.remove()
+    if pooling == "cls":
+        return [out[:, 0] for out in outputs], logits
+    weights = mask[:, :, None].double()
+    return [(out * weights).sum(1) / weights.sum(1) for out in outputs], logits
+
+
+def quantized(model, layers, bits=4):
+    changed = copy.deepcopy(model)
+    for index in layers:
+        quantize_layer(encoder_layers(changed)[index], bits, "rtn", 32)
+    return changed
+
+
+@pytest.fixture(scope="module")
+def batch(classifier, reviews):
+    tokens = tokenize(reviews.take(list(range(6))), classifier.tokenizer, 48, Silent())
+    made = tokens.batch(tokens.plan(10**6)[0])
+    made.attention_mask[0, 5:] = 0  # uneven lengths, whatever the reviews
+    return made.input_ids, made.attention_mask
+
+
+def random_batch(vocabulary=500):
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(5, vocabulary, (5, 12), generator=generator)
+    mask = torch.ones_like(ids)
+    mask[1, 7:] = 0
+    mask[4, 3:] = 0
+    return ids, mask
+
+
+@pytest.fixture(scope="module")
+def model(classifier):
+    """The embedded classifier in float64: what is left of a difference is not rounding."""
+    return copy.deepcopy(classifier.model).double()
+
+
+def assert_close(got, wanted):
+    torch.testing.assert_close(
+        got.double(), wanted.double(), rtol=0, atol=1e-6 * max(1.0, float(wanted.abs().max()))
+    )
+
+
+def check_propagated(model, ids, mask, pooling="mean"):
+    with torch.inference_mode():
+        reference, perturbed, logits = ProbedClassifier(model, probe(pooling=pooling))(ids, mask)
+        plain, plain_logits = layer_outputs(model, ids, mask, pooling)
+        assert_close(reference[:, 0], plain[-1])
+        assert_close(logits[:, 0], plain_logits)
+        for index in range(len(plain)):
+            outputs, naive_logits = layer_outputs(quantized(model, [index]), ids, mask, pooling)
+            assert_close(perturbed[:, index], outputs[-1])
+            assert_close(logits[:, index + 1], naive_logits)
+            assert not torch.allclose(outputs[-1], plain[-1], atol=1e-5), "the probe changes nothing"
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_propagated_probe_equals_quantizing_one_layer_at_a_time(model, batch, pooling):
+    check_propagated(model, *batch, pooling)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_every_encoder_family_can_be_probed(kind):
+    torch.manual_seed(1)
+    model = AutoModelForSequenceClassification.from_config(CONFIGS[kind]).double().eval()
+    check_propagated(model, *random_batch())
+
+
+@pytest.mark.parametrize("rows", [1, 16])
+def test_tables_of_relative_positions_are_not_taken_for_reviews(rows):
+    """DeBERTa hands its layers a table of 16 positions and one matrix for the whole batch."""
+    torch.manual_seed(1)
+    model = AutoModelForSequenceClassification.from_config(CONFIGS["deberta-v2"]).double().eval()
+    ids, mask = random_batch()
+    check_propagated(model, ids.repeat(4, 1)[:rows], mask.repeat(4, 1)[:rows])
+
+
+class TupleLayer(nn.Module):
+    """An encoder layer of transformers before 5.0: it returns a tuple."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, hidden, mask):
+        return (self.layer(hidden, mask), "attentions")
+
+
+class TupleClassifier(nn.Module):
+    """A classifier whose encoder takes the first item of what its layers return."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(2)
+        self.bert = AutoModelForSequenceClassification.from_config(CONFIGS["bert"]).double().eval()
+        self.config = self.bert.config
+        self.layers = nn.ModuleList(TupleLayer(layer) for layer in self.bert.bert.encoder.layer)
+        self.bert.bert.encoder = nn.Identity()
+
+    def forward(self, input_ids, attention_mask):
+        hidden = self.bert.bert.embeddings(input_ids)
+        mask = attention_mask[:, None, None, :].bool().expand(-1, 1, hidden.shape[1], -1)
+        for layer in self.layers:
+            hidden, rest = layer(hidden, mask)
+            assert rest == "attentions"
+        return SimpleNamespace(logits=self.bert.classifier(self.bert.bert.pooler(hidden)))
+
+
+def test_an_encoder_whose_layers_return_tuples_can_be_probed():
+    check_propagated(TupleClassifier().eval(), *random_batch())
+
+
+def test_isolated_probe_quantizes_each_layer_on_the_fp32_input(model, batch):
+    ids, mask = batch
+    with torch.inference_mode():
+        reference, perturbed, logits = ProbedClassifier(model, probe("isolated"))(ids, mask)
+        plain, plain_logits = layer_outputs(model, ids, mask)
+        assert_close(logits[:, 0], plain_logits)
+        assert logits.shape[1] == 1
+        for index in range(len(plain)):
+            outputs, _ = layer_outputs(quantized(model, [index]), ids, mask)
+            assert_close(reference[:, index], plain[index])
+            assert_close(perturbed[:, index], outputs[index])
+
+
+def test_cumulative_probe_compares_every_layer_of_the_quantized_model(model, batch):
+    ids, mask = batch
+    with torch.inference_mode():
+        reference, perturbed, logits = ProbedClassifier(model, probe("cumulative"))(ids, mask)
+        plain, plain_logits = layer_outputs(model, ids, mask)
+        outputs, naive_logits = layer_outputs(quantized(model, range(6)), ids, mask)
+    for index in range(6):
+        assert_close(reference[:, index], plain[index])
+        assert_close(perturbed[:, index], outputs[index])
+    assert_close(logits, torch.stack([plain_logits, naive_logits], 1))
+
+
+@pytest.fixture(scope="module")
+def small():
+    torch.manual_seed(3)
+    return AutoModelForSequenceClassification.from_config(CONFIGS["bert"]).double().eval()
+
+
+def test_several_widths_in_one_pass_equal_one_pass_for_each(small):
+    ids, mask = random_batch()
+    for scope in ("propagated", "isolated", "cumulative"):
+        with torch.inference_mode():
+            reference, perturbed, logits = ProbedClassifier(small, probe(scope, bits=(2, 8, 4)))(ids, mask)
+            for twin, bits in enumerate((2, 8, 4)):
+                one = ProbedClassifier(small, probe(scope, bits=(bits,)))(ids, mask)
+                assert_close(reference, one[0])
+                assert_close(perturbed[:, twin::3], one[1])
+                own = [0] if scope == "isolated" else [0, *range(1 + twin, logits.shape[1], 3)]
+                assert_close(logits[:, own], one[2])
+
+
+def test_each_linear_module_is_quantized_by_itself(small):
+    ids, mask = random_batch()
+    with torch.inference_mode():
+        module = ProbedClassifier(small, probe(bits=(4, 2), granularity="linear"))
+        reference, perturbed, logits = module(ids, mask)
+        plain, plain_logits = layer_outputs(small, ids, mask)
+        assert_close(reference[:, 0], plain[-1])
+        assert_close(logits[:, 0], plain_logits)
+        index = 0
+        for number, layer in enumerate(encoder_layers(small)):
+            for name, _ in linears(layer):
+                for bits in (4, 2):
+                    changed = copy.deepcopy(small)
+                    linear = encoder_layers(changed)[number].get_submodule(name)
+                    quantize_layer(linear, bits, "rtn", 32)
+                    outputs, naive_logits = layer_outputs(changed, ids, mask)
+                    assert_close(perturbed[:, index], outputs[-1])
+                    assert_close(logits[:, 1 + index], naive_logits)
+                    index += 1
+        assert index == module.probes == perturbed.shape[1] == 3 * 6 * 2
+
+
+@pytest.mark.parametrize("scope", ["propagated", "isolated", "cumulative"])
+def test_without_pooling_the_mean_over_the_tokens_is_the_pooled_row(small, scope):
+    ids, mask = random_batch()
+    with torch.inference_mode():
+        pooled = ProbedClassifier(small, probe(scope, bits=(8, 2)))(ids, mask)
+        tokens = ProbedClassifier(small, probe(scope, "none", bits=(8, 2)))(ids, mask)
+    weights = mask[:, None, :, None] / mask.sum(1)[:, None, None, None]
+    for rows, vectors in zip(pooled[:2], tokens[:2], strict=True):
+        assert_close((vectors * weights).sum(2), rows)
+    assert_close(tokens[2], pooled[2])
+
+
+def test_twins_share_every_weight_that_is_not_quantized(small):
+    module = ProbedClassifier(small, probe(bits=(4, 2), granularity="linear"))
+    for layer in module.model.bert.encoder.layer:
+        own = dict(layer.layer.named_parameters())
+        for twin in layer.twins:
+            theirs = dict(twin.named_parameters())
+            differing = [name for name in own if theirs[name] is not own[name]]
+            assert len(differing) == 1
+            assert not torch.equal(theirs[differing[0]], own[differing[0]])
+
+
+def test_replicas_on_parts_of_a_batch_give_the_same_as_one_copy(model, batch):
+    """What DataParallel does: shallow replicas, scattered inputs, gathered outputs."""
+    ids, mask = batch
+    module = ProbedClassifier(model, probe())
+    replicas = [copy.copy(module), copy.deepcopy(module)]
+    with torch.inference_mode():
+        whole = module(ids, mask)
+        parts = [r(i, m) for r, i, m in zip(replicas, ids.chunk(2), mask.chunk(2), strict=True)]
+    for index, expected in enumerate(whole):
+        assert_close(torch.cat([part[index] for part in parts]), expected)
+
+
+def test_probing_leaves_the_model_as_it_was(classifier, batch):
+    before = {name: value.clone() for name, value in classifier.model.state_dict().items()}
+    with torch.inference_mode():
+        ProbedClassifier(classifier.model, probe())(*batch)
+    after = classifier.model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_data_parallel_equals_one_gpu(classifier, batch):
+    module = ProbedClassifier(classifier.model, probe()).cuda()
+    ids, mask = (tensor.cuda() for tensor in batch)
+    with torch.inference_mode():
+        for one, two in zip(module(ids, mask), nn.DataParallel(module)(ids, mask), strict=True):
+            torch.testing.assert_close(one, two, rtol=0, atol=1e-5)

@@ -1,0 +1,82 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bert_mpq.settings.quantizers import TITLES, needs_calibration, quantizer_for, quantizers_for
+
+NAMES = ("auto", "gptq", "rtn-mse", "rtn", "per-tensor")
+names = st.sampled_from(NAMES)
+widths = st.sampled_from((2, 3, 4, 6, 8))
+group_sizes = st.sampled_from((None, 32, 64, 128))
+
+
+def test_auto_is_one_scale_per_channel_at_8_bits_and_gptq_below():
+    used = quantizers_for("auto", (16, 8, 6, 4, 3, 2), 64)
+    assert [(entry.bits, entry.algorithm, entry.group_size) for entry in used] == [
+        (8, "rtn", None),
+        (6, "gptq", 64),
+        (4, "gptq", 64),
+        (3, "gptq", 64),
+        (2, "gptq", 64),
+    ]
+
+
+def test_every_algorithm_is_one_that_can_be_run():
+    from bert_mpq.quantization.model import QUANTIZERS
+
+    assert QUANTIZERS.keys() == TITLES.keys() == set(NAMES) - {"auto"}
+
+
+@given(names, widths, group_sizes)
+def test_without_calibration_no_gptq_is_left(name, bits, group_size):
+    assert quantizer_for(name, bits, group_size, calibrated=False).algorithm != "gptq"
+
+
+@given(names, widths, group_sizes)
+def test_calibration_changes_nothing_but_gptq(name, bits, group_size):
+    with_reviews, without = (quantizer_for(name, bits, group_size, flag) for flag in (True, False))
+    assert with_reviews.group_size == without.group_size
+    if with_reviews.algorithm == "gptq":
+        assert without.algorithm == "rtn-mse"
+    else:
+        assert with_reviews == without
+
+
+@given(names, st.lists(st.sampled_from((2, 4, 8, 16, 32))), group_sizes)
+def test_calibration_is_needed_just_where_gptq_is_used(name, bits, group_size):
+    used = quantizers_for(name, bits, group_size)
+    assert needs_calibration(name, bits) == any(entry.algorithm == "gptq" for entry in used)
+    assert [entry.bits for entry in used] == sorted({b for b in bits if b < 16}, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "bits", "group_size", "text", "title"),
+    [
+        ("auto", 4, 64, "gptq, group size 64", "4 bits: GPTQ, groups of 64"),
+        (
+            "auto",
+            8,
+            64,
+            "rtn, group size channel",
+            "8 bits: round to nearest, one scale per channel",
+        ),
+        (
+            "per-tensor",
+            2,
+            64,
+            "per-tensor",
+            "2 bits: min-max, one scale per weight (the original's, for comparison)",
+        ),
+    ],
+)
+def test_quantizers_in_words(name, bits, group_size, text, title):
+    entry = quantizer_for(name, bits, group_size)
+    assert (entry.text, entry.title) == (text, title)
+
+
+@pytest.mark.parametrize(
+    ("name", "group_size", "scale_bits"),
+    [("gptq", 64, 0.25), ("rtn", 32, 0.5), ("rtn", None, 0.0), ("per-tensor", 64, 0.0)],
+)
+def test_scales_cost_16_bits_a_group(name, group_size, scale_bits):
+    assert quantizer_for(name, 4, group_size).scale_bits == scale_bits

@@ -1,0 +1,115 @@
+"""Plots and pages of real run records."""
+
+import html.parser
+import shutil
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from bert_mpq.settings.errors import MpqError, UsageError
+from bert_mpq.ui.figures.page import html_page
+from bert_mpq.ui.figures.plots import collect, write_plot
+
+RUNS = Path(__file__).parent.parent.parent / "golden" / "runs"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Results of real runs, as the tool leaves them."""
+    output = tmp_path_factory.mktemp("results")
+    for name, pattern in (("Sensitivities", "run_*.json"), ("Evaluation", "eval_*.json")):
+        (output / name).mkdir()
+        for path in RUNS.glob(pattern):
+            shutil.copy(path, output / name)
+    return output
+
+
+@pytest.fixture(scope="module")
+def material(folder):
+    return collect(folder)
+
+
+def test_an_svg_is_drawn_with_readable_text_and_the_same_every_time(material, tmp_path):
+    first = write_plot(tmp_path / "a.svg", material).read_bytes()
+    words = "".join(ET.fromstring(first).itertext())
+    assert material.sensitivity.setting.model_title in words
+    for group in material.comparison.groups:
+        assert f"{group.size:,} reviews" in words
+    assert write_plot(tmp_path / "b.svg", material).read_bytes() == first
+
+
+def test_a_png_is_drawn(material, tmp_path):
+    assert write_plot(tmp_path / "a.PNG", material).read_bytes().startswith(b"\x89PNG")
+
+
+class Page(html.parser.HTMLParser):
+    """Collects what a browser would fetch, and the open tags."""
+
+    def __init__(self):
+        super().__init__()
+        self.fetched, self.open, self.text = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.fetched += [value for name, value in attributes if name in ("src", "href", "xlink:href")]
+        if tag not in ("meta", "link", "br", "path", "use", "rect", "image"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag in self.open:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_a_page_needs_nothing_else_and_shows_every_figure(material, tmp_path):
+    page = Page()
+    page.feed(html_page(tmp_path / "page.html", material).read_text(encoding="utf-8"))
+    assert not [link for link in page.fetched if not link.startswith("#")]
+    assert not page.open
+    text = " ".join(page.text)
+    for group in material.comparison.groups:
+        for run in group.runs:
+            assert f"{run.accuracy:.4f}" in text
+    for scores in material.sensitivity.scores:
+        for value in scores.values:
+            assert f"{value:.6f}" in text
+
+
+def test_names_from_files_are_no_markup(folder, tmp_path):
+    output = tmp_path / "copy"
+    shutil.copytree(folder, output)
+    for path in output.glob("*/*.json"):
+        text = path.read_text()
+        title = collect(folder).sensitivity.setting.model_title
+        path.write_text(text.replace(title, "<script>alert(1)</script>"))
+    content = html_page(tmp_path / "page.html", collect(output)).read_text()
+    assert "<script" not in content
+
+
+@pytest.mark.parametrize("name", ["plot", "plot.pdf", "plot.txt"])
+def test_other_suffixes_are_refused(material, tmp_path, name):
+    with pytest.raises(UsageError) as refused:
+        write_plot(tmp_path / name, material)
+    assert refused.value.code == "E-CONFIG"
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_matplotlib_the_extra_is_named(material, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for write in (
+        lambda: write_plot(tmp_path / "a.png", material),
+        lambda: html_page(tmp_path / "a", material),
+    ):
+        with pytest.raises(MpqError) as refused:
+            write()
+        assert refused.value.code == "E-EXTRA"
+        assert "bert-mpq[plot]" in refused.value.hint
+
+
+def test_a_folder_without_results_is_refused(tmp_path):
+    with pytest.raises(MpqError) as refused:
+        collect(tmp_path)
+    assert refused.value.code == "E-NOFILE"
