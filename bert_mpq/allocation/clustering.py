@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from itertools import chain, pairwise
 
 from bert_mpq.records.evaluation import BitAllocation
-from bert_mpq.settings.config import Clustering, check_bits
+from bert_mpq.settings.bits import check_bits
+from bert_mpq.settings.choices import Clustering
 from bert_mpq.settings.errors import MpqError
 
 Groups = list[list[float]]  # distinct scores in ascending order, cut into intervals

@@ -11,8 +11,8 @@ import torch
 
 from bert_mpq.compute import distributed
 from bert_mpq.compute.reporting import Reporter
+from bert_mpq.compute.reviews import Reviews
 from bert_mpq.compute.token_store import TokenStore
-from bert_mpq.sources.reviews import Reviews
 
 CHUNK = 512
 HASHED = 1 << 22  # token ids hashed at a time

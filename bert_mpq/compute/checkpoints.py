@@ -5,7 +5,6 @@ each), replaced as a whole. It says what it belongs to; one of another run, or a
 """
 
 import contextlib
-import hashlib
 import importlib.metadata
 import json
 import time
@@ -18,14 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bert_mpq.compute import distributed
-from bert_mpq.compute.reporting import Reporter, duration
+from bert_mpq.compute.reporting import Reporter
 from bert_mpq.records.files import prepare_folder, slug, write_stream
+from bert_mpq.records.numbers import duration
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.paths import user_path
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from bert_mpq.compute.devices import Machine
 
 EVERY = 60.0  # seconds between two writes at least
@@ -154,15 +152,6 @@ class Checkpoints:
             self._reporter.note(
                 f"The progress up to {age} ago is kept in {self._folder}/: the same command goes on there."
             )
-
-
-def weights_digest(module: "nn.Module") -> str:
-    """Return the SHA-256 of every parameter and buffer of ``module``, names included."""
-    digest = hashlib.sha256()
-    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} ".encode())
-        digest.update(tensor.detach().cpu().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def stage_identity(machine: "Machine", budget: int) -> dict[str, str]:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from bert_mpq.compute import distributed
 from bert_mpq.compute.batches import Batch, TokenizedReviews
-from bert_mpq.compute.checkpoints import Arrays, Checkpoint, Checkpoints, stage_identity, weights_digest
+from bert_mpq.compute.checkpoints import Arrays, Checkpoint, Checkpoints, stage_identity
 from bert_mpq.compute.devices import Machine
+from bert_mpq.compute.fingerprint import weights_digest
 from bert_mpq.compute.forward import BatchUse, Completed, run_batches
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.records.evaluation import Accuracy

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol, TextIO, TypeVar
 
+from bert_mpq.records.numbers import duration
+
 T = TypeVar("T")
 
 
@@ -80,15 +82,3 @@ class Lines:
 
     def scores(self, title: str, values: Mapping[str, float]) -> None:
         """Leave them out: a log shows the result only."""
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as people say them: ``0.4 s``, ``12 s``, ``2 min 12 s``, ``1 h 03 min``."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,6 +1,8 @@
 """Texts that stay on disk: a column of a memory-mapped Arrow table, read a few hundred rows at a time."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
@@ -44,3 +46,28 @@ class StoredTexts(Sequence[str]):
 
     def _read(self, rows: npt.NDArray[np.int64]) -> list[str]:
         return list(self._table[rows.tolist()]["text"]) if len(rows) else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reviews:
+    """Texts, in memory or on disk, and labels (0 negative, 1 positive)."""
+
+    texts: Sequence[str]
+    labels: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, indices: Sequence[int] | npt.NDArray[np.int64]) -> "Reviews":
+        """Return the reviews at ``indices``, in that order; texts on disk stay there."""
+        stored = isinstance(self.texts, StoredTexts)
+        texts = self.texts.take(indices) if stored else tuple(self.texts[i] for i in indices)  # type: ignore[attr-defined]
+        return Reviews(texts=texts, labels=tuple(self.labels[i] for i in indices))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over texts and labels in order: the same sample has the same fingerprint everywhere."""
+        digest = hashlib.sha256()
+        for text, label in zip(self.texts, self.labels, strict=True):
+            digest.update(f"{label} {hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()}\n".encode())
+        return digest.hexdigest()

@@ -1,7 +1,6 @@
 """A model as a file stores it: integer codes where a weight is quantized, plain tensors for the rest."""
 
 import dataclasses
-import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from bert_mpq.quantization import rtn
 from bert_mpq.quantization.model import QuantizedModel
 from bert_mpq.quantization.weight import QuantizedWeight
-from bert_mpq.settings.config import EmbeddingPrecision
+from bert_mpq.settings.choices import EmbeddingPrecision
 from bert_mpq.settings.errors import MpqError
 
 EmbeddingWidth = Literal["fp32", "fp16", "int8"]
@@ -114,20 +113,6 @@ def with_embeddings(packed: PackedModel, model: nn.Module, width: EmbeddingWidth
                 "E-MODEL", f"The table {name}: {error}.", "Keep the embeddings in fp32."
             ) from error
     return dataclasses.replace(packed, weights=weights, tensors=tensors)
-
-
-def weights_fingerprint(state: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 over names, shapes and float32 bytes of a state dict, sorted by name.
-
-    Two models with the same fingerprint hold the same numbers, however they are stored.
-    """
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        tensor = state[name].detach().cpu()
-        tensor = (tensor.float() if tensor.is_floating_point() else tensor).contiguous()
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(tensor.numpy().data if tensor.numel() else b"")
-    return digest.hexdigest()
 
 
 def narrowed(tensor: Tensor) -> Tensor:

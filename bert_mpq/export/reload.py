@@ -19,13 +19,13 @@ from torch import Tensor
 
 from bert_mpq.compute.batches import Batch, tokenize
 from bert_mpq.compute.devices import Machine
+from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.forward import run_batches
 from bert_mpq.compute.reporting import Silent
+from bert_mpq.compute.reviews import Reviews
 from bert_mpq.export.formats import Format
-from bert_mpq.export.packed import weights_fingerprint
 from bert_mpq.records.files import disk_errors
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.sources.reviews import Reviews
 
 
 @dataclass(frozen=True, kw_only=True)

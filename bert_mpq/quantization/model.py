@@ -15,7 +15,7 @@ from bert_mpq.quantization.calibration import Calibration, LayerHessians
 from bert_mpq.quantization.hessian import Hessian
 from bert_mpq.quantization.weight import Quantize, QuantizedWeight, finite
 from bert_mpq.records.sizes import SizeReport, size_report
-from bert_mpq.settings.config import EmbeddingPrecision
+from bert_mpq.settings.choices import EmbeddingPrecision
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.quantizers import Algorithm, QuantizerName, needs_calibration, quantizer_for
 

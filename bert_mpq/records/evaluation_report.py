@@ -4,9 +4,8 @@ from pathlib import Path
 
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.files import slug
+from bert_mpq.records.numbers import megabytes
 from bert_mpq.records.training_report import accuracy_lines, training_sections
-
-MEBIBYTE_BITS = 8 * 1024**2
 
 
 def evaluation_stem(result: EvaluationResult, timestamp: str) -> str:
@@ -40,11 +39,6 @@ def relative_drop(result: EvaluationResult, trained: bool = False) -> float:
     """
     before, after = result.before.accuracy, result.final if trained else result.after
     return (before - after.accuracy) / before if before else 0.0
-
-
-def megabytes(bits: int) -> float:
-    """Return bits as the original tool's MB: bits / 8 / 1024^2."""
-    return bits / MEBIBYTE_BITS
 
 
 def _heading(result: EvaluationResult, timestamp: str) -> list[str]:

@@ -12,10 +12,10 @@ from bert_mpq.records.evaluation import Sensitivities
 from bert_mpq.records.files import SENSITIVITIES, slug, write_atomic
 from bert_mpq.records.sensitivity import Scores, SensitivityResult
 from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.metrics import METRIC_TITLES
 from bert_mpq.settings.paths import user_path
 
 LARGEST = 1 << 20  # bytes; a thousand layers take 40 KB
-METRIC_TITLES = {"pwcca": "PWCCA", "svcca": "SVCCA", "cka": "CKA", "debiased_cka": "debiased CKA", "kl": "KL"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,8 @@ from bert_mpq.records.files import SENSITIVITIES, write_new
 from bert_mpq.records.outline import Outline
 from bert_mpq.records.reading import decoded
 from bert_mpq.records.run_record import finite
-from bert_mpq.settings.config import Metric, RunConfig, to_json
+from bert_mpq.settings.choices import Metric
+from bert_mpq.settings.config import RunConfig, to_json
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.paths import user_path
 

@@ -12,6 +12,7 @@ import torch
 
 from bert_mpq.allocation.knapsack import optimum
 from bert_mpq.allocation.losses import WidthLosses, layer_units
+from bert_mpq.compute.divergence import logits_divergence
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.evaluate import Evaluation, evaluate
 from bert_mpq.compute.reporting import Reporter
@@ -23,7 +24,6 @@ from bert_mpq.records.sizes import layer_bits, packed_bits
 from bert_mpq.records.validation import SizedPlan, WidthValidation
 from bert_mpq.runs.plan import Plan
 from bert_mpq.runs.session import Clock, Session
-from bert_mpq.sensitivity.measure import logits_divergence
 from bert_mpq.settings.config import RunConfig
 
 LOSSLESS = 8  # from here on there is nothing to compare

@@ -1,26 +1,19 @@
 """The model of an evaluation, made again: from kept weights, or by quantizing as the run record says."""
 
 import copy
-from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import torch
-from torch import nn
 
 from bert_mpq.compute.devices import Machine
 from bert_mpq.compute.encoder import outline_of
+from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.reporting import Reporter
-from bert_mpq.export.formats.mpq import encoded, read_weights
-from bert_mpq.export.packed import PackedModel, halves_of, pack_quantized_model, weights_fingerprint
-from bert_mpq.quantization.model import QuantizedModel
-from bert_mpq.records.files import write_new
+from bert_mpq.export.kept_weights import restored
+from bert_mpq.export.packed import PackedModel, halves_of, pack_quantized_model
 from bert_mpq.records.reading import EvaluationRecord
 from bert_mpq.runs.plan import Plan, find_sources
 from bert_mpq.runs.quantize import calibration_for, quantize
 from bert_mpq.runs.session import Session
-from bert_mpq.settings.config import EmbeddingPrecision
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.classifiers import Classifier
 from bert_mpq.sources.reviews import load_reviews
@@ -85,58 +78,6 @@ def evaluated_model(record: EvaluationRecord, session: Session, reporter: Report
     model = copy.deepcopy(classifier.model).cpu().eval()
     model.load_state_dict(state)
     return Evaluated(plan=plan, model=model, packed=packed, tokenizer=classifier.tokenizer)
-
-
-def keep_weights(
-    folder: Path, stem: str, quantized: QuantizedModel, model: nn.Module, embeddings: EmbeddingPrecision
-) -> Path:
-    """Save what the FP32 model alone does not give: codes, scales, and tensors that have changed.
-
-    Args:
-        folder: where the run record will be.
-        stem: its name without suffix.
-        quantized: the model as it was evaluated.
-        model: the FP32 model it comes from.
-        embeddings: the precision in which its embedding tables are kept.
-
-    Raises:
-        MpqError: E-READONLY or E-DISK.
-    """
-    packed = pack_quantized_model(quantized, embeddings)
-    state = model.state_dict()
-    changed = {
-        name: tensor
-        for name, tensor in packed.tensors.items()
-        if not torch.equal(tensor, state[name].cpu().to(tensor.dtype))
-    }
-    content = encoded(PackedModel(weights=packed.weights, tensors=changed), {})
-    return write_new(folder, stem, ".safetensors", content)
-
-
-def restored(model: nn.Module, path: Path, halves: Collection[str]) -> PackedModel:
-    """Return a model whose weights ``keep_weights`` saved; the rest is the FP32 model's.
-
-    Args:
-        model: the FP32 model.
-        path: the file.
-        halves: names of parameters that the run rounds to float16.
-
-    Raises:
-        MpqError: E-NOFILE, E-MODEL.
-    """
-    kept = read_weights(path)
-    coded = {f"{name}.weight" for name in kept.weights}
-    rest = {
-        name: (tensor.half() if name in halves else tensor).cpu()
-        for name, tensor in model.state_dict().items()
-        if name not in coded
-    }
-    unknown = sorted(({*kept.tensors} | coded) - {*model.state_dict()})
-    if unknown:
-        raise MpqError(
-            "E-MODEL", f"{path.name} is of another model: {unknown[0]} is not in this one.", "Evaluate again."
-        )
-    return PackedModel(weights=kept.weights, tensors={**rest, **kept.tensors})
 
 
 def _plan(record: EvaluationRecord) -> Plan:

@@ -6,12 +6,13 @@ from typing import Any
 
 from torch import nn
 
+from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.reporting import Reporter, Silent
 from bert_mpq.export.card import card_text
 from bert_mpq.export.folder import check_space, check_target, new_folder
 from bert_mpq.export.formats import FORMATS, Embeddings, Format, check_format
-from bert_mpq.export.formats.dense import header_bytes, predicted_bytes, write_checkpoint
-from bert_mpq.export.packed import PackedModel, weights_fingerprint, with_embeddings
+from bert_mpq.export.formats.writing import header_bytes, predicted_bytes, write_checkpoint
+from bert_mpq.export.packed import PackedModel, with_embeddings
 from bert_mpq.export.reload import Reload, logits_of
 from bert_mpq.export.result import Comparison, Export, FileSize
 from bert_mpq.records.files import write_atomic

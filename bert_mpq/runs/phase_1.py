@@ -12,12 +12,7 @@ from bert_mpq.compute.reporting import Reporter, Silent
 from bert_mpq.records.files import SENSITIVITIES, prepare_folder, write_new
 from bert_mpq.records.run_record import record_text
 from bert_mpq.records.sensitivity import Scores, SensitivityResult
-from bert_mpq.records.sensitivity_file import (
-    METRIC_TITLES,
-    check_scores,
-    sensitivity_path,
-    write_sensitivities,
-)
+from bert_mpq.records.sensitivity_file import check_scores, sensitivity_path, write_sensitivities
 from bert_mpq.records.width_scores import PREFIX, WidthScores, write_width_scores
 from bert_mpq.runs.plan import Plan, make_plan
 from bert_mpq.runs.quantize import calibration_for
@@ -29,6 +24,7 @@ from bert_mpq.sensitivity.stability import Stability
 from bert_mpq.sensitivity.widths import width_tables
 from bert_mpq.settings import flags
 from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.metrics import METRIC_TITLES
 from bert_mpq.settings.quantizers import quantizers_for
 from bert_mpq.sources.classifiers import Classifier
 

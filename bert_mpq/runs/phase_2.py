@@ -7,16 +7,16 @@ from pathlib import Path
 
 from bert_mpq.compute import distributed
 from bert_mpq.compute.checkpoints import Checkpoints
+from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.forward import memory_errors
 from bert_mpq.compute.reporting import Reporter, Silent
-from bert_mpq.export.packed import weights_fingerprint
+from bert_mpq.export.kept_weights import keep_weights
 from bert_mpq.quantization.model import QuantizedModel
 from bert_mpq.records.evaluation import BitAllocation, EvaluationResult
 from bert_mpq.records.evaluation_report import evaluation_stem, evaluation_text, report_path
 from bert_mpq.records.files import EVALUATION, prepare_folder, write_atomic, write_new
 from bert_mpq.records.run_record import record_text
 from bert_mpq.runs.accuracy_search import check_outline, smallest_accurate
-from bert_mpq.runs.evaluated_model import keep_weights
 from bert_mpq.runs.plan import Plan, make_plan
 from bert_mpq.runs.quantize import calibration_for, quantize
 from bert_mpq.runs.session import Clock, Prepared, Session

@@ -10,11 +10,13 @@ from bert_mpq.records.evaluation import BitAllocation, Sensitivities
 from bert_mpq.records.files import EVALUATION, SENSITIVITIES, check_writable
 from bert_mpq.records.sensitivity_file import read_sensitivities
 from bert_mpq.records.width_scores import read_width_scores
-from bert_mpq.settings.config import Pooling, RunConfig
+from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.metrics import check_required
 from bert_mpq.settings.paths import user_path
 from bert_mpq.sources.classifiers import ModelSource, find_classifier
-from bert_mpq.sources.reviews import DataSource, Split, find_reviews, known_size, load_reviews
+from bert_mpq.sources.halves import Split
+from bert_mpq.sources.reviews import DataSource, find_reviews, known_size, load_reviews
 
 Phase = Literal["sensitivity", "quantize", "run"]
 
@@ -233,32 +235,6 @@ def check_some_below_16(bits: tuple[int, ...]) -> None:
             "--qat-epochs trains weights below 16 bits, and there are none.",
             "Give fewer bits, or leave it out.",
         )
-
-
-def required_reviews(metrics: tuple[str, ...], hidden: int, pooling: Pooling = "mean") -> int:
-    """Return the fewest reviews that give every metric a meaning: PWCCA saturates at two full ranks.
-
-    Where every token is a row a few reviews have enough of them.
-    """
-    return 2 * hidden + 1 if "pwcca" in metrics and pooling != "none" else 4
-
-
-def check_required(metrics: tuple[str, ...], hidden: int, size: int, pooling: Pooling = "mean") -> None:
-    """Refuse a sample on which a metric means nothing.
-
-    Raises:
-        MpqError: E-DATA-SIZE.
-    """
-    needed = required_reviews(metrics, hidden, pooling)
-    if size >= needed:
-        return
-    if needed > 4:
-        raise MpqError(
-            "E-DATA-SIZE",
-            f"PWCCA needs at least {needed:,} reviews for this model (2 x {hidden} + 1), {size:,} asked.",
-            "Take more reviews, or CKA.",
-        )
-    raise MpqError("E-DATA-SIZE", f"{size} reviews are too few.", f"Take at least {needed}.")
 
 
 def _agreed(sources: Sources) -> Sources:

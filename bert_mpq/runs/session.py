@@ -7,18 +7,21 @@ from torch import nn
 
 from bert_mpq.compute import distributed
 from bert_mpq.compute.batches import TokenizedReviews, tokenize
-from bert_mpq.compute.checkpoints import EVERY, Checkpoints, weights_digest
+from bert_mpq.compute.checkpoints import EVERY, Checkpoints
 from bert_mpq.compute.devices import Machine, pick_machine
 from bert_mpq.compute.evaluate import Evaluation, evaluate
+from bert_mpq.compute.fingerprint import weights_digest
 from bert_mpq.compute.reporting import Reporter
+from bert_mpq.compute.reviews import Reviews
 from bert_mpq.quantization.calibration import Calibration
 from bert_mpq.records.context import Sample, Setting, Stage
 from bert_mpq.runs.plan import Plan
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.classifiers import Classifier, load_classifier
+from bert_mpq.sources.halves import Split
 from bert_mpq.sources.heads import fit_head
-from bert_mpq.sources.reviews import DataSource, Reviews, Split, load_reviews
+from bert_mpq.sources.reviews import DataSource, load_reviews
 from bert_mpq.sources.sampling import sample
 
 NO_REVIEWS = ("E-DATA-FORMAT", "E-DATA-SIZE", "E-ONE-CLASS", "E-NETWORK", "E-OFFLINE", "E-NOFILE")

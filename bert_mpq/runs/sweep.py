@@ -7,13 +7,15 @@ from pathlib import Path
 from bert_mpq.compute.reporting import Reporter, Silent
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.files import EVALUATION, prepare_folder, write_new
-from bert_mpq.records.sensitivity_file import METRIC_TITLES, sensitivity_path
+from bert_mpq.records.sensitivity_file import sensitivity_path
 from bert_mpq.runs.phase_1 import Analysis, analyse
 from bert_mpq.runs.phase_2 import quantize_and_evaluate
 from bert_mpq.runs.plan import Plan, make_plan
 from bert_mpq.runs.session import Session
-from bert_mpq.settings.config import Metric, RunConfig
+from bert_mpq.settings.choices import Metric
+from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError, UsageError
+from bert_mpq.settings.metrics import METRIC_TITLES
 
 METRICS: tuple[Metric, ...] = ("pwcca", "cka", "svcca")
 PROBE_BITS = (4, 2, 3, 8)

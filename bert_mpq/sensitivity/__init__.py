@@ -1,7 +1,8 @@
 """Phase 1: how much each encoder layer suffers from quantization, in one pass over the reviews."""
 
+from bert_mpq.compute.divergence import logits_divergence
 from bert_mpq.sensitivity.accumulation import BLOCKS, Accumulation
-from bert_mpq.sensitivity.measure import Measurement, logits_divergence, measure
+from bert_mpq.sensitivity.measure import Measurement, measure
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.probed_classifier import ProbedClassifier
 from bert_mpq.sensitivity.scoring import Scoring, agreement, score

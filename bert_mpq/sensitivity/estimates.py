@@ -12,7 +12,7 @@ import torch
 
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.sensitivity.accumulation import Accumulation
-from bert_mpq.settings.config import Metric
+from bert_mpq.settings.choices import Metric
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.similarity import cka
 from bert_mpq.similarity.cca import pwcca, svcca

@@ -4,14 +4,15 @@ import functools
 import time
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor, nn
 
 from bert_mpq.compute import distributed
 from bert_mpq.compute.batches import Batch, TokenizedReviews
-from bert_mpq.compute.checkpoints import Checkpoints, stage_identity, weights_digest
+from bert_mpq.compute.checkpoints import Checkpoints, stage_identity
 from bert_mpq.compute.devices import Machine
+from bert_mpq.compute.divergence import logits_divergence
 from bert_mpq.compute.encoder import encoder_layers, linears
+from bert_mpq.compute.fingerprint import weights_digest
 from bert_mpq.compute.forward import BatchUse
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.quantization.calibration import Calibration
@@ -189,11 +190,3 @@ def _identity(
 def _token_rows(side: Tensor, kept: Tensor) -> Tensor:
     """Return (tokens, K, hidden) from (B, K, T, hidden) and the positions of the real tokens in B x T."""
     return side.transpose(1, 2).flatten(0, 1).index_select(0, kept)
-
-
-def logits_divergence(logits: Tensor) -> Tensor:
-    """Return (B, K) KL(p_0 || p_k) in nats from logits (B, 1 + K, labels), in float64 where there is one."""
-    wide = logits.cpu() if logits.device.type == "mps" else logits
-    log_p = torch.log_softmax(wide.double(), -1)
-    reference = log_p[:, :1]
-    return (reference.exp() * (reference - log_p[:, 1:])).sum(-1)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bert_mpq.settings.config import (
+from bert_mpq.settings.bits import parse_bits as read_bits
+from bert_mpq.settings.choices import (
     Clustering,
     Device,
     EmbeddingPrecision,
@@ -19,11 +20,10 @@ from bert_mpq.settings.config import (
     Metric,
     Pooling,
     Precision,
-    RunConfig,
     Sampling,
     Scope,
 )
-from bert_mpq.settings.config import parse_bits as read_bits
+from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import UsageError
 from bert_mpq.settings.quantizers import QuantizerName
 

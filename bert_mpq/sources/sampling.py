@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from bert_mpq.settings.config import Sampling
+from bert_mpq.compute.reviews import Reviews
+from bert_mpq.settings.choices import Sampling
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.sources.reviews import Reviews
 
 
 def check_size(size: int | None, available: int) -> int:

@@ -11,8 +11,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.table import Table
 from rich.text import Text
 
-from bert_mpq.compute.reporting import Lines, Reporter, Silent, duration, one
-from bert_mpq.records.numbers import score_text
+from bert_mpq.compute.reporting import Lines, Reporter, Silent, one
+from bert_mpq.records.numbers import duration, score_text
 from bert_mpq.ui.console import is_live, is_utf8
 from bert_mpq.ui.keyboard import typing_ignored
 from bert_mpq.ui.views.sensitivity import bar

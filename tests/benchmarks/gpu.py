@@ -37,11 +37,12 @@ from bert_mpq import __version__
 from bert_mpq.compute.batches import TokenizedReviews, tokenize
 from bert_mpq.compute.devices import Machine, pick_machine
 from bert_mpq.compute.reporting import Silent
+from bert_mpq.compute.reviews import Reviews
 from bert_mpq.sensitivity.measure import measure
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.scoring import score
 from bert_mpq.sources.classifiers import Classifier, find_classifier, load_classifier
-from bert_mpq.sources.reviews import Reviews, find_reviews, load_reviews
+from bert_mpq.sources.reviews import find_reviews, load_reviews
 
 PRECISIONS = ("tf32", "bf16", "fp32")  # the slowest last: a limit then cuts that one only
 PART = 1_024  # reviews for the original's way

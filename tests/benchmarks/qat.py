@@ -32,7 +32,7 @@ from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.quantization.training.recipe import Recipe
 from bert_mpq.quantization.training.retrain import retrain
 from bert_mpq.records.training import TrainingReport
-from bert_mpq.settings.config import parse_bits
+from bert_mpq.settings.bits import parse_bits
 from bert_mpq.sources.classifiers import find_classifier, load_classifier
 
 HEADINGS = (

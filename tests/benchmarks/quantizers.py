@@ -25,15 +25,16 @@ from bert_mpq import __version__
 from bert_mpq.allocation.clustering import allocate
 from bert_mpq.compute.batches import TokenizedReviews, tokenize
 from bert_mpq.compute.devices import Machine, pick_machine
+from bert_mpq.compute.divergence import logits_divergence
 from bert_mpq.compute.evaluate import Evaluation, evaluate
 from bert_mpq.compute.reporting import Lines
 from bert_mpq.quantization.calibration import Calibration
 from bert_mpq.quantization.model import QuantizedModel, quantized_copy
 from bert_mpq.records.sensitivity_file import read_sensitivities
-from bert_mpq.sensitivity.measure import logits_divergence, measure
+from bert_mpq.sensitivity.measure import measure
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.scoring import score
-from bert_mpq.settings.config import parse_bits
+from bert_mpq.settings.bits import parse_bits
 from bert_mpq.settings.quantizers import QuantizerName, needs_calibration, quantizers_for
 from bert_mpq.sources.classifiers import Classifier, find_classifier, load_classifier
 from bert_mpq.sources.reviews import find_reviews, load_reviews

@@ -21,14 +21,14 @@ from bert_mpq.compute.devices import Machine
 from bert_mpq.compute.encoder import encoder_layers, linears
 from bert_mpq.compute.evaluate import Logits, evaluate
 from bert_mpq.compute.reporting import Silent
+from bert_mpq.compute.reviews import Reviews
 from bert_mpq.quantization import per_tensor
 from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.sensitivity.measure import Measurement, measure
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.scoring import score
-from bert_mpq.settings.config import Metric, Scope
+from bert_mpq.settings.choices import Metric, Scope
 from bert_mpq.sources.classifiers import Classifier, ModelSource
-from bert_mpq.sources.reviews import Reviews
 
 PADDED = 512
 SCORING = "score three metrics, with intervals"  # costs the same whatever the number of reviews

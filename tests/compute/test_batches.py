@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from bert_mpq.compute.batches import tokenize
 from bert_mpq.compute.reporting import Silent
-from bert_mpq.sources.reviews import Reviews
+from bert_mpq.compute.reviews import Reviews
 from tests.helpers.synthetic import PAD, sample_of
 
 lengths = st.lists(st.integers(1, 50), min_size=1, max_size=40)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from bert_mpq import RunConfig, run
 from bert_mpq.compute.batches import tokenize
-from bert_mpq.compute.checkpoints import Checkpoint, Checkpoints, weights_digest
+from bert_mpq.compute.checkpoints import Checkpoint, Checkpoints
 from bert_mpq.compute.devices import pick_machine
+from bert_mpq.compute.fingerprint import weights_digest
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.runs.session import Session
 from bert_mpq.sensitivity.measure import measure

@@ -78,7 +78,7 @@ def digest_of_weights(model, folder):
     import torch
 
     from bert_mpq.compute import distributed
-    from bert_mpq.compute.checkpoints import weights_digest
+    from bert_mpq.compute.fingerprint import weights_digest
 
     distributed.join()
     with torch.no_grad():
@@ -88,7 +88,7 @@ def digest_of_weights(model, folder):
 
 
 def test_all_processes_hold_the_weights_of_process_0(tiny_model, tmp_path):
-    from bert_mpq.compute.checkpoints import weights_digest
+    from bert_mpq.compute.fingerprint import weights_digest
 
     codes, errors = ranks(3, digest_of_weights, tiny_model, tmp_path, folder=tmp_path)
     assert codes == [0, 0, 0], errors

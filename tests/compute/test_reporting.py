@@ -3,7 +3,8 @@ import re
 
 import pytest
 
-from bert_mpq.compute.reporting import Lines, Silent, duration
+from bert_mpq.compute.reporting import Lines, Silent
+from bert_mpq.records.numbers import duration
 
 
 @pytest.fixture

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from bert_mpq.compute.batches import tokenize
 from bert_mpq.compute.reporting import Silent
-from bert_mpq.compute.reviews import ROWS, StoredTexts
+from bert_mpq.compute.reviews import ROWS, Reviews, StoredTexts
 from bert_mpq.compute.token_store import TokenStore
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.sources.reviews import Reviews, find_reviews, half, load_reviews
+from bert_mpq.sources.halves import half
+from bert_mpq.sources.reviews import find_reviews, load_reviews
 from bert_mpq.sources.sampling import sample
 
 COUNT = 3 * ROWS + 7

@@ -7,11 +7,13 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.reporting import Silent
-from bert_mpq.export.packed import halves_of, pack_quantized_model, weights_fingerprint
+from bert_mpq.export.kept_weights import keep_weights, restored
+from bert_mpq.export.packed import halves_of, pack_quantized_model
 from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.records.reading import read_evaluation
-from bert_mpq.runs.evaluated_model import evaluated_model, keep_weights, restored
+from bert_mpq.runs.evaluated_model import evaluated_model
 from bert_mpq.runs.session import Session
 from bert_mpq.settings.errors import MpqError
 

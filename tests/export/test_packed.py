@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from bert_mpq.export.packed import pack_model, weights_fingerprint, with_embeddings
+from bert_mpq.compute.fingerprint import weights_fingerprint
+from bert_mpq.export.packed import pack_model, with_embeddings
 from bert_mpq.settings.errors import MpqError
 
 

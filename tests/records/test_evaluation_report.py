@@ -4,13 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bert_mpq.records.evaluation_report import (
-    evaluation_stem,
-    evaluation_text,
-    megabytes,
-    relative_drop,
-    report_path,
-)
+from bert_mpq.records.evaluation_report import evaluation_stem, evaluation_text, relative_drop, report_path
+from bert_mpq.records.numbers import megabytes
 from bert_mpq.settings.quantizers import quantizers_for
 
 GOLDEN = Path(__file__).parent.parent / "golden"

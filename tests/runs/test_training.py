@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from bert_mpq import MpqError, RunConfig, quantize_and_evaluate
+from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.reporting import Silent
-from bert_mpq.export.packed import weights_fingerprint
 from bert_mpq.quantization.training.checkpoint import NAME
 from bert_mpq.records.reading import read_evaluation
 from bert_mpq.runs.evaluated_model import evaluated_model

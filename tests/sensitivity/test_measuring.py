@@ -6,8 +6,9 @@ import torch
 
 from bert_mpq.compute.batches import tokenize
 from bert_mpq.compute.devices import pick_machine
+from bert_mpq.compute.divergence import logits_divergence
 from bert_mpq.compute.reporting import Silent
-from bert_mpq.sensitivity.measure import logits_divergence, measure
+from bert_mpq.sensitivity.measure import measure
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.probed_classifier import ProbedClassifier
 from bert_mpq.sensitivity.scoring import score
@@ -130,7 +131,7 @@ def test_without_pooling_every_real_token_is_a_row_of_its_reviews_block(tiny_mod
 
 
 def test_tokens_as_rows_need_no_thousand_reviews():
-    from bert_mpq.runs.plan import required_reviews
+    from bert_mpq.settings.metrics import required_reviews
 
     assert required_reviews(("pwcca",), 384) == 769
     assert required_reviews(("pwcca",), 384, "none") == 4

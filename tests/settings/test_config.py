@@ -4,7 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bert_mpq.settings.config import RunConfig, check_bits, from_json, parse_bits, to_json
+from bert_mpq.settings.bits import check_bits, parse_bits
+from bert_mpq.settings.config import RunConfig, from_json, to_json
 from bert_mpq.settings.errors import ERROR_CODES, MpqError, UsageError
 
 

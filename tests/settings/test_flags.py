@@ -9,21 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_mpq.settings import flags
-from bert_mpq.settings.config import (
-    GROUP_SIZES,
-    SUPPORTED_BITS,
+from bert_mpq.settings.bits import SUPPORTED_BITS
+from bert_mpq.settings.choices import (
     Clustering,
     Device,
     EmbeddingPrecision,
     Granularity,
     Metric,
     Pooling,
-    RunConfig,
     Sampling,
     Scope,
-    from_json,
-    to_json,
 )
+from bert_mpq.settings.config import GROUP_SIZES, RunConfig, from_json, to_json
 from bert_mpq.settings.errors import UsageError
 from bert_mpq.settings.quantizers import QuantizerName
 

@@ -3,17 +3,11 @@ import sys
 
 import pytest
 
+from bert_mpq.compute.reviews import Reviews
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources import wheels
-from bert_mpq.sources.reviews import (
-    DataSource,
-    Reviews,
-    find_reviews,
-    half,
-    is_held_out,
-    known_size,
-    load_reviews,
-)
+from bert_mpq.sources.halves import half, is_held_out
+from bert_mpq.sources.reviews import DataSource, find_reviews, known_size, load_reviews
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from bert_mpq.compute.reviews import Reviews
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.sources.reviews import Reviews
 from bert_mpq.sources.sampling import check_size, sample
 
 

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from bert_mpq.compute.checkpoints import weights_digest
+from bert_mpq.compute.fingerprint import weights_digest
 from bert_mpq.quantization.training.recipe import Recipe
 from bert_mpq.records.files import prepare_folder, write_atomic
 from bert_mpq.settings.config import RunConfig

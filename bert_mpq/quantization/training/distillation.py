@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from bert_mpq.compute.batches import Batch
 from bert_mpq.compute.devices import Machine
+from bert_mpq.compute.divergence import kl_of_logits
 
 
 def distillation_loss(
@@ -33,12 +34,6 @@ def distillation_loss(
     return kl_of_logits(wanted.logits, given.logits).sum() + hidden_weight * _hidden_error(
         wanted, given, mask
     )
-
-
-def kl_of_logits(wanted: Tensor, given: Tensor) -> Tensor:
-    """Return KL(wanted || given) in nats per review, (B,), of (B, labels) logits."""
-    target, answer = wanted.float().log_softmax(-1), given.float().log_softmax(-1)
-    return (target.exp() * (target - answer)).sum(-1)
 
 
 def _hidden_error(wanted: Any, given: Any, mask: Tensor) -> Tensor:

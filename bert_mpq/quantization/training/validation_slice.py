@@ -7,9 +7,9 @@ from torch import nn
 
 from bert_mpq.compute.batches import TokenizedReviews
 from bert_mpq.compute.devices import Machine
+from bert_mpq.compute.divergence import kl_of_logits
 from bert_mpq.compute.evaluate import Evaluation, evaluate
 from bert_mpq.compute.reporting import Silent
-from bert_mpq.quantization.training.distillation import kl_of_logits
 from bert_mpq.quantization.training.student import Frozen, apply
 from bert_mpq.records.training import CurvePoint
 

@@ -41,8 +41,8 @@ def run(namespace: argparse.Namespace, execution: "Execution") -> None:
     Raises:
         MpqError: what ``export_model`` raises.
     """
+    from bert_mpq.ui.execution import run_export
     from bert_mpq.ui.views import panels as views
-    from bert_mpq.ui.views.export import run_export
 
     chosen = (namespace.evaluation, namespace.to, namespace.format, namespace.embeddings)
     run_export(*chosen, execution)

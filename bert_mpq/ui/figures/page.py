@@ -5,12 +5,11 @@ import re
 from pathlib import Path
 from string import Template
 
-from bert_mpq.records.evaluation_report import megabytes
 from bert_mpq.records.files import write_atomic
-from bert_mpq.records.numbers import score_text
+from bert_mpq.records.numbers import megabytes, score_text
 from bert_mpq.records.sensitivity import SensitivityResult
-from bert_mpq.records.sensitivity_file import METRIC_TITLES
 from bert_mpq.runs.compare import ComparedGroup
+from bert_mpq.settings.metrics import METRIC_TITLES
 from bert_mpq.settings.paths import user_path
 from bert_mpq.ui.figures.plots import Material, draw
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bert_mpq.records.evaluation_report import megabytes
 from bert_mpq.records.files import write_atomic
+from bert_mpq.records.numbers import megabytes
 from bert_mpq.records.reading import list_analyses
 from bert_mpq.records.sensitivity import Scores, SensitivityResult
-from bert_mpq.records.sensitivity_file import METRIC_TITLES
 from bert_mpq.runs.compare import ComparedGroup, ComparedRun, Comparison, compare
 from bert_mpq.settings.errors import MpqError, UsageError
+from bert_mpq.settings.metrics import METRIC_TITLES
 from bert_mpq.settings.paths import user_path
 
 if TYPE_CHECKING:

@@ -6,9 +6,8 @@ from rich.text import Text
 
 from bert_mpq.allocation.budget import Budget
 from bert_mpq.allocation.knapsack import Assignment
-from bert_mpq.records.evaluation_report import megabytes
-from bert_mpq.records.numbers import score_text
-from bert_mpq.records.sensitivity_file import METRIC_TITLES
+from bert_mpq.records.numbers import megabytes, score_text
+from bert_mpq.settings.metrics import METRIC_TITLES
 from bert_mpq.ui.views.panels import heading, plain_table
 
 OTHER_SIZES = 8

@@ -1,14 +1,12 @@
 """The evaluations of a folder as tables, one for each set of reviews."""
 
-import time
-
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bert_mpq.records.evaluation_report import megabytes
-from bert_mpq.records.sensitivity_file import METRIC_TITLES
+from bert_mpq.records.numbers import megabytes, when
 from bert_mpq.runs.compare import ComparedGroup, ComparedRun, Comparison
+from bert_mpq.settings.metrics import METRIC_TITLES
 from bert_mpq.ui.views.panels import heading, plain_table
 
 LOSS_WIDTH = 90  # columns that the table needs with its last column
@@ -79,11 +77,3 @@ def _cells(run: ComparedRun, wide: bool, very_wide: bool, losses: bool) -> list[
     if losses:
         cells.append("" if run.loss_over_optimum is None else f"{run.loss_over_optimum:.2f}")
     return cells + ([f"{run.f1:.4f}", run.quantizer, when(run.timestamp)] if very_wide else [])
-
-
-def when(timestamp: str) -> str:
-    """Return ``20260113_142530`` as ``2026-01-13 14:25``; anything else as it is."""
-    try:
-        return time.strftime("%Y-%m-%d %H:%M", time.strptime(timestamp, "%Y%m%d_%H%M%S"))
-    except ValueError:
-        return timestamp

@@ -7,10 +7,10 @@ from rich.table import Table
 from rich.text import Text
 
 from bert_mpq.records.evaluation import Accuracy, EvaluationResult
-from bert_mpq.records.evaluation_report import megabytes, relative_drop
-from bert_mpq.records.numbers import score_text
-from bert_mpq.records.sensitivity_file import METRIC_TITLES
+from bert_mpq.records.evaluation_report import relative_drop
+from bert_mpq.records.numbers import megabytes, score_text
 from bert_mpq.records.sizes import SizeReport
+from bert_mpq.settings.metrics import METRIC_TITLES
 from bert_mpq.ui.views.panels import heading, plain_table
 
 FIGURES: tuple[tuple[str, Callable[[Accuracy], float]], ...] = (

@@ -6,37 +6,12 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bert_mpq.export.formats import FORMATS, Embeddings, Format
-from bert_mpq.ui.execution import Execution
 from bert_mpq.ui.views import panels as views
 
 if TYPE_CHECKING:
     from bert_mpq.export.result import Export
 
 MEGABYTE = 1_000_000
-
-
-def run_export(
-    evaluation: str, to: str, kind: Format, embeddings: Embeddings, execution: Execution
-) -> "Export":
-    """Export and print the figures.
-
-    Raises:
-        MpqError: what ``export_model`` raises.
-    """
-    with execution.reporter() as reporter:
-        from bert_mpq.runs.export import export_model
-
-        export = export_model(evaluation, to, kind, embeddings, reporter, execution.session)
-    execution.written = True
-    for view in export_views(export):
-        execution.output.print(view)
-    execution.output.print(views.heading("Load it"))
-    loading = FORMATS[kind].loading.format(folder=export.folder)
-    execution.output.print(loading, soft_wrap=True, markup=False)  # unwrapped, so that it can be copied
-    execution.output.print()
-    execution.output.print(views.files_panel(export.files, export.seconds, execution.output))
-    return export
 
 
 def export_views(export: "Export") -> list[RenderableType]:

@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from bert_mpq.compute.hardware import accelerator
-from bert_mpq.compute.reporting import duration
-from bert_mpq.records.sensitivity_file import METRIC_TITLES
+from bert_mpq.records.numbers import duration
 from bert_mpq.runs.plan import Plan
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.metrics import METRIC_TITLES
 from bert_mpq.settings.quantizers import needs_calibration, quantizers_for
 from bert_mpq.ui.console import is_live, is_utf8
 

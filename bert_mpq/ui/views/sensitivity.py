@@ -8,7 +8,7 @@ from rich.text import Text
 
 from bert_mpq.records.numbers import score_text
 from bert_mpq.records.sensitivity import LayerScore, MetricAgreement, Scores, SensitivityResult, Stopping
-from bert_mpq.records.sensitivity_file import METRIC_TITLES
+from bert_mpq.settings.metrics import METRIC_TITLES
 from bert_mpq.ui.console import is_utf8
 from bert_mpq.ui.views.panels import heading, plain_table
 

@@ -1,13 +1,12 @@
 """Estimates in words, each from a measured run on this machine."""
 
-from bert_mpq.compute.reporting import duration
+from bert_mpq.records.numbers import duration, when
 from bert_mpq.records.reading import list_analyses, list_evaluations
 from bert_mpq.runs.durations import Rate, measured_rate
 from bert_mpq.runs.plan import Plan
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.sources.classifiers import ModelSource
-from bert_mpq.sources.reviews import Split
-from bert_mpq.ui.views.comparison import when
+from bert_mpq.sources.halves import Split
 
 
 def split_rate(config: RunConfig, model: ModelSource, split: Split) -> Rate | None:

@@ -4,8 +4,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bert_mpq.records.sensitivity_file import METRIC_TITLES
 from bert_mpq.records.validation import ValidationResult
+from bert_mpq.settings.metrics import METRIC_TITLES
 from bert_mpq.ui.views.panels import heading, plain_table
 
 TITLES = {

@@ -1,9 +1,10 @@
 """How many groups, and their bits: presets with what they come to, and your own."""
 
 from bert_mpq.allocation.clustering import allocate, group_layers
-from bert_mpq.records.evaluation_report import megabytes
+from bert_mpq.records.numbers import megabytes
 from bert_mpq.records.sensitivity_file import read_sensitivities
-from bert_mpq.settings.config import RunConfig, parse_bits
+from bert_mpq.settings.bits import parse_bits
+from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.quantizers import quantizers_for
 from bert_mpq.sources.classifiers import ModelSource

@@ -7,9 +7,8 @@ from bert_mpq.export.folder import check_target
 from bert_mpq.export.formats import FORMATS, Embeddings, Format, check_format, command_line
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.ui.execution import Execution, Finished
+from bert_mpq.ui.execution import Execution, Finished, run_export
 from bert_mpq.ui.views import panels as views
-from bert_mpq.ui.views.export import run_export
 from bert_mpq.ui.wizard.prompts import Option, ask_text, choose
 from bert_mpq.ui.wizard.steps import Back
 

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 from bert_mpq.compute.hardware import accelerator
 from bert_mpq.records.width_scores import is_width_file
-from bert_mpq.runs.plan import Sources, required_reviews
+from bert_mpq.runs.plan import Sources
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import UsageError
 from bert_mpq.settings.flags import read_number
-from bert_mpq.sources.reviews import Split
+from bert_mpq.settings.metrics import required_reviews
+from bert_mpq.sources.halves import Split
 from bert_mpq.ui.views.timing import about, split_rate
 from bert_mpq.ui.wizard.bits_step import CUSTOM, bits_step, groups_step
 from bert_mpq.ui.wizard.file_step import file_step

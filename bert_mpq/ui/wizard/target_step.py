@@ -1,7 +1,7 @@
 """What a budget asks for: a size, a ratio, mean bits or an accuracy drop, with what each comes to."""
 
 from bert_mpq.allocation.budget import Budget, make_budget
-from bert_mpq.records.evaluation_report import megabytes
+from bert_mpq.records.numbers import megabytes
 from bert_mpq.records.width_scores import read_width_scores
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError

@@ -15,9 +15,10 @@ from transformers import (
     RobertaConfig,
 )
 
+from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.export.formats.compressed_tensors import Scheme, quantization_config, scheme_of, targets
-from bert_mpq.export.formats.dense import write_checkpoint
-from bert_mpq.export.packed import pack_model, weights_fingerprint
+from bert_mpq.export.formats.writing import write_checkpoint
+from bert_mpq.export.packed import pack_model
 from tests.helpers.export_cases import quantized
 
 SHAPE = {"hidden_size": 64, "num_hidden_layers": 12, "num_attention_heads": 2, "intermediate_size": 128}

@@ -6,7 +6,8 @@ import torch
 from torch.nn import functional
 
 from bert_mpq.compute.devices import pick_machine
-from bert_mpq.quantization.training.distillation import distillation_loss, kl_of_logits
+from bert_mpq.compute.divergence import kl_of_logits
+from bert_mpq.quantization.training.distillation import distillation_loss
 
 CPU = pick_machine("cpu")
 

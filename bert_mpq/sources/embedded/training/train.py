@@ -20,7 +20,7 @@ from bert_mpq.compute.devices import Machine, pick_machine
 from bert_mpq.compute.evaluate import evaluate
 from bert_mpq.compute.reporting import Lines, Reporter
 from bert_mpq.records.evaluation import Accuracy
-from bert_mpq.settings.config import Device
+from bert_mpq.settings.choices import Device
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.embedded import loading as embedded
 from bert_mpq.sources.embedded.training.adapter import add_adapter, write_adapter
@@ -29,7 +29,8 @@ from bert_mpq.sources.embedded.training.classification import RegularizedClassif
 from bert_mpq.sources.embedded.training.fitting import fit
 from bert_mpq.sources.embedded.training.masking import MaskedLanguageModel
 from bert_mpq.sources.embedded.training.recipe import Recipe
-from bert_mpq.sources.reviews import DataSource, Split, load_reviews
+from bert_mpq.sources.halves import Split
+from bert_mpq.sources.reviews import DataSource, load_reviews
 
 WHOLE = 1_000_000  # tokens: longer than any review
 CARD_LENGTHS = (128, 256, 512)

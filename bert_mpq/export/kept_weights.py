@@ -1,0 +1,66 @@
+"""Weights kept beside a run record."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bert_mpq.export.formats.mpq import encoded, read_weights
+from bert_mpq.export.packed import PackedModel, pack_quantized_model
+from bert_mpq.quantization.model import QuantizedModel
+from bert_mpq.records.files import write_new
+from bert_mpq.settings.choices import EmbeddingPrecision
+from bert_mpq.settings.errors import MpqError
+
+
+def keep_weights(
+    folder: Path, stem: str, quantized: QuantizedModel, model: nn.Module, embeddings: EmbeddingPrecision
+) -> Path:
+    """Save what the FP32 model alone does not give: codes, scales, and tensors that have changed.
+
+    Args:
+        folder: where the run record will be.
+        stem: its name without suffix.
+        quantized: the model as it was evaluated.
+        model: the FP32 model it comes from.
+        embeddings: the precision in which its embedding tables are kept.
+
+    Raises:
+        MpqError: E-READONLY or E-DISK.
+    """
+    packed = pack_quantized_model(quantized, embeddings)
+    state = model.state_dict()
+    changed = {
+        name: tensor
+        for name, tensor in packed.tensors.items()
+        if not torch.equal(tensor, state[name].cpu().to(tensor.dtype))
+    }
+    content = encoded(PackedModel(weights=packed.weights, tensors=changed), {})
+    return write_new(folder, stem, ".safetensors", content)
+
+
+def restored(model: nn.Module, path: Path, halves: Collection[str]) -> PackedModel:
+    """Return a model whose weights ``keep_weights`` saved; the rest is the FP32 model's.
+
+    Args:
+        model: the FP32 model.
+        path: the file.
+        halves: names of parameters that the run rounds to float16.
+
+    Raises:
+        MpqError: E-NOFILE, E-MODEL.
+    """
+    kept = read_weights(path)
+    coded = {f"{name}.weight" for name in kept.weights}
+    rest = {
+        name: (tensor.half() if name in halves else tensor).cpu()
+        for name, tensor in model.state_dict().items()
+        if name not in coded
+    }
+    unknown = sorted(({*kept.tensors} | coded) - {*model.state_dict()})
+    if unknown:
+        raise MpqError(
+            "E-MODEL", f"{path.name} is of another model: {unknown[0]} is not in this one.", "Evaluate again."
+        )
+    return PackedModel(weights=kept.weights, tensors={**rest, **kept.tensors})
