@@ -16,6 +16,7 @@ _HUB_HOME = tempfile.TemporaryDirectory(prefix="bert-mpq-tests-")
 for _name in ("HF_ENDPOINT", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE"):
     os.environ.pop(_name, None)
 os.environ["HF_HOME"] = _HUB_HOME.name
+os.environ["BERT_MPQ_CACHE"] = os.path.join(_HUB_HOME.name, "bert-mpq")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 

@@ -1,4 +1,4 @@
-"""Paths that a user typed."""
+"""Paths: what a user typed, and the folder in which the tool keeps what it made once."""
 
 import os
 from pathlib import Path
@@ -22,3 +22,16 @@ def user_path(text: str | Path) -> Path:
         shown = str(text) if len(str(text)) < 60 else f"{str(text)[:57]}..."
         raise MpqError("E-NOFILE", f"{shown!r} is no path that can be used.", "Check the path.") from error
     return path
+
+
+def cache_folder() -> Path:
+    """Return the tool's own cache folder; it need not exist.
+
+    ``BERT_MPQ_CACHE`` where it is set, else ``bert-mpq`` in ``XDG_CACHE_HOME`` or ``~/.cache``. Whatever is
+    in it can be made again: converted weights, joined files.
+    """
+    named = os.environ.get("BERT_MPQ_CACHE")
+    if named:
+        return user_path(named)
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return user_path(home) / "bert-mpq"
