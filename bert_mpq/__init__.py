@@ -32,11 +32,11 @@ _HOMES = {
     "Comparison": "bert_mpq.runs.compare",
     "MpqError": "bert_mpq.settings.errors",
     "RunConfig": "bert_mpq.settings.config",
-    "analyse": "bert_mpq.runs",
+    "analyse": "bert_mpq.runs.phase_1",
     "compare": "bert_mpq.runs.compare",
     "load": "bert_mpq.export.loading",
-    "quantize_and_evaluate": "bert_mpq.runs",
-    "run": "bert_mpq.runs",
+    "quantize_and_evaluate": "bert_mpq.runs.phase_2",
+    "run": "bert_mpq.runs.full_run",
 }
 
 

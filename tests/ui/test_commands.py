@@ -199,7 +199,7 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_run(tmp_path):
 
 def test_the_menu_opens_without_the_heavy_libraries():
     code = (
-        "import sys, bert_mpq.cli, bert_mpq.ui.wizard, bert_mpq.ui.execution;"
+        "import sys, bert_mpq.ui.main, bert_mpq.ui.wizard.menu, bert_mpq.ui.execution;"
         "print({'torch', 'transformers', 'datasets', 'sklearn', 'scipy'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
