@@ -11,7 +11,6 @@ from bert_mpq.compute.batches import tokenize
 from bert_mpq.compute.devices import pick_machine
 from bert_mpq.compute.evaluate import evaluate
 from bert_mpq.compute.reporting import Silent
-from bert_mpq.quantization.calibration import Calibration
 from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.quantization.training.recipe import Recipe
 from bert_mpq.quantization.training.retrain import retrain
@@ -22,6 +21,7 @@ from bert_mpq.sensitivity.scoring import score
 from bert_mpq.similarity import cka
 from bert_mpq.similarity.cca import pwcca
 from bert_mpq.similarity.moments import Moments
+from tests.helpers.workloads import on
 
 pytestmark = [
     pytest.mark.cuda,
@@ -61,28 +61,28 @@ def test_moments_on_the_gpu_equal_those_on_the_cpu():
 
 def test_scores_on_the_gpu_equal_those_on_the_cpu(own, tokens):
     machines = pick_machine("cpu"), pick_machine("cuda")
-    measured = (measure(own, tokens, PROBE, m, 4096, Silent()) for m in machines)
+    measured = (measure(own, on(m, tokens, 4096), PROBE, Silent()) for m in machines)
     cpu, gpu = (score(m, ("cka",), Silent()).scores for m in measured)
     assert gpu[0].values == pytest.approx(cpu[0].values, rel=1e-3)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
 def test_predictions_on_the_gpu_equal_those_on_the_cpu(own, tokens, precision):
-    here = evaluate(own.model, tokens, pick_machine("cpu"), 4096, Silent(), "")
-    there = evaluate(own.model, tokens, pick_machine("cuda", precision), 65536, Silent(), "")
+    here = evaluate(own.model, on(pick_machine("cpu"), tokens, 4096), Silent(), "")
+    there = evaluate(own.model, on(pick_machine("cuda", precision), tokens, 65536), Silent(), "")
     same = (here.predictions == there.predictions).mean()
     assert same == 1.0 if precision == "fp32" else same >= 0.98
 
 
 def test_running_out_of_gpu_memory_halves_the_batch_and_changes_no_prediction(own, tokens):
     machine = pick_machine("cuda")
-    roomy = evaluate(own.model, tokens, machine, 65536, Silent(), "")
+    roomy = evaluate(own.model, on(machine, tokens, 65536), Silent(), "")
     torch.cuda.empty_cache()
     used = torch.cuda.memory_allocated() + 150 * 2**20
     torch.cuda.set_per_process_memory_fraction(used / torch.cuda.get_device_properties(0).total_memory)
     notes = Notes()
     try:
-        tight = evaluate(own.model, tokens, machine, 65536, notes, "")
+        tight = evaluate(own.model, on(machine, tokens, 65536), notes, "")
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert any("Out of memory" in text for text in notes.texts)
@@ -95,10 +95,10 @@ def test_several_gpus_in_one_process_find_what_one_finds(own, tokens):
     several = pick_machine("cuda")
     assert several.num_gpus == torch.cuda.device_count()
     first, second = (
-        score(measure(own, tokens, PROBE, m, 4096, Silent()), ("cka",), Silent()) for m in (one, several)
+        score(measure(own, on(m, tokens, 4096), PROBE, Silent()), ("cka",), Silent()) for m in (one, several)
     )
     assert second[0].values == pytest.approx(first[0].values, rel=1e-3)
-    here, there = (evaluate(own.model, tokens, m, 4096, Silent(), "") for m in (one, several))
+    here, there = (evaluate(own.model, on(m, tokens, 4096), Silent(), "") for m in (one, several))
     assert (here.predictions == there.predictions).all()
 
 
@@ -133,13 +133,13 @@ def test_adding_a_batch_does_not_wait_for_the_gpu():
 
 def test_gptq_on_the_gpu_is_as_good_as_on_the_cpu(own, tokens):
     codes, errors = [], []
-    before = evaluate(own.model, tokens, pick_machine("cpu"), 4096, Silent(), "").logits
+    before = evaluate(own.model, on(pick_machine("cpu"), tokens, 4096), Silent(), "").logits
     for machine in (pick_machine("cpu"), pick_machine("cuda")):
-        calibration = Calibration(tokens=tokens, machine=machine, batch_tokens=4096)
+        calibration = on(machine, tokens, 4096)
         quantized = quantized_copy(own.model, (3,) * 6, "auto", 64, calibration)
         codes.append([weight.codes for weight in quantized.weights.values()])
         assert all(entry.device.type == "cpu" for entry in codes[-1])
-        after = evaluate(quantized.model, tokens, pick_machine("cuda"), 65536, Silent(), "").logits
+        after = evaluate(quantized.model, on(pick_machine("cuda"), tokens, 65536), Silent(), "").logits
         errors.append(float(((after - before) ** 2).mean()))
     same = [float((here == there).float().mean()) for here, there in zip(*codes, strict=True)]
     assert min(same[:4]) > 0.99  # the first layer sees the same inputs but for rounding
@@ -150,9 +150,10 @@ def test_gptq_on_the_gpu_is_as_good_as_on_the_cpu(own, tokens):
 def test_a_quantized_model_is_trained_on_the_gpu(own, tokens, precision):
     machine = pick_machine("cuda", precision)
     quantized = quantized_copy(own.model, (2,) * 6, "rtn", 64)
-    evaluate(quantized.model, tokens, machine, 8_192, Silent(), "")  # as in a run: it is on the GPU by now
+    # As in a run: it is on the GPU by now.
+    evaluate(quantized.model, on(machine, tokens, 8_192), Silent(), "")
     recipe = Recipe(learning_rate=2e-4, checks=2)
-    trained = retrain(own.model, quantized, tokens, recipe, machine, 8_192, Silent())
+    trained = retrain(own.model, quantized, on(machine, tokens, 8_192), recipe, Silent())
     curve = trained.report.curve
     assert min(point.kl for point in curve) < curve[0].kl
     for name, weight in trained.quantized.weights.items():

@@ -1,5 +1,6 @@
 """Phase 2's measurement: a classifier on labelled reviews."""
 
+import dataclasses
 import functools
 import time
 from dataclasses import dataclass
@@ -10,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from bert_mpq.compute import distributed
-from bert_mpq.compute.batches import Batch, TokenizedReviews
+from bert_mpq.compute.batches import Batch
 from bert_mpq.compute.checkpoints import Arrays, Checkpoint, Checkpoints, stage_identity
-from bert_mpq.compute.devices import Machine
 from bert_mpq.compute.fingerprint import weights_digest
 from bert_mpq.compute.forward import BatchUse, Completed, run_batches
 from bert_mpq.compute.reporting import Reporter
+from bert_mpq.compute.workload import Workload
 from bert_mpq.records.evaluation import Accuracy
 
 Indices = npt.NDArray[np.int64]
@@ -53,9 +54,7 @@ class Logits(nn.Module):
 
 def evaluate(
     model: nn.Module,
-    tokens: TokenizedReviews,
-    machine: Machine,
-    batch_tokens: int,
+    work: Workload,
     reporter: Reporter,
     title: str,
     checkpoints: Checkpoints | None = None,
@@ -64,9 +63,7 @@ def evaluate(
 
     Args:
         model: a classifier with two labels; it is moved to the device.
-        tokens: the labelled reviews.
-        machine: where to run.
-        batch_tokens: tokens per forward pass, padding included.
+        work: the labelled reviews, and where to run.
         reporter: shows the progress.
         title: name of the stage.
         checkpoints: where to go on from, and to write to; default none.
@@ -74,6 +71,7 @@ def evaluate(
     Raises:
         MpqError: E-MEMORY, E-DISTRIBUTED.
     """
+    tokens, machine = work.tokens, work.machine
     module = machine.place(Logits(model).eval())
     distributed.use_weights_of_first(module)
 
@@ -82,13 +80,14 @@ def evaluate(
             answer: Tensor = module(machine.move(batch.input_ids), machine.move(batch.attention_mask))
             return answer
 
-    identity = functools.partial(_identity, module, tokens, machine, batch_tokens)
+    identity = functools.partial(_identity, module, work)
     checkpoint = checkpoints.open(title, identity) if checkpoints else None
-    progress = Progress.resumed(checkpoint, batch_tokens, reporter, title)
+    progress = Progress.resumed(checkpoint, work.batch_tokens, reporter, title)
     started = time.perf_counter() - progress.seconds
-    own = np.concatenate([np.empty(0, np.int64), *distributed.share(tokens.plan(batch_tokens))])
+    own = np.concatenate([np.empty(0, np.int64), *distributed.share(tokens.plan(work.batch_tokens))])
     left = own[~np.isin(own, progress.order)]
-    for done in run_batches(tokens, progress.batches.budget, forward, machine, reporter, title, [left]):
+    work = dataclasses.replace(work, asked=progress.batches.budget)
+    for done in run_batches(work, forward, reporter, title, [left]):
         progress.add(done, time.perf_counter() - started)
         if checkpoint is not None and checkpoint.due:
             checkpoint.write(progress.state())
@@ -101,8 +100,12 @@ def evaluate(
     return Evaluation(accuracy=accuracy, predictions=predictions, logits=logits, batches=batches)
 
 
-def _identity(module: nn.Module, tokens: TokenizedReviews, machine: Machine, budget: int) -> dict[str, str]:
-    return {"weights": weights_digest(module), "reviews": tokens.digest, **stage_identity(machine, budget)}
+def _identity(module: nn.Module, work: Workload) -> dict[str, str]:
+    return {
+        "weights": weights_digest(module),
+        "reviews": work.tokens.digest,
+        **stage_identity(work.machine, work.batch_tokens),
+    }
 
 
 class Progress:

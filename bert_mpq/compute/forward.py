@@ -13,8 +13,8 @@ import torch
 
 from bert_mpq.compute import distributed
 from bert_mpq.compute.batches import Batch, TokenizedReviews
-from bert_mpq.compute.devices import Machine
 from bert_mpq.compute.reporting import Reporter
+from bert_mpq.compute.workload import Workload
 from bert_mpq.settings.errors import MpqError
 
 Result = TypeVar("Result")
@@ -60,10 +60,8 @@ class BatchUse:
 
 
 def run_batches(
-    tokens: TokenizedReviews,
-    budget: int,
+    work: Workload,
     forward: Callable[[Batch], Result],
-    machine: Machine,
     reporter: Reporter,
     title: str,
     parts: Sequence[Indices] | None = None,
@@ -74,10 +72,8 @@ def run_batches(
     behind when it fails; on a CPU several threads call it at the same time.
 
     Args:
-        tokens: the sample.
-        budget: tokens per batch, padding included.
-        forward: the work.
-        machine: where it runs.
+        work: the sample, where it runs, and tokens per batch.
+        forward: runs a batch.
         reporter: shows the progress, in tokens.
         title: name of the stage.
         parts: reviews to work on, one part after another, no batch across two of them; default all in one.
@@ -85,7 +81,7 @@ def run_batches(
     Raises:
         MpqError: E-MEMORY when a single review does not fit.
     """
-
+    tokens = work.tokens
     chosen = [np.arange(len(tokens))] if parts is None else parts
 
     def plan(size: int, left: Indices | None = None) -> list[Indices]:
@@ -93,8 +89,8 @@ def run_batches(
         return [batch for part in kept for batch in tokens.plan(size, part)]
 
     def results() -> Iterator[Completed[Result]]:
-        size = budget
-        with machine.working() as workers, _Attempts(tokens, forward, workers) as attempts:
+        size = work.batch_tokens
+        with work.machine.working() as workers, _Attempts(tokens, forward, workers) as attempts:
             attempts.replace(plan(size))
             while (done := attempts.next()) is not None:
                 batch, result = done

@@ -23,6 +23,7 @@ from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.forward import run_batches
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.compute.reviews import Reviews
+from bert_mpq.compute.workload import Workload
 from bert_mpq.export.formats import Format
 from bert_mpq.records.files import disk_errors
 from bert_mpq.settings.errors import MpqError
@@ -63,7 +64,7 @@ def logits_of(model: Any, tokenizer: Any, texts: Sequence[str], max_length: int)
             answer: Tensor = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
             return answer
 
-    done = list(run_batches(tokens, machine.batch_tokens, forward, machine, Silent(), "Reload"))
+    done = list(run_batches(Workload(tokens=tokens, machine=machine), forward, Silent(), "Reload"))
     rows = torch.cat([torch.from_numpy(each.batch.indices) for each in done])
     logits = torch.cat([each.result.float() for each in done])
     return logits[rows.argsort()].clone()

@@ -11,35 +11,19 @@ import contextlib
 import dataclasses
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bert_mpq.compute.batches import Batch, TokenizedReviews
-from bert_mpq.compute.devices import Machine
+from bert_mpq.compute.batches import Batch
 from bert_mpq.compute.encoder import encoder_layers, layer_path, linears
 from bert_mpq.compute.forward import run_batches
 from bert_mpq.compute.reporting import Silent
+from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization.hessian import Hessian
 
 Products = dict[tuple[str, ...], Tensor]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Calibration:
-    """Reviews that quantizers may look at, and where they run through the model.
-
-    Args:
-        tokens: reviews of the calibration split.
-        machine: where; always in FP32, whatever its precision.
-        batch_tokens: tokens per forward pass, padding included.
-    """
-
-    tokens: TokenizedReviews
-    machine: Machine
-    batch_tokens: int
 
 
 class _Reached(Exception):
@@ -72,13 +56,13 @@ class LayerHessians:
 
     Args:
         model: the classifier; moved to the calibration's device, and to be used by nobody else meanwhile.
-        calibration: the reviews.
+        calibration: reviews of the calibration split; they run in FP32, whatever the machine's precision.
     """
 
-    def __init__(self, model: nn.Module, calibration: Calibration) -> None:
+    def __init__(self, model: nn.Module, calibration: Workload) -> None:
         self._model = model
-        self._calibration = calibration
         self._machine = dataclasses.replace(calibration.machine, precision="fp32")
+        self._work = dataclasses.replace(calibration, machine=self._machine)
         self._path = layer_path(model)
         self._list = encoder_layers(model)
         self.layers = tuple(self._list)  # to be quantized in place between the calls of of_layer
@@ -113,9 +97,8 @@ class LayerHessians:
             for name, module in linears(self._list[index])
         ]
         try:
-            tokens, budget = self._calibration.tokens, self._calibration.batch_tokens
             # In the order of the plan, so that the sums are the same every time.
-            for done in run_batches(tokens, budget, self._run, self._machine, Silent(), ""):
+            for done in run_batches(self._work, self._run, Silent(), ""):
                 for names, product in done.result.items():
                     wide = product.cpu() if product.device.type == "mps" else product
                     sums[names] = sums[names] + wide.double() if names in sums else wide.double()

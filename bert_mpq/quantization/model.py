@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from bert_mpq.compute.encoder import encoder_layers, linear_names, linears, outline_of
 from bert_mpq.compute.reporting import Reporter, Silent
+from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization import gptq, per_tensor, rtn, rtn_mse
-from bert_mpq.quantization.calibration import Calibration, LayerHessians
+from bert_mpq.quantization.calibration import LayerHessians
 from bert_mpq.quantization.hessian import Hessian
 from bert_mpq.quantization.weight import Quantize, QuantizedWeight, finite
 from bert_mpq.records.sizes import SizeReport, size_report
@@ -117,7 +118,7 @@ def quantized_copy(
     bits: Sequence[int] | Mapping[str, int],
     quantizer: QuantizerName,
     group_size: int | None,
-    calibration: Calibration | None = None,
+    calibration: Workload | None = None,
     embeddings: EmbeddingPrecision = "fp32",
     reporter: Reporter | None = None,
 ) -> QuantizedModel:

@@ -8,6 +8,7 @@ from bert_mpq.compute.devices import Machine
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.evaluate import evaluate
 from bert_mpq.compute.reporting import Reporter
+from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.records.evaluation import BitAllocation
 from bert_mpq.runs.plan import Plan
@@ -45,12 +46,12 @@ def smallest_accurate(
     assert budget is not None
     points = budget.frontier()
     tokens, _ = session.search_sample(plan, reporter)
-    batch_tokens = config.batch_tokens or machine.batch_tokens
+    work = Workload(tokens=tokens, machine=machine, asked=config.batch_tokens)
     widths = {option.bits for unit in budget.units for option in unit}
     calibration = None
     if needs_calibration(config.quantizer, widths):
         calibration = session.gptq_calibration(plan, machine, reporter)
-    before = evaluate(classifier.model, tokens, machine, batch_tokens, reporter, "Search: FP32").accuracy
+    before = evaluate(classifier.model, work, reporter, "Search: FP32").accuracy
     allowed = config.goal.value / 100 + 1e-12  # 0.5pp of 200 reviews is one review exactly
     drops: dict[int, float] = {}
 
@@ -66,7 +67,7 @@ def smallest_accurate(
         ).model
         sizes = budget.sizes(bits)
         title = f"Search: {sizes.bits_per_weight:.2f} bits a weight"
-        after = evaluate(model, tokens, machine, batch_tokens, reporter, title).accuracy
+        after = evaluate(model, work, reporter, title).accuracy
         drops[index] = before.accuracy - after.accuracy
         reporter.note(f"{sizes.bits_per_weight:.2f} bits a weight: {-100 * drops[index] + 0.0:+.2f} pp")
         return drops[index] <= allowed

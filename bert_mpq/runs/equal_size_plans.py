@@ -16,7 +16,7 @@ from bert_mpq.compute.divergence import logits_divergence
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.evaluate import Evaluation, evaluate
 from bert_mpq.compute.reporting import Reporter
-from bert_mpq.quantization.calibration import Calibration
+from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.records.context import Sample
 from bert_mpq.records.outline import Outline
@@ -42,7 +42,7 @@ def compare_plans(
     plan: Plan,
     session: Session,
     widths: Sequence[WidthValidation],
-    calibration: Calibration | None,
+    calibration: Workload | None,
     reporter: Reporter,
 ) -> Compared:
     """Return the best plan by every score at the sizes of the uniform plans, and between the two smallest.
@@ -65,7 +65,7 @@ def compare_plans(
             calibration=calibration,
         )
         title = f"Evaluate {' '.join(map(str, bits[:12]))}{' ...' if len(bits) > 12 else ''}"
-        return evaluate(quantized.model, work.tokens, work.machine, work.batch_tokens, reporter, title)
+        return evaluate(quantized.model, work, reporter, title)
 
     plans = []
     for size, score, bits in candidate_plans(config, outline, widths):

@@ -111,10 +111,8 @@ def _analyse(
         clock.lap("Read for GPTQ")
     measurement = measure(
         work.classifier,
-        work.tokens,
+        work,
         Probe.of(config),
-        work.machine,
-        config.batch_tokens,
         reporter,
         calibration=calibration and calibration[0],
         checkpoints=checkpoints,

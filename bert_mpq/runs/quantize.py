@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from bert_mpq.compute.devices import Machine
 from bert_mpq.compute.reporting import Reporter
-from bert_mpq.quantization.calibration import Calibration
+from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization.model import QuantizedModel, quantized_copy
 from bert_mpq.records.context import Sample
 from bert_mpq.records.evaluation import BitAllocation
@@ -17,7 +17,7 @@ from bert_mpq.sources.classifiers import Classifier
 
 def calibration_for(
     plan: Plan, widths: Iterable[int], machine: Machine, session: Session, reporter: Reporter
-) -> tuple[Calibration, Sample] | None:
+) -> tuple[Workload, Sample] | None:
     """Return the reviews that the run's quantizer looks at for these widths; None where it looks at none.
 
     Raises:
@@ -32,7 +32,7 @@ def quantize(
     config: RunConfig,
     allocation: BitAllocation,
     classifier: Classifier,
-    calibration: Calibration | None,
+    calibration: Workload | None,
     reporter: Reporter,
 ) -> QuantizedModel:
     """Return the quantized model; the same run on the same machine gives the same weights, bit by bit.

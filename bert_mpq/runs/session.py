@@ -1,5 +1,6 @@
 """What the runs of one session share: the loaded model, tokenized samples, evaluations."""
 
+import dataclasses
 import time
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from bert_mpq.compute.evaluate import Evaluation, evaluate
 from bert_mpq.compute.fingerprint import weights_digest
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.reviews import Reviews
-from bert_mpq.quantization.calibration import Calibration
+from bert_mpq.compute.workload import Workload
 from bert_mpq.records.context import Sample, Setting, Stage
 from bert_mpq.runs.plan import Plan
 from bert_mpq.settings.config import RunConfig
@@ -31,22 +32,16 @@ TITLES = {"gptq": "Tokenize for GPTQ", "training": "Tokenize for training"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prepared:
+class Prepared(Workload):
     """What a phase works on.
 
     Args:
         classifier: the FP32 model.
-        tokens: the reviews of the phase.
-        fingerprint: theirs.
-        machine: where the model runs.
-        batch_tokens: tokens per forward pass, padding included.
+        fingerprint: of the reviews.
     """
 
     classifier: Classifier
-    tokens: TokenizedReviews
     fingerprint: str
-    machine: Machine
-    batch_tokens: int
 
 
 class Clock:
@@ -110,7 +105,7 @@ class Session:
             tokens=tokens,
             fingerprint=fingerprint,
             machine=machine,
-            batch_tokens=plan.config.batch_tokens or machine.batch_tokens,
+            asked=plan.config.batch_tokens,
         )
 
     def classifier(self, plan: Plan, reporter: Reporter) -> Classifier:
@@ -134,9 +129,8 @@ class Session:
         reviews = sample(self._split(plan.sources.data, "calibration"), size, "stratified", plan.config.seed)
         length = plan.config.max_length or plan.sources.model.max_length
         tokens = tokenize(reviews, classifier.tokenizer, length, reporter)
-        machine = self.machine(plan.config)
-        budget = plan.config.batch_tokens or machine.batch_tokens
-        fit_head(classifier.model, tokens, machine, budget, reporter)
+        work = Workload(tokens=tokens, machine=self.machine(plan.config), asked=plan.config.batch_tokens)
+        fit_head(classifier.model, work, reporter)
 
     def tokens(self, plan: Plan, split: Split, reporter: Reporter) -> tuple[TokenizedReviews, str]:
         """Return the tokenized sample of a split and its fingerprint.
@@ -153,14 +147,12 @@ class Session:
 
     def gptq_calibration(
         self, plan: Plan, machine: Machine, reporter: Reporter
-    ) -> tuple[Calibration, Sample] | None:
+    ) -> tuple[Workload, Sample] | None:
         """Return the reviews of the calibration split that GPTQ may look at; all where there are fewer.
 
         None, and a note that says why, where there are none to be had.
         """
         config, data = plan.config, plan.sources.data
-        # One GPU of several does it: it is a small part of a run.
-        batch_tokens = (config.batch_tokens or machine.batch_tokens) // max(1, machine.num_gpus)
         try:
             size = min(config.gptq_reviews, len(self._split(data, "calibration")))
             tokens, fingerprint = self._sampled("gptq", plan, "calibration", size, reporter)
@@ -169,9 +161,11 @@ class Session:
                 raise
             reporter.note(f"No calibration reviews for GPTQ: {error.title} Rounding to nearest instead.")
             return None
-        largest = max(map(len, tokens.plan(batch_tokens)))
-        drawn = self.sample(plan, "calibration", tokens, fingerprint, largest)
-        return Calibration(tokens=tokens, machine=machine, batch_tokens=batch_tokens), drawn
+        work = Workload(tokens=tokens, machine=machine, asked=config.batch_tokens)
+        # One GPU of several does it: it is a small part of a run.
+        work = dataclasses.replace(work, asked=max(1, work.batch_tokens // max(1, machine.num_gpus)))
+        largest = max(map(len, tokens.plan(work.batch_tokens)))
+        return work, self.sample(plan, "calibration", tokens, fingerprint, largest)
 
     def search_sample(self, plan: Plan, reporter: Reporter) -> tuple[TokenizedReviews, str]:
         """Return calibration reviews to choose a plan on: as many as will be evaluated, or all there are.
@@ -216,7 +210,7 @@ class Session:
         """Return the FP32 evaluation; measured once per model, sample, device and batch size."""
         key = (self._tokens["evaluation"][0], work.machine, work.batch_tokens)
         if self._baseline is None or self._baseline[0] != key:
-            result = _evaluate(work.classifier.model, work, reporter, "Evaluate FP32", checkpoints)
+            result = evaluate(work.classifier.model, work, reporter, "Evaluate FP32", checkpoints)
             self._baseline = (key, result)
         return self._baseline[1]
 
@@ -230,7 +224,7 @@ class Session:
         key = (self._tokens["evaluation"][0], work.machine, work.batch_tokens, weights_digest(model))
         several = distributed.size() > 1  # processes must not disagree on whether to measure
         if several or self._quantized is None or self._quantized[0] != key:
-            result = _evaluate(model, work, reporter, "Evaluate quantized", checkpoints)
+            result = evaluate(model, work, reporter, "Evaluate quantized", checkpoints)
             self._quantized = (key, result)
         return self._quantized[1]
 
@@ -264,9 +258,3 @@ class Session:
             fingerprint=fingerprint,
             largest_batch=largest_batch,
         )
-
-
-def _evaluate(
-    model: nn.Module, work: Prepared, reporter: Reporter, title: str, checkpoints: Checkpoints | None
-) -> Evaluation:
-    return evaluate(model, work.tokens, work.machine, work.batch_tokens, reporter, title, checkpoints)

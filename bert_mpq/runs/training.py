@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from bert_mpq.compute.batches import TokenizedReviews
 from bert_mpq.compute.checkpoints import Checkpoints
 from bert_mpq.compute.evaluate import Evaluation, evaluate
 from bert_mpq.compute.reporting import Reporter
+from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization.model import QuantizedModel
 from bert_mpq.quantization.training.checkpoint import EVERY, NAME, Checkpoint, identity_of
 from bert_mpq.quantization.training.recipe import Recipe
@@ -25,13 +25,13 @@ class TrainingSetup:
     """A training that has been decided.
 
     Args:
-        tokens: calibration reviews to train and validate on.
+        work: calibration reviews to train and validate on, and where.
         sample: what the artifacts say of them.
         recipe: how to train.
         checkpoint: where to go on from; it has been checked.
     """
 
-    tokens: TokenizedReviews
+    work: Workload
     sample: Sample
     recipe: Recipe
     checkpoint: Checkpoint
@@ -80,7 +80,8 @@ def prepare_training(
     checkpoint = Checkpoint(folder, identity, flags.command_line("quantize", config), EVERY)
     checkpoint.check()
     sample = session.sample(plan, "calibration", tokens, reviews, recipe.batch_size)
-    return TrainingSetup(tokens=tokens, sample=sample, recipe=recipe, checkpoint=checkpoint)
+    own = Workload(tokens=tokens, machine=work.machine, asked=work.asked)
+    return TrainingSetup(work=own, sample=sample, recipe=recipe, checkpoint=checkpoint)
 
 
 def train(setup: TrainingSetup, work: Prepared, quantized: QuantizedModel, reporter: Reporter) -> Retrained:
@@ -88,10 +89,8 @@ def train(setup: TrainingSetup, work: Prepared, quantized: QuantizedModel, repor
     return retrain(
         work.classifier.model,
         quantized,
-        setup.tokens,
+        setup.work,
         setup.recipe,
-        work.machine,
-        work.batch_tokens,
         reporter,
         setup.checkpoint,
     )
@@ -118,10 +117,7 @@ def evaluate_trained(
     Raises:
         MpqError: E-MEMORY.
     """
-    model = retrained.quantized.model
-    after = evaluate(
-        model, work.tokens, work.machine, work.batch_tokens, reporter, "Evaluate trained", checkpoints
-    )
+    after = evaluate(retrained.quantized.model, work, reporter, "Evaluate trained", checkpoints)
     return TrainedEvaluation(
         accuracy=after.accuracy,
         agreement=float((before.predictions == after.predictions).mean()),

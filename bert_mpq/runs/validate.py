@@ -11,7 +11,7 @@ import scipy.stats
 
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.reporting import Reporter, Silent
-from bert_mpq.quantization.calibration import Calibration
+from bert_mpq.compute.workload import Workload
 from bert_mpq.records.files import SENSITIVITIES, prepare_folder
 from bert_mpq.records.outline import Outline
 from bert_mpq.records.validation import Predictor, ValidationResult, WidthValidation, write_validation
@@ -94,7 +94,7 @@ class _Passes:
     """The passes over the reviews, and what every one needs."""
 
     work: Prepared
-    calibration: Calibration | None
+    calibration: Workload | None
     largest_batch: int = 0  # reviews
     most_tokens: int = 0  # per forward pass
 
@@ -106,7 +106,7 @@ class _Passes:
         for scope in SCOPES:
             reporter.note(f"{bits} bits, scope {scope}:")
             probe = Probe.of(config, scope=scope, bits=(bits,), granularity=config.granularity)
-            measurement = self._measure(probe, config, reporter)
+            measurement = self._measure(probe, reporter)
             if scope == "propagated":
                 kl, weights = measurement.kl, measurement.weight_errors
             predictors += _predictors(measurement, config, scope, kl, reporter)
@@ -118,13 +118,11 @@ class _Passes:
             predictors.append(Predictor(name=name, scope="", values=values, spearman=spearman(values, kl)))
         return WidthValidation(bits=bits, kl=kl, predictors=tuple(predictors))
 
-    def _measure(self, probe: Probe, config: RunConfig, reporter: Reporter) -> Measurement:
+    def _measure(self, probe: Probe, reporter: Reporter) -> Measurement:
         measurement = measure(
             self.work.classifier,
-            self.work.tokens,
+            self.work,
             probe,
-            self.work.machine,
-            config.batch_tokens,
             reporter,
             calibration=self.calibration,
             blocks=1,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 
 from bert_mpq.compute import distributed
-from bert_mpq.compute.batches import Batch, TokenizedReviews
+from bert_mpq.compute.batches import Batch
 from bert_mpq.compute.checkpoints import Checkpoints, stage_identity
 from bert_mpq.compute.devices import Machine
 from bert_mpq.compute.divergence import logits_divergence
@@ -15,7 +15,7 @@ from bert_mpq.compute.encoder import encoder_layers, linears
 from bert_mpq.compute.fingerprint import weights_digest
 from bert_mpq.compute.forward import BatchUse
 from bert_mpq.compute.reporting import Reporter
-from bert_mpq.quantization.calibration import Calibration
+from bert_mpq.compute.workload import Workload
 from bert_mpq.records.context import Stage
 from bert_mpq.records.sensitivity import Stopping
 from bert_mpq.sensitivity.accumulation import BLOCKS, Accumulation
@@ -83,12 +83,10 @@ class Measurement:
 
 def measure(
     classifier: Classifier,
-    tokens: TokenizedReviews,
+    work: Workload,
     probe: Probe,
-    machine: Machine,
-    batch_tokens: int | None,
     reporter: Reporter,
-    calibration: Calibration | None = None,
+    calibration: Workload | None = None,
     checkpoints: Checkpoints | None = None,
     stability: Stability | None = None,
     blocks: int = BLOCKS,
@@ -99,11 +97,9 @@ def measure(
 
     Args:
         classifier: the FP32 classifier, left as it is.
-        tokens: the calibration reviews.
+        work: the calibration reviews and where to run; tokens per forward pass are counted over the streams
+            that are computed.
         probe: what to compare.
-        machine: where to run.
-        batch_tokens: tokens per forward pass, counted over the streams that are computed; None = as many as
-            suit the machine.
         reporter: shows the progress.
         calibration: reviews for GPTQ, which quantizes the probes; without them ``rtn-mse`` does.
         checkpoints: where to go on from, and to write to; default none.
@@ -115,24 +111,24 @@ def measure(
     """
     started = time.perf_counter()
     probed = ProbedClassifier(classifier.model, probe, calibration, reporter)
-    module = machine.place(probed)
+    module = work.machine.place(probed)
     distributed.use_weights_of_first(probed)
     quantized = time.perf_counter()
 
-    batch_tokens = batch_tokens or machine.stacked_tokens(probed.computed)
-    budget = max(1, batch_tokens // probed.computed)
+    batch_tokens = work.stacked_tokens(probed.computed)
+    work = replace(work, asked=max(1, batch_tokens // probed.computed))
     hidden = classifier.source.hidden
-    looks = stability.looks(len(tokens), hidden) if stability else [len(tokens)]
-    sums = Accumulation(hidden, probed.probes, len(tokens), blocks)
+    looks = stability.looks(len(work.tokens), hidden) if stability else [len(work.tokens)]
+    sums = Accumulation(hidden, probed.probes, len(work.tokens), blocks)
     watch = RunningScores(reporter, _units(classifier, probe), probe.bits)
-    one_pass = Pass(sums, tokens, budget, looks, watch)
-    identity = functools.partial(_identity, probed, probe, tokens, machine, budget, looks)
+    one_pass = Pass(sums, work, looks, watch)
+    identity = functools.partial(_identity, probed, probe, work, looks)
     checkpoint = checkpoints.open(TITLE, identity) if checkpoints else None
     confidence = functools.partial(stability.confidence, reporter=reporter) if stability else None
-    forward = functools.partial(_forward, module, machine, probe.pooling == "none")
-    one_pass.run(forward, machine, reporter, checkpoint, confidence)
+    forward = functools.partial(_forward, module, work.machine, probe.pooling == "none")
+    one_pass.run(forward, reporter, checkpoint, confidence)
     used = one_pass.batches
-    asked = batch_tokens if used.budget == budget else used.budget * probed.computed
+    asked = batch_tokens if used.budget == work.batch_tokens else used.budget * probed.computed
     return Measurement(
         sums=one_pass.sums,
         confidence=one_pass.confidence,
@@ -169,21 +165,14 @@ def _units(classifier: Classifier, probe: Probe) -> list[str]:
     return [f"{layer}.{name}" for layer, module in layers.items() for name, _ in linears(module)]
 
 
-def _identity(
-    probed: ProbedClassifier,
-    probe: Probe,
-    tokens: TokenizedReviews,
-    machine: Machine,
-    budget: int,
-    looks: list[int],
-) -> dict[str, str]:
+def _identity(probed: ProbedClassifier, probe: Probe, work: Workload, looks: list[int]) -> dict[str, str]:
     return {
         "looks": str(looks),
         "weights": weights_digest(probed),
-        "reviews": tokens.digest,
+        "reviews": work.tokens.digest,
         "scope": probe.scope,
         "pooling": probe.pooling,
-        **stage_identity(machine, budget),
+        **stage_identity(work.machine, work.batch_tokens),
     }
 
 

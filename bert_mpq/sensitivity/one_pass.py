@@ -1,5 +1,6 @@
 """The loop of the one pass: shared by processes, stopped and resumed, always the same sums."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -10,11 +11,11 @@ import torch
 from torch import Tensor
 
 from bert_mpq.compute import distributed
-from bert_mpq.compute.batches import Batch, TokenizedReviews
+from bert_mpq.compute.batches import Batch
 from bert_mpq.compute.checkpoints import Arrays, Checkpoint
-from bert_mpq.compute.devices import Machine
 from bert_mpq.compute.forward import BatchUse, run_batches
 from bert_mpq.compute.reporting import Reporter
+from bert_mpq.compute.workload import Workload
 from bert_mpq.sensitivity.accumulation import Accumulation, Indices
 from bert_mpq.sensitivity.live_scores import RunningScores
 from bert_mpq.similarity.jackknife import LEVEL
@@ -31,8 +32,7 @@ class Pass:
 
     Args:
         sums: empty; what the pass adds to.
-        tokens: the sample.
-        budget: tokens per batch.
+        work: the sample, where it runs, and tokens per batch.
         looks: after how many reviews to look whether that is enough, the last one being all of them.
         watch: shows the scores so far; default nothing does.
     """
@@ -40,18 +40,17 @@ class Pass:
     def __init__(
         self,
         sums: Accumulation,
-        tokens: TokenizedReviews,
-        budget: int,
+        work: Workload,
         looks: Sequence[int] = (),
         watch: RunningScores | None = None,
     ) -> None:
         self.sums = sums
-        self.batches = BatchUse(largest=0, budget=budget)
+        self.batches = BatchUse(largest=0, budget=work.batch_tokens)
         self.seconds = 0.0
         self.confidence: float | None = None  # that of the last look
-        self._tokens = tokens
+        self._work = work
         self._watch = watch
-        self._looks = tuple(looks) or (len(tokens),)
+        self._looks = tuple(looks) or (len(work.tokens),)
         self._own = [self._share(np.arange(start, stop)) for start, stop in pairwise((0, *self._looks))]
         self._empty = sums.empty
         self._aligned = distributed.size() == 1
@@ -59,7 +58,6 @@ class Pass:
     def run(
         self,
         forward: Forward,
-        machine: Machine,
         reporter: Reporter,
         checkpoint: Checkpoint | None = None,
         confidence: Callable[[Accumulation], float] | None = None,
@@ -68,7 +66,6 @@ class Pass:
 
         Args:
             forward: returns what ``Accumulation.add`` takes.
-            machine: where to run.
             reporter: shows the progress.
             checkpoint: where to go on from, and to write to.
             confidence: asked at every look with the sums of all processes: from ``LEVEL`` on the pass ends.
@@ -81,7 +78,7 @@ class Pass:
         self._align_resumed(reporter)
         started = time.perf_counter() - self.seconds
         for look, own in zip(self._looks, self._own, strict=True):
-            self._run(forward, machine, reporter, checkpoint, look, own, started)
+            self._run(forward, reporter, checkpoint, look, own, started)
             if confidence is not None:
                 self.confidence = self._look(look, confidence)
                 if self.confidence >= LEVEL:
@@ -96,7 +93,6 @@ class Pass:
     def _run(
         self,
         forward: Forward,
-        machine: Machine,
         reporter: Reporter,
         checkpoint: Checkpoint | None,
         look: int,
@@ -105,9 +101,10 @@ class Pass:
     ) -> None:
         """Run what is left of this process's share of the reviews up to a look."""
         parts = self.sums.parts(own)
-        last = len(self._tokens)
+        last = len(self._work.tokens)
         title = TITLE if self._looks == (last,) else f"{TITLE}, {look:,} of {last:,} reviews"
-        for done in run_batches(self._tokens, self.batches.budget, forward, machine, reporter, title, parts):
+        work = dataclasses.replace(self._work, asked=self.batches.budget)
+        for done in run_batches(work, forward, reporter, title, parts):
             if distributed.rank() > 0:
                 self._align()
             self.sums.add(done.batch.indices, *done.result)
@@ -123,7 +120,7 @@ class Pass:
         batches = [
             batch
             for part in self.sums.parts(reviews)
-            for batch in self._tokens.plan(self.batches.budget, part)
+            for batch in self._work.tokens.plan(self._work.batch_tokens, part)
         ]
         return np.concatenate([np.empty(0, np.int64), *distributed.share(batches)])
 

@@ -11,7 +11,8 @@ from torch import nn
 
 from bert_mpq.compute.encoder import encoder_layers, linears
 from bert_mpq.compute.reporting import Reporter
-from bert_mpq.quantization.calibration import Calibration, LayerHessians
+from bert_mpq.compute.workload import Workload
+from bert_mpq.quantization.calibration import LayerHessians
 from bert_mpq.quantization.hessian import Hessian
 from bert_mpq.quantization.model import quantize_layer
 from bert_mpq.settings.choices import Granularity, Pooling, Scope
@@ -76,7 +77,7 @@ class Probe:
 
 
 def quantized_twins(
-    model: nn.Module, probe: Probe, calibration: Calibration | None, reporter: Reporter
+    model: nn.Module, probe: Probe, calibration: Workload | None, reporter: Reporter
 ) -> list[list[nn.Module]]:
     """Return every encoder layer's quantized copies; ``model`` itself stays FP32."""
     layers, twins = list(encoder_layers(model)), []

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from bert_mpq.compute.encoder import encoder_layers, layer_path, linears
 from bert_mpq.compute.reporting import Reporter, Silent
-from bert_mpq.quantization.calibration import Calibration
+from bert_mpq.compute.workload import Workload
 from bert_mpq.sensitivity.probe import Probe, quantized_twins
 from bert_mpq.sensitivity.probed_layer import ProbedLayer
 
@@ -42,7 +42,7 @@ class ProbedClassifier(nn.Module):
         self,
         model: nn.Module,
         probe: Probe,
-        calibration: Calibration | None = None,
+        calibration: Workload | None = None,
         reporter: Reporter | None = None,
     ) -> None:
         super().__init__()

@@ -6,16 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bert_mpq.compute.batches import Batch, TokenizedReviews
-from bert_mpq.compute.devices import Machine
+from bert_mpq.compute.batches import Batch
 from bert_mpq.compute.forward import run_batches
 from bert_mpq.compute.reporting import Reporter
+from bert_mpq.compute.workload import Workload
 from bert_mpq.settings.errors import MpqError
 
 
-def fit_head(
-    model: Any, tokens: TokenizedReviews, machine: Machine, batch_tokens: int, reporter: Reporter
-) -> None:
+def fit_head(model: Any, work: Workload, reporter: Reporter) -> None:
     """Fit the last Linear of ``model``, in place, by L2-regularised logistic regression.
 
     The features are what enters that Linear; everything before it stays as it is, a head layer that the
@@ -25,9 +23,7 @@ def fit_head(
 
     Args:
         model: a transformers classifier with two labels, in FP32.
-        tokens: labelled reviews, both classes among them.
-        machine: where the features are computed.
-        batch_tokens: tokens per forward pass, padding included.
+        work: labelled reviews, both classes among them, and where the features are computed.
         reporter: shows the progress.
 
     Raises:
@@ -38,11 +34,11 @@ def fit_head(
     from sklearn.preprocessing import StandardScaler
 
     head = last_linear(model)
-    features = _features(model, head, tokens, machine, batch_tokens, reporter)
+    features = _features(model, head, work, reporter)
     if not np.isfinite(features).all():
         raise MpqError("E-MODEL", "The model gives NaN or infinite features.", "Check the checkpoint.")
     fitted = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2_000))
-    fitted.fit(features, tokens.labels)
+    fitted.fit(features, work.tokens.labels)
     scaler, regression = fitted[0], fitted[1]
     slope = regression.coef_[0] / scaler.scale_
     intercept = float(regression.intercept_[0] - slope @ scaler.mean_)
@@ -78,16 +74,12 @@ def last_linear(model: Any) -> nn.Linear:
 
 
 def _features(
-    model: Any,
-    head: nn.Linear,
-    tokens: TokenizedReviews,
-    machine: Machine,
-    batch_tokens: int,
-    reporter: Reporter,
+    model: Any, head: nn.Linear, work: Workload, reporter: Reporter
 ) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     """Return (n, d) what enters ``head``, one row per review in the sample's order."""
     # The Linear is swapped for the identity, so that the logits are the features themselves; a hook would
     # have to tell concurrent batches apart.
+    machine = work.machine
     name = next(name for name, module in model.named_modules() if module is head)
     model.set_submodule(name, nn.Identity())
     try:
@@ -100,8 +92,8 @@ def _features(
                 )
                 return answer.logits.float().cpu()  # type: ignore[no-any-return]
 
-        rows = np.empty((len(tokens), head.in_features))
-        for done in run_batches(tokens, batch_tokens, forward, machine, reporter, "Fit the head"):
+        rows = np.empty((len(work.tokens), head.in_features))
+        for done in run_batches(work, forward, reporter, "Fit the head"):
             rows[done.batch.indices] = done.result.numpy()
     finally:
         model.set_submodule(name, head)

@@ -38,6 +38,7 @@ from bert_mpq.compute.batches import TokenizedReviews, tokenize
 from bert_mpq.compute.devices import Machine, pick_machine
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.compute.reviews import Reviews
+from bert_mpq.compute.workload import Workload
 from bert_mpq.sensitivity.measure import measure
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.scoring import score
@@ -159,7 +160,7 @@ def scores(
 ) -> dict[str, list[float]]:
     """Return every metric's scores, and the KL, with probes of ``bits``."""
     probe = Probe(scope="propagated", pooling="mean", bits=(bits,), quantizer="rtn", group_size=64)
-    result = measure(classifier, tokens, probe, machine, None, Silent())
+    result = measure(classifier, Workload(tokens=tokens, machine=machine), probe, Silent())
     found = {entry.metric: list(entry.values) for entry in score(result, METRICS, Silent()).scores}
     return {**found, "kl": list(result.kl)}
 

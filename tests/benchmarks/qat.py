@@ -27,7 +27,7 @@ from bert_mpq.allocation.clustering import allocate
 from bert_mpq.compute.devices import pick_machine
 from bert_mpq.compute.evaluate import Evaluation, evaluate
 from bert_mpq.compute.reporting import Lines
-from bert_mpq.quantization.calibration import Calibration
+from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.quantization.training.recipe import Recipe
 from bert_mpq.quantization.training.retrain import retrain
@@ -132,7 +132,7 @@ def main() -> None:
     reporter = Lines()
     classifier = load_classifier(find_classifier(options.model))
     machine = pick_machine(options.device, options.precision)
-    budget, length = machine.batch_tokens, options.max_length
+    length = options.max_length
     held_out, training, scoring = (
         None if text == "all" else int(text)
         for text in (options.reviews, options.qat_reviews, options.calibration)
@@ -140,13 +140,14 @@ def main() -> None:
     test = tokens_of(classifier, "evaluation", held_out, length)
     sample = tokens_of(classifier, "calibration", training, length)
     gptq = tokens_of(classifier, "calibration", options.gptq_reviews, length)
-    calibration = Calibration(tokens=gptq, machine=machine, batch_tokens=budget)
+    calibration = Workload(tokens=gptq, machine=machine)
     allocations = [parse_bits(text) for text in options.bits.split(";")]
     scores = (1.0,) * classifier.source.layers
     if any(len(bits) > 1 for bits in allocations):
         scored = tokens_of(classifier, "calibration", scoring, length)
-        scores = sensitivities(classifier, scored, machine, calibration, reporter)
-    before = evaluate(classifier.model, test, machine, budget, reporter, "Evaluate FP32")
+        scores = sensitivities(classifier, Workload(tokens=scored, machine=machine), calibration, reporter)
+    work = Workload(tokens=test, machine=machine)
+    before = evaluate(classifier.model, work, reporter, "Evaluate FP32")
     cuda = machine.device.type == "cuda"
     report = {
         "version": __version__,
@@ -187,7 +188,7 @@ def main() -> None:
         ptq = quantized_copy(classifier.model, bits, "auto", 64, calibration=calibration)
         synchronize(machine)
         seconds = time.perf_counter() - started
-        after = evaluate(ptq.model, test, machine, budget, reporter, f"{name} PTQ")
+        after = evaluate(ptq.model, work, reporter, f"{name} PTQ")
         add(row(name, "PTQ", None, before, after, test.labels, seconds))
         for rate, hidden in itertools.product(
             map(float, options.learning_rates.split(",")), map(float, options.hidden_weights.split(","))
@@ -195,8 +196,10 @@ def main() -> None:
             recipe = dataclasses.replace(
                 Recipe(), epochs=options.epochs, learning_rate=rate, hidden_weight=hidden
             )
-            trained = retrain(classifier.model, ptq, sample, recipe, machine, budget, reporter)
-            after = evaluate(trained.quantized.model, test, machine, budget, reporter, f"{name} QAT")
+            trained = retrain(
+                classifier.model, ptq, Workload(tokens=sample, machine=machine), recipe, reporter
+            )
+            after = evaluate(trained.quantized.model, work, reporter, f"{name} QAT")
             title = f"QAT, learning rate {rate:g}, hidden weight {hidden:g}"
             best = min(point.kl for point in trained.report.curve)
             curves.append(curve(f"{name}, {title}", trained.report))

@@ -28,7 +28,7 @@ from bert_mpq.compute.devices import Machine, pick_machine
 from bert_mpq.compute.divergence import logits_divergence
 from bert_mpq.compute.evaluate import Evaluation, evaluate
 from bert_mpq.compute.reporting import Lines
-from bert_mpq.quantization.calibration import Calibration
+from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization.model import QuantizedModel, quantized_copy
 from bert_mpq.records.sensitivity_file import read_sensitivities
 from bert_mpq.sensitivity.measure import measure
@@ -104,8 +104,14 @@ def divergence(reference: Evaluation, other: Evaluation) -> float:
     return float(logits_divergence(logits).mean())
 
 
-def row(setup: Setup, quantized: QuantizedModel, seconds: float, before: Evaluation, after: Evaluation,
-        labels: np.ndarray) -> Row:  # fmt: skip
+def row(
+    setup: Setup,
+    quantized: QuantizedModel,
+    seconds: float,
+    before: Evaluation,
+    after: Evaluation,
+    labels: np.ndarray,
+) -> Row:
     """Compare two evaluations of the same reviews."""
     difference = (after.predictions == labels).astype(float) - (before.predictions == labels)
     return Row(
@@ -122,8 +128,13 @@ def row(setup: Setup, quantized: QuantizedModel, seconds: float, before: Evaluat
     )
 
 
-def setups(quantizers: Sequence[str], widths: Sequence[int], mixes: Sequence[tuple[int, ...]],
-           scores: tuple[float, ...], layers: int) -> list[Setup]:  # fmt: skip
+def setups(
+    quantizers: Sequence[str],
+    widths: Sequence[int],
+    mixes: Sequence[tuple[int, ...]],
+    scores: tuple[float, ...],
+    layers: int,
+) -> list[Setup]:
     """Return what to measure; a quantizer that means the same as one before it is left out."""
     allocations = [(str(width), (width,) * layers) for width in widths]
     for mix in mixes:
@@ -138,11 +149,12 @@ def setups(quantizers: Sequence[str], widths: Sequence[int], mixes: Sequence[tup
     return list(found.values())
 
 
-def sensitivities(classifier: Classifier, tokens: TokenizedReviews, machine: Machine,
-                  calibration: Calibration, reporter: Lines) -> tuple[float, ...]:  # fmt: skip
+def sensitivities(
+    classifier: Classifier, work: Workload, calibration: Workload, reporter: Lines
+) -> tuple[float, ...]:
     """Score the layers as the tool does by default."""
     probe = Probe(scope="propagated", pooling="mean", bits=(4,), quantizer="auto", group_size=64)
-    measured = measure(classifier, tokens, probe, machine, None, reporter, calibration)
+    measured = measure(classifier, work, probe, reporter, calibration)
     return score(measured, (METRIC,), reporter).scores[0].values
 
 
@@ -203,16 +215,16 @@ def main() -> None:
     )
     test = tokens_of(classifier, "evaluation", held_out, options.max_length)
     gptq = tokens_of(classifier, "calibration", options.gptq_reviews, options.max_length)
-    calibration = Calibration(tokens=gptq, machine=machine, batch_tokens=machine.batch_tokens)
+    calibration = Workload(tokens=gptq, machine=machine)
     mixes = [parse_bits(text) for text in options.mixes.split(";") if text]
     scores: tuple[float, ...] = ()
     if mixes and options.sensitivities:
         scores = read_sensitivities(options.sensitivities).values
     elif mixes:
         sampled = tokens_of(classifier, "calibration", scoring, options.max_length)
-        scores = sensitivities(classifier, sampled, machine, calibration, reporter)
-    budget = machine.batch_tokens
-    before = evaluate(classifier.model, test, machine, budget, reporter, "Evaluate FP32")
+        scores = sensitivities(classifier, Workload(tokens=sampled, machine=machine), calibration, reporter)
+    work = Workload(tokens=test, machine=machine)
+    before = evaluate(classifier.model, work, reporter, "Evaluate FP32")
     widths = [int(width) for width in options.bits.split(",") if width]
     todo = setups(options.quantizers.split(","), widths, mixes, scores, classifier.source.layers)
     cuda = machine.device.type == "cuda"
@@ -245,7 +257,7 @@ def main() -> None:
         )
         synchronize(machine)
         seconds = time.perf_counter() - started
-        after = evaluate(quantized.model, test, machine, budget, reporter, f"{setup.name} {setup.text}")
+        after = evaluate(quantized.model, work, reporter, f"{setup.name} {setup.text}")
         line = row(setup, quantized, seconds, before, after, test.labels)
         print(line.markdown, flush=True)
         report["rows"].append({**asdict(line), "layers": setup.bits})

@@ -15,6 +15,7 @@ from bert_mpq.compute.batches import TokenizedReviews, tokenize
 from bert_mpq.compute.checkpoints import Checkpoint, Checkpoints
 from bert_mpq.compute.devices import pick_machine
 from bert_mpq.compute.reporting import Silent
+from bert_mpq.compute.workload import Workload
 from bert_mpq.sensitivity.measure import Measurement, measure
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sources.classifiers import Classifier, find_classifier, load_classifier
@@ -68,7 +69,9 @@ def one_pass(
     """Run the pass with checkpoints in ``folder``."""
     machine = pick_machine("cpu")
     with Checkpoints(folder, "Sensitivities", every, reporter) as checkpoints:
-        return measure(classifier, tokens, PROBE, machine, None, reporter, checkpoints=checkpoints)
+        return measure(
+            classifier, Workload(tokens=tokens, machine=machine), PROBE, reporter, checkpoints=checkpoints
+        )
 
 
 def main() -> None:

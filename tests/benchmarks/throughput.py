@@ -22,6 +22,7 @@ from bert_mpq.compute.encoder import encoder_layers, linears
 from bert_mpq.compute.evaluate import Logits, evaluate
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.compute.reviews import Reviews
+from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization import per_tensor
 from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.sensitivity.measure import Measurement, measure
@@ -85,7 +86,7 @@ def works(classifier: Classifier, machine: Machine, batch: int, scopes: Iterable
 
     def compare(scope: Scope, tokens: TokenizedReviews) -> None:
         probe = Probe(scope=scope, pooling="mean", bits=(4,), quantizer="rtn", group_size=64)
-        last[:] = [measure(classifier, tokens, probe, machine, None, Silent())]
+        last[:] = [measure(classifier, Workload(tokens=tokens, machine=machine), probe, Silent())]
 
     return [
         Work(what="bare forward pass", passes=1, run=lambda tokens: bare(classifier, tokens, machine)),
@@ -249,7 +250,7 @@ def _score(measurement: Measurement) -> None:
 
 
 def _evaluate(model: nn.Module, tokens: TokenizedReviews, machine: Machine) -> None:
-    evaluate(model, tokens, machine, machine.batch_tokens, Silent(), "")
+    evaluate(model, Workload(tokens=tokens, machine=machine), Silent(), "")
 
 
 def _quantize(classifier: Classifier, bits: list[int]) -> None:

@@ -19,6 +19,7 @@ from bert_mpq.runs.session import Session
 from bert_mpq.sensitivity.measure import measure
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sources.classifiers import find_classifier, load_classifier
+from tests.helpers.workloads import on
 
 PROBE = Probe(scope="propagated", pooling="mean", bits=(4,), quantizer="rtn", group_size=None)
 ARRAYS = {"sums": np.arange(300.0).reshape(3, 100), "done": np.array([True, False])}
@@ -163,13 +164,19 @@ def tokens(tiny, reviews):
 
 @pytest.fixture(scope="module")
 def whole(tiny, tokens, machine):
-    return measure(tiny, tokens, PROBE, machine, 240, Silent())
+    return measure(tiny, on(machine, tokens, 240), PROBE, Silent())
 
 
 def pass_of(tiny, tokens, machine, folder, reporter=None, budget=240):
     reporter = reporter or Silent()
     with Checkpoints(str(folder), "Sensitivities", 0.0, reporter) as checkpoints:
-        return measure(tiny, tokens, PROBE, machine, budget, reporter, checkpoints=checkpoints)
+        return measure(
+            tiny,
+            on(machine, tokens, budget),
+            PROBE,
+            reporter,
+            checkpoints=checkpoints,
+        )
 
 
 def assert_equal_to_the_last_bit(first, second):
@@ -221,7 +228,7 @@ def test_another_batch_size_starts_anew(tiny, tokens, machine, tmp_path):
     reporter = Stopping()
     resumed = pass_of(tiny, tokens, machine, tmp_path, reporter, budget=480)
     assert "is ignored: it belongs to a run with other batch size" in reporter.texts[0]
-    assert_equal_to_the_last_bit(resumed, measure(tiny, tokens, PROBE, machine, 480, Silent()))
+    assert_equal_to_the_last_bit(resumed, measure(tiny, on(machine, tokens, 480), PROBE, Silent()))
 
 
 def test_a_pass_that_ran_out_of_memory_goes_on_with_the_smaller_batches(
@@ -237,7 +244,7 @@ def test_a_pass_that_ran_out_of_memory_goes_on_with_the_smaller_batches(
         return whole(self, input_ids, attention_mask)
 
     monkeypatch.setattr(ProbedClassifier, "forward", tight)
-    uninterrupted = measure(tiny, tokens, PROBE, machine, 240, Silent())
+    uninterrupted = measure(tiny, on(machine, tokens, 240), PROBE, Silent())
     with pytest.raises(KeyboardInterrupt):
         pass_of(tiny, tokens, machine, tmp_path, Stopping("Compare activations", 4))
     monkeypatch.setattr(ProbedClassifier, "forward", whole)

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from bert_mpq.compute.batches import tokenize
-from bert_mpq.compute.devices import pick_machine
 from bert_mpq.compute.evaluate import evaluate, figures
 from bert_mpq.compute.reporting import Silent
+from tests.helpers.workloads import on_cpu
 
 
 def test_figures_by_hand():
@@ -29,7 +29,7 @@ def test_figures_without_a_positive_prediction_are_zero_and_not_an_error():
 def test_evaluation_equals_one_review_at_a_time(classifier, reviews):
     few = reviews.take(list(range(24)))
     tokens = tokenize(few, classifier.tokenizer, 64, Silent())
-    got = evaluate(classifier.model, tokens, pick_machine("cpu"), 512, Silent(), "Evaluate")
+    got = evaluate(classifier.model, on_cpu(tokens, 512), Silent(), "Evaluate")
     with torch.inference_mode():
         for index, text in enumerate(few.texts):
             inputs = classifier.tokenizer(text, truncation=True, max_length=64, return_tensors="pt")
@@ -39,6 +39,6 @@ def test_evaluation_equals_one_review_at_a_time(classifier, reviews):
 
 def test_the_embedded_classifier_reads_real_reviews(classifier, reviews):
     tokens = tokenize(reviews.take(list(range(120))), classifier.tokenizer, 128, Silent())
-    got = evaluate(classifier.model, tokens, pick_machine("cpu"), 2048, Silent(), "Evaluate")
+    got = evaluate(classifier.model, on_cpu(tokens, 2048), Silent(), "Evaluate")
     assert got.accuracy.accuracy > 0.75
     assert got.accuracy.loss < 0.6

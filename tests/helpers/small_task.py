@@ -4,12 +4,12 @@ import dataclasses
 
 import torch
 
-from bert_mpq.compute.devices import pick_machine
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.quantization.model import QuantizedModel
 from bert_mpq.quantization.training.checkpoint import Identity
 from bert_mpq.quantization.training.recipe import Recipe
 from bert_mpq.quantization.training.retrain import retrain
+from tests.helpers.workloads import on_cpu
 
 RECIPE = Recipe(epochs=2, learning_rate=1e-3, batch_size=8, validation_share=0.25, checks=2)
 IDENTITY = Identity(
@@ -40,5 +40,5 @@ class Task:
         return self.compressed.weights
 
     def train(self, recipe=RECIPE, reporter=None, checkpoint=None, batch_tokens=2_048):
-        arguments = (self.teacher, self.compressed, self.tokens, recipe, pick_machine("cpu"))
-        return retrain(*arguments, batch_tokens, reporter or Silent(), checkpoint)
+        work = on_cpu(self.tokens, batch_tokens)
+        return retrain(self.teacher, self.compressed, work, recipe, reporter or Silent(), checkpoint)

@@ -16,13 +16,13 @@ from transformers import (
 )
 
 from bert_mpq.compute.batches import TokenizedReviews
-from bert_mpq.compute.devices import pick_machine
 from bert_mpq.compute.encoder import encoder_layers, linears
-from bert_mpq.quantization.calibration import Calibration, LayerHessians, input_products
+from bert_mpq.quantization.calibration import LayerHessians, input_products
 from bert_mpq.quantization.hessian import Hessian
 from bert_mpq.quantization.model import quantize_layer, quantized_copy
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.probed_classifier import ProbedClassifier
+from tests.helpers.workloads import on_cpu
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
 CONFIGS = {
@@ -61,7 +61,7 @@ def calibration():
         labels=np.zeros(9, dtype=np.int64),
         pad_id=1,
     )
-    return Calibration(tokens=tokens, machine=pick_machine("cpu"), batch_tokens=40)
+    return on_cpu(tokens, 40)
 
 
 def hooked_hessians(model, tokens, index):
@@ -138,7 +138,7 @@ def test_the_model_is_whole_again_afterwards(calibration):
 def test_the_batch_size_changes_nothing_but_rounding(calibration):
     matrices = []
     for batch_tokens in (14, 1000):
-        other = Calibration(tokens=calibration.tokens, machine=calibration.machine, batch_tokens=batch_tokens)
+        other = on_cpu(calibration.tokens, batch_tokens)
         with LayerHessians(random_model("deberta"), other) as source:
             matrices.append([hessian.matrix for hessian in source.of_layer(1).values()])
     for first, second in zip(*matrices, strict=True):
@@ -212,7 +212,7 @@ def test_gptq_gives_a_model_closer_to_the_original_than_rounding(classifier, rev
     from bert_mpq.compute.reporting import Silent
 
     tokens = tokenize(reviews.take(list(range(48))), classifier.tokenizer, 24, Silent())
-    calibration = Calibration(tokens=tokens, machine=pick_machine("cpu"), batch_tokens=1024)
+    calibration = on_cpu(tokens, 1024)
     test = tokenize(reviews.take(list(range(64, 112))), classifier.tokenizer, 24, Silent())
     batch = test.batch(np.arange(48))
     errors = []

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from bert_mpq.compute.batches import tokenize
-from bert_mpq.compute.devices import pick_machine
 from bert_mpq.compute.divergence import logits_divergence
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.sensitivity.measure import measure
@@ -13,6 +12,7 @@ from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.probed_classifier import ProbedClassifier
 from bert_mpq.sensitivity.scoring import score
 from bert_mpq.settings.errors import MpqError
+from tests.helpers.workloads import on_cpu
 
 PROBE = Probe(scope="propagated", pooling="mean", bits=(4,), quantizer="rtn", group_size=64)
 
@@ -24,7 +24,7 @@ def tokens(classifier, reviews):
 
 @pytest.fixture(scope="module")
 def measurement(classifier, tokens):
-    return measure(classifier, tokens, PROBE, pick_machine("cpu"), 4096, Silent())
+    return measure(classifier, on_cpu(tokens, 4096), PROBE, Silent())
 
 
 @pytest.fixture(scope="module")
@@ -82,14 +82,14 @@ def test_kl_of_equal_logits_is_exactly_zero():
 
 
 def test_scores_do_not_depend_on_the_batch_size(classifier, tokens, measurement):
-    other = measure(classifier, tokens, PROBE, pick_machine("cpu"), 700, Silent())
+    other = measure(classifier, on_cpu(tokens, 700), PROBE, Silent())
     (first,), (second,) = (score(m, ("cka",), Silent()).scores for m in (measurement, other))
     assert first.values == pytest.approx(second.values, rel=1e-3)  # FP32 rounding
 
 
 def test_fewer_bits_hurt_more(classifier, tokens, measurement):
     coarse = Probe(scope="propagated", pooling="mean", bits=(2,), quantizer="rtn", group_size=64)
-    worse = measure(classifier, tokens, coarse, pick_machine("cpu"), 4096, Silent())
+    worse = measure(classifier, on_cpu(tokens, 4096), coarse, Silent())
     (four,), (two,) = (score(m, ("cka",), Silent()).scores for m in (measurement, worse))
     assert all(low > high for low, high in zip(two.values, four.values, strict=True))
 
@@ -101,7 +101,7 @@ def test_a_model_that_gives_nan_is_an_error_that_says_so(classifier, tokens):
     broken = deepcopy(classifier.model)
     broken.bert.encoder.layer[0].attention.output.LayerNorm.bias.data[3] = torch.nan
     few = replace(tokens, offsets=tokens.offsets[:9], labels=tokens.labels[:8])
-    result = measure(replace(classifier, model=broken), few, PROBE, pick_machine("cpu"), 4096, Silent())
+    result = measure(replace(classifier, model=broken), on_cpu(few, 4096), PROBE, Silent())
     with pytest.raises(MpqError, match="8 rows of the FP32 reference hold NaN") as caught:
         score(result, ("cka",), Silent())
     assert caught.value.code == "E-MODEL"
@@ -113,7 +113,7 @@ def test_without_pooling_every_real_token_is_a_row_of_its_reviews_block(tiny_mod
     own = replace(classifier, model=tiny_model, source=replace(classifier.source, layers=2, hidden=16))
     tokens = tokenize(reviews.take(list(range(25))), classifier.tokenizer, 12, Silent())
     probe = Probe(scope="propagated", pooling="none", bits=(4,), quantizer="rtn", group_size=None)
-    result = measure(own, tokens, probe, pick_machine("cpu"), 300, Silent())
+    result = measure(own, on_cpu(tokens, 300), probe, Silent())
     by_block = [int(tokens.lengths[block::10].sum()) for block in range(10)]
     assert [block[0].samples for block in result.sums.blocks] == by_block
     stacks, masks = [], []

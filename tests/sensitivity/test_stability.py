@@ -7,7 +7,6 @@ import pytest
 
 from bert_mpq.allocation.clustering import allocate
 from bert_mpq.compute.batches import tokenize
-from bert_mpq.compute.devices import pick_machine
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.sensitivity.estimates import Estimate, estimate
 from bert_mpq.sensitivity.measure import measure
@@ -15,6 +14,7 @@ from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.stability import Stability
 from bert_mpq.similarity.jackknife import Jackknife
 from bert_mpq.sources.sampling import sample
+from tests.helpers.workloads import on_cpu
 
 
 def rule(metric="cka", bits=(16, 8, 4), clustering="kmeans", protect_last=0):
@@ -34,9 +34,8 @@ def test_the_embedded_classifier_gets_the_allocation_of_the_full_set_from_a_part
     tokens = tokenize(reviews, classifier.tokenizer, 16, Silent())
     probe = Probe(scope="propagated", pooling="mean", bits=(4,), quantizer="rtn", group_size=64)
     stability = rule(bits=(8, 4), clustering="percentile")  # cut where the scores fall by a third
-    machine = pick_machine("cpu")
-    early = measure(classifier, tokens, probe, machine, 2048, Silent(), stability=stability)
-    full = measure(classifier, tokens, probe, machine, 2048, Silent())
+    early = measure(classifier, on_cpu(tokens, 2048), probe, Silent(), stability=stability)
+    full = measure(classifier, on_cpu(tokens, 2048), probe, Silent())
     (part,), (whole,) = (estimate(m.sums, ("cka",), Silent()) for m in (early, full))
     assert early.stopping.used in stability.looks(450, 384)
     assert early.stopping.used < early.stopping.available == 450

@@ -26,6 +26,7 @@ from bert_mpq.runs.session import Session
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.classifiers import find_classifier, load_classifier
 from bert_mpq.sources.heads import fit_head, last_linear
+from tests.helpers.workloads import on_cpu
 
 TINY = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 CONFIGS = {
@@ -66,7 +67,7 @@ def test_the_fitted_head_gives_the_log_odds_of_the_regression_on_its_features(cl
     model = copy.deepcopy(classifier.model)
     seen = []
     hook = model.classifier.register_forward_pre_hook(lambda _m, rows: seen.append(rows[0]))
-    fit_head(model, tokens, machine, 2_048, Silent())
+    fit_head(model, on_cpu(tokens, 2_048), Silent())
     batch = tokens.batch(torch.arange(len(tokens)).numpy())
     with torch.inference_mode():
         logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
@@ -80,7 +81,7 @@ def test_the_fitted_head_gives_the_log_odds_of_the_regression_on_its_features(cl
 
 def test_nothing_but_the_last_linear_changes(classifier, tokens, machine):
     model = copy.deepcopy(classifier.model)
-    fit_head(model, tokens, machine, 2_048, Silent())
+    fit_head(model, on_cpu(tokens, 2_048), Silent())
     changed = {
         name
         for name, value in model.state_dict().items()
@@ -94,10 +95,10 @@ def test_every_encoder_family_can_be_given_a_head(kind, tokens, machine):
     torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_config(CONFIGS[kind]).eval()
     before = last_linear(model).weight.clone()
-    fit_head(model, tokens, machine, 8_192, Silent())
+    fit_head(model, on_cpu(tokens, 8_192), Silent())
     assert not torch.equal(last_linear(model).weight, before)
     # 16 features cannot tell much, but the fit must beat a coin on what it was fitted on.
-    assert evaluate(model, tokens, machine, 8_192, Silent(), "").accuracy.accuracy > 0.55
+    assert evaluate(model, on_cpu(tokens, 8_192), Silent(), "").accuracy.accuracy > 0.55
 
 
 def test_a_model_without_a_head_is_analysed_with_a_fitted_one(headless):
@@ -115,7 +116,7 @@ def test_a_fitted_head_reads_real_reviews(headless, tokens, machine):
     config = RunConfig(model=str(headless), fit_head=200, max_length=24, calibration_size=8, metrics=("cka",))
     classifier = Session().classifier(make_plan(config, "sensitivity"), Silent())
     # Fitted on the calibration half, measured on held-out reviews.
-    assert evaluate(classifier.model, tokens, machine, 2_048, Silent(), "").accuracy.accuracy > 0.6
+    assert evaluate(classifier.model, on_cpu(tokens, 2_048), Silent(), "").accuracy.accuracy > 0.6
 
 
 def test_without_the_flag_the_hint_names_it(headless):
@@ -146,5 +147,5 @@ def test_an_encoder_that_gives_nan_is_refused(tiny_model, tokens, machine):
     model = copy.deepcopy(tiny_model)
     model.bert.pooler.dense.weight.data.fill_(float("nan"))
     with pytest.raises(MpqError) as refused:
-        fit_head(model, tokens, machine, 8_192, Silent())
+        fit_head(model, on_cpu(tokens, 8_192), Silent())
     assert refused.value.code == "E-MODEL"

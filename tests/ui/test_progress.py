@@ -52,10 +52,10 @@ def test_bars_grow_and_the_scores_go_when_the_stage_ends():
 
 def test_the_engine_offers_running_scores(classifier, reviews):
     from bert_mpq.compute.batches import tokenize
-    from bert_mpq.compute.devices import pick_machine
     from bert_mpq.compute.reporting import Silent
     from bert_mpq.sensitivity.measure import measure
     from bert_mpq.sensitivity.probe import Probe
+    from tests.helpers.workloads import on_cpu
 
     class Watching(Silent):
         def __init__(self):
@@ -68,7 +68,7 @@ def test_the_engine_offers_running_scores(classifier, reviews):
     for scope, title in (("propagated", "KL of the logits so far"), ("isolated", "1 - CKA so far")):
         probe = Probe(scope=scope, pooling="mean", bits=(4,), quantizer="rtn", group_size=64)
         watching = Watching()
-        measure(classifier, tokens, probe, pick_machine("cpu"), 512, watching)
+        measure(classifier, on_cpu(tokens, 512), probe, watching)
         assert watching.seen[0][0] == title
         assert list(watching.seen[0][1]) == [f"layer_{index}" for index in range(6)]
         assert all(0 <= value < 1 for value in watching.seen[0][1].values())
@@ -78,10 +78,10 @@ def test_running_scores_of_several_widths_are_those_of_the_first_and_linears_hav
     classifier, reviews
 ):
     from bert_mpq.compute.batches import tokenize
-    from bert_mpq.compute.devices import pick_machine
     from bert_mpq.compute.reporting import Silent
     from bert_mpq.sensitivity.measure import measure
     from bert_mpq.sensitivity.probe import Probe
+    from tests.helpers.workloads import on_cpu
 
     seen = {}
 
@@ -91,13 +91,13 @@ def test_running_scores_of_several_widths_are_those_of_the_first_and_linears_hav
 
     tokens = tokenize(reviews.take(list(range(24))), classifier.tokenizer, 16, Silent())
     probe = Probe(scope="propagated", pooling="mean", bits=(4, 2), quantizer="rtn", group_size=64)
-    both = measure(classifier, tokens, probe, pick_machine("cpu"), 32768, Watching(), blocks=1)
+    both = measure(classifier, on_cpu(tokens, 32768), probe, Watching(), blocks=1)
     (title, shown_scores), *_ = seen.items()
     assert title == "KL of the logits so far, 4 bits"
     assert list(shown_scores.values()) == pytest.approx(both.of_width(0).kl)
     seen.clear()
     probe = dataclasses.replace(probe, bits=(4,), granularity="linear")
-    measure(classifier, tokens, probe, pick_machine("cpu"), 32768, Watching(), blocks=1)
+    measure(classifier, on_cpu(tokens, 32768), probe, Watching(), blocks=1)
     ((_, by_linear),) = seen.items()
     assert len(by_linear) == 36
     assert "layer_1.attention.self.query" in by_linear

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from transformers import get_linear_schedule_with_warmup
 
-from bert_mpq.compute.batches import TokenizedReviews
 from bert_mpq.compute.devices import Machine
 from bert_mpq.compute.forward import memory_ran_out, no_memory
 from bert_mpq.compute.reporting import Reporter
+from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization.training.checkpoint import Checkpoint
 from bert_mpq.quantization.training.distillation import distillation_loss
 from bert_mpq.quantization.training.order import Indices, Order
@@ -41,11 +41,10 @@ class Training:
         teacher: the FP32 classifier; it is moved to the device and not changed.
         student: what is trained.
         validation: measures frozen models.
-        tokens: the sample, training and validation reviews.
+        work: the sample, training and validation reviews, and where to run; one device is used, and batches
+            of more tokens than a forward pass takes are added up from parts.
         order: which reviews when.
         recipe: how.
-        machine: where; one device of it is used.
-        batch_tokens: tokens per forward pass, padding included; larger batches are added up from parts.
         start: the model after post-training quantization: what is kept when training does not help.
     """
 
@@ -55,23 +54,21 @@ class Training:
         teacher: nn.Module,
         student: Student,
         validation: Validation,
-        tokens: TokenizedReviews,
+        work: Workload,
         order: Order,
         recipe: Recipe,
-        machine: Machine,
-        batch_tokens: int,
         start: Frozen,
     ) -> None:
-        self._machine = dataclasses.replace(machine, num_gpus=min(1, machine.num_gpus))
+        machine = self._machine = work.on_one_device().machine
         self._teacher = teacher.to(machine.device).eval()
         self._student = student
         student.model.to(machine.device)
         self._validation = validation
-        self._tokens, self._order, self._recipe = tokens, order, recipe
+        self._tokens, self._order, self._recipe = work.tokens, order, recipe
         self._optimizer = _optimizer(student, recipe, machine)
         warm_up = max(1, round(recipe.warm_up * order.steps))
         self._schedule = get_linear_schedule_with_warmup(self._optimizer, warm_up, order.steps)
-        self._batch_tokens = batch_tokens
+        self._batch_tokens = work.batch_tokens
         self._loss = torch.zeros((), device=machine.device)  # since the last check; read only there
         self._counters = Counters(curve=(), best_step=0, losses=0, seconds=0.0, steps=0)
         self._best = start

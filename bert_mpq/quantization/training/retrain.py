@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from bert_mpq.compute.batches import TokenizedReviews
-from bert_mpq.compute.devices import Machine
 from bert_mpq.compute.encoder import layer_path
 from bert_mpq.compute.reporting import Reporter
+from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization.model import QuantizedModel
 from bert_mpq.quantization.training.checkpoint import Checkpoint
 from bert_mpq.quantization.training.loop import Training
@@ -36,10 +35,8 @@ class Retrained:
 def retrain(
     teacher: nn.Module,
     quantized: QuantizedModel,
-    tokens: TokenizedReviews,
+    work: Workload,
     recipe: Recipe,
-    machine: Machine,
-    batch_tokens: int,
     reporter: Reporter,
     checkpoint: Checkpoint | None = None,
 ) -> Retrained:
@@ -48,10 +45,9 @@ def retrain(
     Args:
         teacher: the FP32 classifier.
         quantized: the same after post-training quantization, on symmetric grids; it is not changed.
-        tokens: calibration reviews; a slice of them is kept for validation.
+        work: calibration reviews, a slice of which is kept for validation, and where to run; one device is
+            used.
         recipe: how to train.
-        machine: where; one device of it is used.
-        batch_tokens: tokens per forward pass, padding included.
         reporter: shows the progress.
         checkpoint: to go on from and to write.
 
@@ -64,17 +60,15 @@ def retrain(
     originals = {name: teacher.get_parameter(f"{name}.weight").detach() for name in weights}
     student = Student(model, weights, originals, layers)
     result = copy.deepcopy(model)
-    order = make_order(tokens.lengths, recipe)
-    validation = Validation(teacher, result, tokens.take(order.validation), machine, batch_tokens)
+    order = make_order(work.tokens.lengths, recipe)
+    slice_ = dataclasses.replace(work, tokens=work.tokens.take(order.validation))
     training = Training(
         teacher=teacher,
         student=student,
-        validation=validation,
-        tokens=tokens,
+        validation=Validation(teacher, result, slice_),
+        work=work,
         order=order,
         recipe=recipe,
-        machine=machine,
-        batch_tokens=batch_tokens,
         start=Frozen(weights=dict(weights), others=student.freeze().others),
     )
     trained = training.run(reporter, checkpoint)

@@ -1,15 +1,12 @@
 """Frozen models measured on the validation slice: reviews that are never trained on."""
 
-import dataclasses
-
 import torch
 from torch import nn
 
-from bert_mpq.compute.batches import TokenizedReviews
-from bert_mpq.compute.devices import Machine
 from bert_mpq.compute.divergence import kl_of_logits
 from bert_mpq.compute.evaluate import Evaluation, evaluate
 from bert_mpq.compute.reporting import Silent
+from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization.training.student import Frozen, apply
 from bert_mpq.records.training import CurvePoint
 
@@ -20,23 +17,12 @@ class Validation:
     Args:
         teacher: the FP32 classifier.
         model: a plain copy of the quantized classifier; each measurement overwrites its weights.
-        tokens: the slice.
-        machine: where to run; one device of it is used.
-        batch_tokens: tokens per forward pass, padding included.
+        work: the slice, and where to run; one device is used.
     """
 
-    def __init__(
-        self,
-        teacher: nn.Module,
-        model: nn.Module,
-        tokens: TokenizedReviews,
-        machine: Machine,
-        batch_tokens: int,
-    ) -> None:
+    def __init__(self, teacher: nn.Module, model: nn.Module, work: Workload) -> None:
         self._model = model
-        self._tokens = tokens
-        self._machine = dataclasses.replace(machine, num_gpus=min(1, machine.num_gpus))
-        self._batch_tokens = batch_tokens
+        self._work = work.on_one_device()
         self._wanted = self._evaluate(teacher)
 
     def measure(self, frozen: Frozen, step: int, loss: float | None) -> CurvePoint:
@@ -59,4 +45,4 @@ class Validation:
         )
 
     def _evaluate(self, model: nn.Module) -> Evaluation:
-        return evaluate(model, self._tokens, self._machine, self._batch_tokens, Silent(), "")
+        return evaluate(model, self._work, Silent(), "")

@@ -8,6 +8,7 @@ from bert_mpq.compute.reporting import Silent
 from bert_mpq.quantization.training import loop as training
 from bert_mpq.settings.errors import MpqError
 from tests.helpers.small_task import RECIPE
+from tests.helpers.workloads import on_cpu
 
 
 class Notes(Silent):
@@ -66,7 +67,6 @@ def test_teacher_and_quantized_model_are_not_touched(task):
 
 
 def test_the_best_check_is_kept(task, trained):
-    from bert_mpq.compute.devices import pick_machine
     from bert_mpq.quantization.training.order import make_order
     from bert_mpq.quantization.training.validation_slice import Validation
 
@@ -74,7 +74,7 @@ def test_the_best_check_is_kept(task, trained):
     best = min(report.curve, key=lambda point: point.kl)
     assert report.best_step == best.step
     slice_ = task.tokens.take(order.validation)
-    validation = Validation(task.teacher, trained[0].quantized.model, slice_, pick_machine("cpu"), 2_048)
+    validation = Validation(task.teacher, trained[0].quantized.model, on_cpu(slice_, 2_048))
     frozen = training.Frozen(weights=trained[0].quantized.weights, others={})
     assert validation.measure(frozen, 0, None).kl == pytest.approx(best.kl, rel=1e-6)
 

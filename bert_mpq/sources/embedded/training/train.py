@@ -19,6 +19,7 @@ from bert_mpq.compute.batches import TokenizedReviews, tokenize
 from bert_mpq.compute.devices import Machine, pick_machine
 from bert_mpq.compute.evaluate import evaluate
 from bert_mpq.compute.reporting import Lines, Reporter
+from bert_mpq.compute.workload import Workload
 from bert_mpq.records.evaluation import Accuracy
 from bert_mpq.settings.choices import Device
 from bert_mpq.settings.errors import MpqError
@@ -77,7 +78,7 @@ def held_out_accuracy(adapter: Path, machine: Machine, reporter: Reporter) -> di
     for length in CARD_LENGTHS:
         tokens = tokenize(reviews, tokenizer, length, reporter)
         title = f"Evaluate at {length} tokens"
-        found[length] = evaluate(model, tokens, machine, machine.batch_tokens, reporter, title).accuracy
+        found[length] = evaluate(model, Workload(tokens=tokens, machine=machine), reporter, title).accuracy
     return found
 
 
