@@ -38,6 +38,7 @@ ErrorCode = Literal[
     "E-READONLY",
     "E-SCORE",
     "E-TERMINAL",
+    "E-TOPIC",
     "E-WEIGHTS",
 ]
 LONGEST_TITLE = 300

@@ -5,6 +5,7 @@ from bert_mpq.ui.commands.compare import COMPARE
 from bert_mpq.ui.commands.completion import COMPLETION
 from bert_mpq.ui.commands.doctor import DOCTOR
 from bert_mpq.ui.commands.export import EXPORT
+from bert_mpq.ui.commands.help import HELP
 from bert_mpq.ui.commands.phases import QUANTIZE, RUN, SENSITIVITY
 from bert_mpq.ui.commands.plan import PLAN
 from bert_mpq.ui.commands.sweep import SWEEP
@@ -20,6 +21,7 @@ COMMANDS: tuple[Command, ...] = (
     COMPARE,
     EXPORT,
     DOCTOR,
+    HELP,
     COMPLETION,
 )
 
