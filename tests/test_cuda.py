@@ -11,7 +11,6 @@ from bert_mpq.compute.batches import tokenize
 from bert_mpq.compute.devices import pick_machine
 from bert_mpq.compute.evaluate import evaluate
 from bert_mpq.compute.reporting import Silent
-from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.quantization.training.recipe import Recipe
 from bert_mpq.quantization.training.retrain import retrain
 from bert_mpq.sensitivity.accumulation import Accumulation
@@ -21,6 +20,7 @@ from bert_mpq.sensitivity.scoring import score
 from bert_mpq.similarity import cka
 from bert_mpq.similarity.cca import pwcca
 from bert_mpq.similarity.moments import Moments
+from tests.helpers.quantized import quantized_at
 from tests.helpers.workloads import on
 
 pytestmark = [
@@ -136,7 +136,7 @@ def test_gptq_on_the_gpu_is_as_good_as_on_the_cpu(own, tokens):
     before = evaluate(own.model, on(pick_machine("cpu"), tokens, 4096), Silent(), "").logits
     for machine in (pick_machine("cpu"), pick_machine("cuda")):
         calibration = on(machine, tokens, 4096)
-        quantized = quantized_copy(own.model, (3,) * 6, "auto", 64, calibration)
+        quantized = quantized_at(own.model, (3,) * 6, "auto", 64, calibration)
         codes.append([weight.codes for weight in quantized.weights.values()])
         assert all(entry.device.type == "cpu" for entry in codes[-1])
         after = evaluate(quantized.model, on(pick_machine("cuda"), tokens, 65536), Silent(), "").logits
@@ -149,7 +149,7 @@ def test_gptq_on_the_gpu_is_as_good_as_on_the_cpu(own, tokens):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_quantized_model_is_trained_on_the_gpu(own, tokens, precision):
     machine = pick_machine("cuda", precision)
-    quantized = quantized_copy(own.model, (2,) * 6, "rtn", 64)
+    quantized = quantized_at(own.model, (2,) * 6, "rtn", 64)
     # As in a run: it is on the GPU by now.
     evaluate(quantized.model, on(machine, tokens, 8_192), Silent(), "")
     recipe = Recipe(learning_rate=2e-4, checks=2)

@@ -14,9 +14,9 @@ from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization import gptq, per_tensor, rtn, rtn_mse
 from bert_mpq.quantization.calibration import LayerHessians
 from bert_mpq.quantization.hessian import Hessian
+from bert_mpq.quantization.scheme import Scheme
 from bert_mpq.quantization.weight import Quantize, QuantizedWeight, finite
 from bert_mpq.records.sizes import SizeReport, size_report
-from bert_mpq.settings.choices import EmbeddingPrecision
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.quantizers import Algorithm, QuantizerName, needs_calibration, quantizer_for
 
@@ -78,7 +78,7 @@ def quantize_linear(
 
 def quantize_layer(
     layer: nn.Module,
-    bits: int | Mapping[str, int],
+    bits: Mapping[str, int],
     quantizer: QuantizerName,
     group_size: int | None,
     hessians: Mapping[str, Hessian] | None = None,
@@ -87,7 +87,7 @@ def quantize_layer(
 
     Args:
         layer: an encoder layer.
-        bits: of all its Linears, or of each by its name in the layer; see ``quantize_linear``.
+        bits: of each of its Linears, by its name in the layer; see ``quantize_linear``.
         quantizer: the algorithm.
         group_size: inputs per scale; None = the whole channel.
         hessians: of the calibration inputs, by the name in the layer.
@@ -100,10 +100,9 @@ def quantize_layer(
     """
     weights = {}
     for name, linear in linears(layer):
-        width = bits if isinstance(bits, int) else bits[name]
         hessian = hessians.get(name) if hessians else None
         try:
-            quantized = quantize_linear(linear, width, quantizer, group_size, hessian)
+            quantized = quantize_linear(linear, bits[name], quantizer, group_size, hessian)
         except ValueError as error:
             raise MpqError(
                 "E-MODEL", f"The weight of {name}: {error}.", "The checkpoint is broken."
@@ -115,25 +114,22 @@ def quantize_layer(
 
 def quantized_copy(
     model: nn.Module,
-    bits: Sequence[int] | Mapping[str, int],
-    quantizer: QuantizerName,
-    group_size: int | None,
+    bits: Mapping[str, int],
+    scheme: Scheme,
     calibration: Workload | None = None,
-    embeddings: EmbeddingPrecision = "fp32",
     reporter: Reporter | None = None,
 ) -> QuantizedModel:
     """Return a copy of ``model`` with its encoder layers quantized, first layer first.
 
     With a calibration GPTQ sees, for every layer, the inputs that the quantized layers before it give.
-    Pooler and classification head stay FP32.
+    Pooler and classification head stay FP32. On one machine the same arguments give the same weights, bit by
+    bit.
 
     Args:
         model: the FP32 classifier.
-        bits: of every encoder layer, or of every encoder Linear by its name in the model.
-        quantizer: the algorithm; without a calibration GPTQ becomes ``rtn-mse``.
-        group_size: inputs per scale; None = the whole channel.
+        bits: of every encoder Linear, by its name in the model; see ``Outline.bits_by_name``.
+        scheme: quantizer, group size and embeddings.
         calibration: reviews for GPTQ.
-        embeddings: fp16 rounds the embedding tables to float16.
         reporter: shows the progress; default none.
 
     Raises:
@@ -141,23 +137,24 @@ def quantized_copy(
     """
     quantized = copy.deepcopy(model)
     names, layers = linear_names(quantized), list(encoder_layers(quantized))
-    by_name = _bits_by_name(names, bits)
-    if embeddings == "fp16":
+    _check_names([name for layer in names for name in layer], bits)
+    if scheme.embeddings == "fp16":
         round_embeddings(quantized)
     weights: dict[str, QuantizedWeight] = {}
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(LayerHessians(quantized, calibration)) if calibration else None
         for index in (reporter or Silent()).track(range(len(layers)), "Quantize", len(layers)):
-            short = [name for name, _ in linears(layers[index])]
-            widths = {name: by_name[full] for name, full in zip(short, names[index], strict=True)}
+            in_model = dict(zip((name for name, _ in linears(layers[index])), names[index], strict=True))
+            widths = {name: bits[full] for name, full in in_model.items()}
             hessians = None
-            if source is not None and needs_calibration(quantizer, widths.values()):
+            if source is not None and needs_calibration(scheme.quantizer, widths.values()):
                 hessians = source.of_layer(index)
-            found = quantize_layer(layers[index], widths, quantizer, group_size, hessians)
-            full_name = dict(zip(short, names[index], strict=True))
-            weights |= {full_name[name]: weight for name, weight in found.items()}
-    sizes = size_report(outline_of(quantized), by_name, quantizer, group_size, embeddings)
-    return QuantizedModel(model=quantized, bits=by_name, weights=weights, sizes=sizes)
+            found = quantize_layer(layers[index], widths, scheme.quantizer, scheme.group_size, hessians)
+            weights |= {in_model[name]: weight for name, weight in found.items()}
+    outline = outline_of(quantized)
+    sizes = size_report(outline, bits, scheme.quantizer, scheme.group_size, scheme.embeddings)
+    in_order = {linear.name: bits[linear.name] for linear in outline.linears}
+    return QuantizedModel(model=quantized, bits=in_order, weights=weights, sizes=sizes)
 
 
 @torch.no_grad()
@@ -175,16 +172,8 @@ def round_embeddings(model: nn.Module) -> None:
                 raise MpqError("E-MODEL", f"The table {name}: {error}.", "Use --embeddings fp32.") from error
 
 
-def _bits_by_name(names: list[list[str]], bits: Sequence[int] | Mapping[str, int]) -> dict[str, int]:
-    """Return the bits of every Linear, in the order of the model."""
-    if isinstance(bits, Mapping):
-        every = [name for layer in names for name in layer]
-        if set(every) != set(bits):
-            odd = sorted(set(every) ^ set(bits))[0]
-            raise MpqError(
-                "E-LAYERS", f"The allocation does not fit the model: {odd} is in one of them only."
-            )
-        return {name: bits[name] for name in every}
-    if len(names) != len(bits):
-        raise MpqError("E-LAYERS", f"The allocation has {len(bits)} layers, the model has {len(names)}.")
-    return {name: width for layer, width in zip(names, bits, strict=True) for name in layer}
+def _check_names(names: Sequence[str], bits: Mapping[str, int]) -> None:
+    """Refuse bits that are not those of exactly these Linears."""
+    odd = sorted(set(names) ^ set(bits))
+    if odd:
+        raise MpqError("E-LAYERS", f"The allocation does not fit the model: {odd[0]} is in one of them only.")

@@ -1,6 +1,10 @@
 """The shape of a classifier: all that its size depends on, without its weights."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from bert_mpq.settings.choices import Granularity
+from bert_mpq.settings.errors import MpqError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +55,23 @@ class Outline:
         """Weights in the Linear modules of the encoder layers."""
         return sum(linear.weights for linear in self.linears)
 
-    def bits_by_name(self, bits: tuple[int, ...]) -> dict[str, int]:
-        """Return bits per encoder layer as bits per Linear."""
-        return {linear.name: bits[linear.layer] for linear in self.linears}
+    def units(self, granularity: Granularity = "layer") -> tuple[tuple[LinearShape, ...], ...]:
+        """Return the Linears that share a width: those of an encoder layer, or each one alone."""
+        if granularity == "linear":
+            return tuple((linear,) for linear in self.linears)
+        return tuple(
+            tuple(linear for linear in self.linears if linear.layer == layer) for layer in range(self.layers)
+        )
+
+    def bits_by_name(self, bits: Sequence[int], granularity: Granularity = "layer") -> dict[str, int]:
+        """Return bits per unit as bits of every Linear, by its name in the model.
+
+        Raises:
+            MpqError: E-LAYERS when there are more or fewer than the model has units.
+        """
+        units = self.units(granularity)
+        if len(bits) != len(units):
+            raise MpqError(
+                "E-LAYERS", f"The allocation has {len(bits)} {granularity}s, the model has {len(units)}."
+            )
+        return {linear.name: width for unit, width in zip(units, bits, strict=True) for linear in unit}

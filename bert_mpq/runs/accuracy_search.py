@@ -10,6 +10,7 @@ from bert_mpq.compute.evaluate import evaluate
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization.model import quantized_copy
+from bert_mpq.quantization.scheme import Scheme
 from bert_mpq.records.evaluation import BitAllocation
 from bert_mpq.runs.plan import Plan
 from bert_mpq.runs.session import Session
@@ -57,14 +58,9 @@ def smallest_accurate(
 
     def passes(index: int) -> bool:
         bits = points[index].bits
-        model = quantized_copy(
-            classifier.model,
-            bits,
-            config.quantizer,
-            config.group_size,
-            calibration=calibration and calibration[0],
-            embeddings=config.embeddings,
-        ).model
+        by_name = budget.outline.bits_by_name(bits)
+        scheme = Scheme.of(config)
+        model = quantized_copy(classifier.model, by_name, scheme, calibration and calibration[0]).model
         sizes = budget.sizes(bits)
         title = f"Search: {sizes.bits_per_weight:.2f} bits a weight"
         after = evaluate(model, work, reporter, title).accuracy

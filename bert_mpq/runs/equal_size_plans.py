@@ -18,9 +18,10 @@ from bert_mpq.compute.evaluate import Evaluation, evaluate
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization.model import quantized_copy
+from bert_mpq.quantization.scheme import Scheme
 from bert_mpq.records.context import Sample
 from bert_mpq.records.outline import Outline
-from bert_mpq.records.sizes import layer_bits, packed_bits
+from bert_mpq.records.sizes import packed_bits
 from bert_mpq.records.validation import SizedPlan, WidthValidation
 from bert_mpq.runs.plan import Plan
 from bert_mpq.runs.session import Clock, Session
@@ -53,17 +54,12 @@ def compare_plans(
     config = plan.config
     work = session.prepare(plan, "evaluation", Clock(), reporter)
     before = session.baseline(work, reporter)
-    outline = outline_of(work.classifier.model)
+    outline, scheme = outline_of(work.classifier.model), Scheme.of(config)
 
     @functools.cache
     def evaluated(bits: tuple[int, ...]) -> Evaluation:
-        quantized = quantized_copy(
-            work.classifier.model,
-            _by_name(config, outline, bits),
-            config.quantizer,
-            config.group_size,
-            calibration=calibration,
-        )
+        by_name = outline.bits_by_name(bits, config.granularity)
+        quantized = quantized_copy(work.classifier.model, by_name, scheme, calibration)
         title = f"Evaluate {' '.join(map(str, bits[:12]))}{' ...' if len(bits) > 12 else ''}"
         return evaluate(quantized.model, work, reporter, title)
 
@@ -135,18 +131,11 @@ def score_losses(widths: Sequence[WidthValidation]) -> list[WidthLosses]:
 
 def unit_cost(config: RunConfig, outline: Outline, unit: int, bits: int) -> int:
     """Return the packed bits of a layer or a Linear module."""
-    if config.granularity == "layer":
-        return layer_bits(outline, unit, bits, config.quantizer, config.group_size)
-    return packed_bits(outline.linears[unit], bits, config.quantizer, config.group_size)
+    linears = outline.units(config.granularity)[unit]
+    return sum(packed_bits(linear, bits, config.quantizer, config.group_size) for linear in linears)
 
 
 def mean_divergence(before: Evaluation, after: Evaluation) -> float:
     """Return the mean KL of the logits in nats."""
     stacked = torch.from_numpy(np.stack([before.logits, after.logits], 1))
     return float(logits_divergence(stacked).mean())
-
-
-def _by_name(config: RunConfig, outline: Outline, bits: tuple[int, ...]) -> dict[str, int]:
-    if config.granularity == "layer":
-        return outline.bits_by_name(bits)
-    return {linear.name: b for linear, b in zip(outline.linears, bits, strict=True)}

@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 
 from bert_mpq.compute.devices import Machine
+from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization.model import QuantizedModel, quantized_copy
+from bert_mpq.quantization.scheme import Scheme
 from bert_mpq.records.context import Sample
 from bert_mpq.records.evaluation import BitAllocation
 from bert_mpq.runs.plan import Plan
@@ -47,12 +49,5 @@ def quantize(
     Raises:
         MpqError: E-LAYERS, E-MODEL, E-MEMORY.
     """
-    return quantized_copy(
-        classifier.model,
-        allocation.bits,
-        config.quantizer,
-        config.group_size,
-        calibration=calibration,
-        embeddings=config.embeddings,
-        reporter=reporter,
-    )
+    by_name = outline_of(classifier.model).bits_by_name(allocation.bits)
+    return quantized_copy(classifier.model, by_name, Scheme.of(config), calibration, reporter)

@@ -110,9 +110,7 @@ class _Passes:
             if scope == "propagated":
                 kl, weights = measurement.kl, measurement.weight_errors
             predictors += _predictors(measurement, config, scope, kl, reporter)
-        depths = [linear.layer for linear in outline.linears]
-        if config.granularity == "layer":
-            depths = list(range(outline.layers))
+        depths = [linears[0].layer for linears in outline.units(config.granularity)]
         earlier = tuple(float(max(depths) - depth) for depth in depths)
         for name, values in (("weight", weights), ("depth", earlier)):
             predictors.append(Predictor(name=name, scope="", values=values, spearman=spearman(values, kl)))

@@ -71,7 +71,9 @@ class Probe:
                 shared = {id(p): p for p in layer.parameters() if id(p) not in own}
                 twin = copy.deepcopy(layer, shared)
                 seen = {"": hessians[name]} if hessians and name in hessians else hessians
-                quantize_layer(twin.get_submodule(name), bits, self.quantizer, self.group_size, seen)
+                unit = twin.get_submodule(name)
+                widths = {linear: bits for linear, _ in linears(unit)}
+                quantize_layer(unit, widths, self.quantizer, self.group_size, seen)
                 twins.append(twin)
         return twins
 

@@ -28,12 +28,12 @@ from bert_mpq.compute.devices import pick_machine
 from bert_mpq.compute.evaluate import Evaluation, evaluate
 from bert_mpq.compute.reporting import Lines
 from bert_mpq.compute.workload import Workload
-from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.quantization.training.recipe import Recipe
 from bert_mpq.quantization.training.retrain import retrain
 from bert_mpq.records.training import TrainingReport
 from bert_mpq.settings.bits import parse_bits
 from bert_mpq.sources.classifiers import find_classifier, load_classifier
+from tests.helpers.quantized import quantized_at
 
 HEADINGS = (
     "bits",
@@ -185,7 +185,7 @@ def main() -> None:
             bits = allocate(scores, group_bits, "kmeans").bits
         synchronize(machine)
         started = time.perf_counter()
-        ptq = quantized_copy(classifier.model, bits, "auto", 64, calibration=calibration)
+        ptq = quantized_at(classifier.model, bits, "auto", 64, calibration=calibration)
         synchronize(machine)
         seconds = time.perf_counter() - started
         after = evaluate(ptq.model, work, reporter, f"{name} PTQ")

@@ -29,7 +29,7 @@ from bert_mpq.compute.divergence import logits_divergence
 from bert_mpq.compute.evaluate import Evaluation, evaluate
 from bert_mpq.compute.reporting import Lines
 from bert_mpq.compute.workload import Workload
-from bert_mpq.quantization.model import QuantizedModel, quantized_copy
+from bert_mpq.quantization.model import QuantizedModel
 from bert_mpq.records.sensitivity_file import read_sensitivities
 from bert_mpq.sensitivity.measure import measure
 from bert_mpq.sensitivity.probe import Probe
@@ -39,6 +39,7 @@ from bert_mpq.settings.quantizers import QuantizerName, needs_calibration, quant
 from bert_mpq.sources.classifiers import Classifier, find_classifier, load_classifier
 from bert_mpq.sources.reviews import find_reviews, load_reviews
 from bert_mpq.sources.sampling import sample
+from tests.helpers.quantized import quantized_at
 
 METRIC = "pwcca"
 
@@ -252,7 +253,7 @@ def main() -> None:
         needed = calibration if needs_calibration(setup.quantizer, setup.bits) else None
         synchronize(machine)
         started = time.perf_counter()
-        quantized = quantized_copy(
+        quantized = quantized_at(
             classifier.model, setup.bits, setup.quantizer, setup.group_size, calibration=needed
         )
         synchronize(machine)

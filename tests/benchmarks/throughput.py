@@ -24,12 +24,12 @@ from bert_mpq.compute.reporting import Silent
 from bert_mpq.compute.reviews import Reviews
 from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization import per_tensor
-from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.sensitivity.measure import Measurement, measure
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.scoring import score
 from bert_mpq.settings.choices import Metric, Scope
 from bert_mpq.sources.classifiers import Classifier, ModelSource
+from tests.helpers.quantized import quantized_at
 
 PADDED = 512
 SCORING = "score three metrics, with intervals"  # costs the same whatever the number of reviews
@@ -254,7 +254,7 @@ def _evaluate(model: nn.Module, tokens: TokenizedReviews, machine: Machine) -> N
 
 
 def _quantize(classifier: Classifier, bits: list[int]) -> None:
-    quantized_copy(classifier.model, bits, "rtn", 64)
+    quantized_at(classifier.model, bits, "rtn", 64)
 
 
 def _wait(machine: Machine) -> None:

@@ -11,17 +11,17 @@ from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.export.kept_weights import keep_weights, restored
 from bert_mpq.export.packed import halves_of, pack_quantized_model
-from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.records.reading import read_evaluation
 from bert_mpq.runs.evaluated_model import evaluated_model
 from bert_mpq.runs.session import Session
 from bert_mpq.settings.errors import MpqError
+from tests.helpers.quantized import quantized_at
 
 
 @pytest.fixture
 def trained(tiny_model):
     """A quantized model after some training: other codes, another bias, another classifier."""
-    quantized = quantized_copy(tiny_model, (8, 16), "rtn", None, embeddings="fp16")
+    quantized = quantized_at(tiny_model, (8, 16), "rtn", None, embeddings="fp16")
     weights = {
         name: dataclasses.replace(weight, codes=(weight.codes + 1).clamp(max=127))
         for name, weight in quantized.weights.items()

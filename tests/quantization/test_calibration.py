@@ -19,9 +19,9 @@ from bert_mpq.compute.batches import TokenizedReviews
 from bert_mpq.compute.encoder import encoder_layers, linears
 from bert_mpq.quantization.calibration import LayerHessians, input_products
 from bert_mpq.quantization.hessian import Hessian
-from bert_mpq.quantization.model import quantize_layer, quantized_copy
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.probed_classifier import ProbedClassifier
+from tests.helpers.quantized import quantize_whole, quantized_at
 from tests.helpers.workloads import on_cpu
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
@@ -100,7 +100,7 @@ def test_hessians_are_those_of_the_inputs_that_quantized_layers_give(kind, calib
                 torch.testing.assert_close(hessian.matrix, expected[name], rtol=1e-4, atol=1e-3)
             for changed in (model, plain):
                 layers = source.layers if changed is model else encoder_layers(changed)
-                quantize_layer(layers[index], 3, "rtn", 32)
+                quantize_whole(layers[index], 3, "rtn", 32)
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -192,7 +192,7 @@ def test_probes_are_quantized_on_fp32_inputs(calibration, granularity):
         matrices = hooked_hessians(model, calibration.tokens, index)
         hessians = {name: Hessian(matrix=matrix) for name, matrix in matrices.items()}
         expected = copy.deepcopy(original)
-        quantize_layer(expected, 3, "gptq", 32, hessians)
+        quantize_whole(expected, 3, "gptq", 32, hessians)
         for position, (name, linear) in enumerate(linears(expected)):
             twin = probed[index].twins[position if granularity == "linear" else 0]
             assert (twin.get_submodule(name).weight == linear.weight).float().mean() > 0.99
@@ -201,7 +201,7 @@ def test_probes_are_quantized_on_fp32_inputs(calibration, granularity):
 
 def test_quantizing_with_a_calibration_is_the_same_every_time(calibration):
     first, second = (
-        quantized_copy(random_model("electra"), (2, 3, 4), "gptq", 32, calibration).weights for _ in range(2)
+        quantized_at(random_model("electra"), (2, 3, 4), "gptq", 32, calibration).weights for _ in range(2)
     )
     assert all(first[name].codes.equal(second[name].codes) for name in first)
     assert all(first[name].scale.equal(second[name].scale) for name in first)
@@ -219,6 +219,6 @@ def test_gptq_gives_a_model_closer_to_the_original_than_rounding(classifier, rev
     with torch.inference_mode():
         wanted = classifier.model(batch.input_ids, batch.attention_mask).logits
         for name in ("rtn", "auto"):
-            quantized = quantized_copy(classifier.model, (2, *[32] * 5), name, 64, calibration).model
+            quantized = quantized_at(classifier.model, (2, *[32] * 5), name, 64, calibration).model
             errors.append((quantized(batch.input_ids, batch.attention_mask).logits - wanted).square().mean())
     assert errors[1] < 0.7 * errors[0]

@@ -6,9 +6,12 @@ from torch import nn
 
 from bert_mpq.compute.encoder import encoder_layers, linears
 from bert_mpq.quantization import per_tensor, rtn
-from bert_mpq.quantization.model import quantize_layer, quantized_copy
+from bert_mpq.quantization.model import quantized_copy
+from bert_mpq.quantization.scheme import Scheme
 from bert_mpq.settings.errors import MpqError
+from tests.helpers.quantized import quantize_whole, quantized_at
 
+RTN = Scheme(quantizer="rtn", group_size=16)
 TOKENS = torch.tensor([[101, 2023, 3185, 2003, 2307, 102], [101, 2009, 2001, 9643, 102, 0]])
 LAYER_WEIGHTS = 4 * 16 * 16 + 2 * 16 * 32
 
@@ -28,17 +31,17 @@ def changed(before, model):
 
 
 def test_32_bits_change_nothing(tiny_model):
-    copied = quantized_copy(tiny_model, (32, 32), "rtn", 64)
+    copied = quantized_at(tiny_model, (32, 32), "rtn", 64)
     assert logits(copied.model).equal(logits(tiny_model))
 
 
 def test_32_bits_leave_the_real_classifier_as_it_is(classifier):
-    copied = quantized_copy(classifier.model, (32,) * 6, "rtn", 64)
+    copied = quantized_at(classifier.model, (32,) * 6, "rtn", 64)
     assert logits(copied.model).equal(logits(classifier.model))
 
 
 def test_16_bits_are_a_round_trip_through_float16(tiny_model):
-    copied = quantized_copy(tiny_model, (16, 16), "rtn", 64).model
+    copied = quantized_at(tiny_model, (16, 16), "rtn", 64).model
     for quantized, original in zip(encoder_layers(copied), encoder_layers(tiny_model), strict=True):
         for (_, after), (_, before) in zip(linears(quantized), linears(original), strict=True):
             assert after.weight.equal(before.weight.half().float())
@@ -46,7 +49,7 @@ def test_16_bits_are_a_round_trip_through_float16(tiny_model):
 
 @pytest.mark.parametrize(("name", "quantize"), [("rtn", rtn.quantize), ("per-tensor", per_tensor.quantize)])
 def test_fewer_bits_go_through_the_quantizer(tiny_model, name, quantize):
-    copied = quantized_copy(tiny_model, (4, 2), name, 32).model
+    copied = quantized_at(tiny_model, (4, 2), name, 32).model
     layers = zip(encoder_layers(copied), encoder_layers(tiny_model), (4, 2), strict=True)
     for quantized, original, bits in layers:
         for (_, after), (_, before) in zip(linears(quantized), linears(original), strict=True):
@@ -55,12 +58,12 @@ def test_fewer_bits_go_through_the_quantizer(tiny_model, name, quantize):
 
 def test_the_original_model_is_not_touched(tiny_model):
     before = parameters(tiny_model)
-    quantized_copy(tiny_model, (2, 2), "rtn", 64)
+    quantized_at(tiny_model, (2, 2), "rtn", 64)
     assert changed(before, tiny_model) == set()
 
 
 def test_only_the_linear_weights_of_the_layers_are_quantized(tiny_model):
-    copied = quantized_copy(tiny_model, (32, 4), "rtn", 64).model
+    copied = quantized_at(tiny_model, (32, 4), "rtn", 64).model
     assert changed(parameters(tiny_model), copied) == {
         f"bert.encoder.layer.1.{name}.weight"
         for name in (
@@ -76,7 +79,7 @@ def test_only_the_linear_weights_of_the_layers_are_quantized(tiny_model):
 
 def test_the_parts_of_the_size_add_up_to_all_parameters(classifier):
     count = sum(parameter.numel() for parameter in classifier.model.parameters())
-    sizes = quantized_copy(classifier.model, (16, 8, 8, 4, 4, 2), "rtn", 64).sizes
+    sizes = quantized_at(classifier.model, (16, 8, 8, 4, 4, 2), "rtn", 64).sizes
     assert sizes.whole_original_bits == 32 * count
     assert sizes.linear_weights == 6 * 1_769_472
     assert sizes.head_bits == 32 * (384 * 384 + 384 + 2 * 384 + 2)
@@ -84,7 +87,7 @@ def test_the_parts_of_the_size_add_up_to_all_parameters(classifier):
 
 
 def test_the_sizes_of_a_mixed_model_are_counted_by_hand(tiny_model):
-    sizes = quantized_copy(tiny_model, (16, 4), "rtn", 16).sizes
+    sizes = quantized_at(tiny_model, (16, 4), "rtn", 16).sizes
     groups = 4 * 16 + 32 + 16 * 2  # one per 16 inputs: 4 x (16, 16), (32, 16), (16, 32)
     assert sizes.linear_weights == 2 * LAYER_WEIGHTS
     assert sizes.nominal_bits == (16 + 4) * LAYER_WEIGHTS
@@ -93,20 +96,20 @@ def test_the_sizes_of_a_mixed_model_are_counted_by_hand(tiny_model):
 
 
 def test_32_bits_save_nothing(tiny_model):
-    sizes = quantized_copy(tiny_model, (32, 32), "rtn", 64).sizes
+    sizes = quantized_at(tiny_model, (32, 32), "rtn", 64).sizes
     assert (sizes.ratio, sizes.bits_per_weight, sizes.whole_ratio) == (1.0, 32.0, 1.0)
 
 
 def test_a_layer_returns_the_codes_that_its_weights_are_made_of(tiny_model):
     layer = copy.deepcopy(encoder_layers(tiny_model)[0])
-    weights = quantize_layer(layer, 8, "per-tensor", None)
+    weights = quantize_whole(layer, 8, "per-tensor", None)
     assert sum(weight.storage_bits for weight in weights.values()) == 8 * LAYER_WEIGHTS + 6 * (32 + 8)
     for name, linear in linears(layer):
         assert linear.weight.equal(weights[name].dequantize())
 
 
 def test_a_model_keeps_codes_and_scales_under_the_names_of_its_modules(tiny_model):
-    copied = quantized_copy(tiny_model, (16, 4), "rtn", 16)
+    copied = quantized_at(tiny_model, (16, 4), "rtn", 16)
     modules = dict(copied.model.named_modules())
     assert list(copied.bits.values()) == [16] * 6 + [4] * 6
     assert list(copied.weights) == [name for name, bits in copied.bits.items() if bits == 4]
@@ -114,21 +117,21 @@ def test_a_model_keeps_codes_and_scales_under_the_names_of_its_modules(tiny_mode
 
 
 def test_every_linear_can_have_bits_of_its_own(tiny_model):
-    by_name = dict.fromkeys(quantized_copy(tiny_model, (32, 32), "rtn", 16).bits, 32)
+    by_name = dict.fromkeys(quantized_at(tiny_model, (32, 32), "rtn", 16).bits, 32)
     by_name["bert.encoder.layer.1.output.dense"] = 2
-    copied = quantized_copy(tiny_model, by_name, "rtn", 16)
+    copied = quantized_copy(tiny_model, by_name, RTN)
     assert changed(parameters(tiny_model), copied.model) == {"bert.encoder.layer.1.output.dense.weight"}
     assert copied.sizes.nominal_bits == 32 * 2 * LAYER_WEIGHTS - 30 * 16 * 32
 
 
 def test_bits_of_a_linear_that_is_not_there_are_refused(tiny_model):
     with pytest.raises(MpqError, match=r"bert\.encoder\.layer\.0\.attention") as refused:
-        quantized_copy(tiny_model, {"pooler": 4}, "rtn", 16)
+        quantized_copy(tiny_model, {"pooler": 4}, RTN)
     assert refused.value.code == "E-LAYERS"
 
 
 def test_embeddings_in_fp16_are_rounded_and_halve_their_size(tiny_model):
-    copied = quantized_copy(tiny_model, (32, 32), "rtn", 64, embeddings="fp16")
+    copied = quantized_at(tiny_model, (32, 32), "rtn", 64, embeddings="fp16")
     tables = {name for name, module in tiny_model.named_modules() if isinstance(module, nn.Embedding)}
     assert changed(parameters(tiny_model), copied.model) <= {f"{name}.weight" for name in tables}
     modules = dict(copied.model.named_modules())
@@ -142,14 +145,14 @@ def test_a_table_that_float16_cannot_hold_is_named(tiny_model):
     with torch.no_grad():
         broken.bert.embeddings.word_embeddings.weight[7, 3] = 1e6
     with pytest.raises(MpqError, match="word_embeddings") as refused:
-        quantized_copy(broken, (32, 32), "rtn", 64, embeddings="fp16")
+        quantized_at(broken, (32, 32), "rtn", 64, embeddings="fp16")
     assert refused.value.code == "E-MODEL"
 
 
 @pytest.mark.parametrize("bits", [(4,), (4, 4, 4), ()])
 def test_an_allocation_for_another_model_is_refused(tiny_model, bits):
     with pytest.raises(MpqError) as refused:
-        quantized_copy(tiny_model, bits, "rtn", 64)
+        quantized_at(tiny_model, bits, "rtn", 64)
     assert refused.value.code == "E-LAYERS"
     assert refused.value.title == f"The allocation has {len(bits)} layers, the model has 2."
 
@@ -165,18 +168,18 @@ def broken_model(tiny_model):
 @pytest.mark.parametrize("quantizer", ["rtn", "per-tensor"])
 def test_a_weight_that_is_not_a_number_is_named(broken_model, quantizer):
     with pytest.raises(MpqError, match=r"The weight of attention\.self\.key:.*NaN") as refused:
-        quantized_copy(broken_model, (8, 8), quantizer, 64)
+        quantized_at(broken_model, (8, 8), quantizer, 64)
     assert refused.value.code == "E-MODEL"
 
 
 @pytest.mark.parametrize("bits", [16, 32])
 def test_a_weight_that_is_not_a_number_is_named_at_any_width(broken_model, bits):
     with pytest.raises(MpqError):
-        quantized_copy(broken_model, (8, bits), "rtn", 64)
+        quantized_at(broken_model, (8, bits), "rtn", 64)
 
 
 def test_a_layer_of_other_linears_is_quantized_too():
     layer = nn.ModuleDict({"project": nn.Linear(64, 3), "norm": nn.LayerNorm(3)})
-    weights = quantize_layer(layer, 4, "rtn", 64)
+    weights = quantize_whole(layer, 4, "rtn", 64)
     assert weights["project"].storage_bits == 4 * 3 * 64 + 16 * 3
     assert len(layer["project"].weight[0].unique()) <= 16

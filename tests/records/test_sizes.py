@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from bert_mpq.compute.encoder import outline_of
-from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.records.outline import LinearShape
 from bert_mpq.records.sizes import layer_bits, packed_bits, scale_bits, size_report
 from bert_mpq.settings.quantizers import quantizer_for
+from tests.helpers.quantized import quantized_at
 
 
 @pytest.mark.parametrize("quantizer", ["auto", "gptq", "rtn-mse", "rtn", "per-tensor"])
@@ -18,7 +18,7 @@ from bert_mpq.settings.quantizers import quantizer_for
 def test_the_rule_gives_the_bits_of_the_real_codes_and_scales(tiny_model, quantizer, group_size):
     outline = outline_of(tiny_model)
     for bits in (2, 3, 4, 6, 8):
-        quantized = quantized_copy(tiny_model, (bits, 16), quantizer, group_size)
+        quantized = quantized_at(tiny_model, (bits, 16), quantizer, group_size)
         shapes = {linear.name: linear for linear in outline.linears}
         assert len(quantized.weights) == 6
         for name, weight in quantized.weights.items():
@@ -44,7 +44,7 @@ def test_every_parameter_is_counted_once(tiny_model, embeddings):
 def test_a_copy_says_the_same_size_as_the_plan(tiny_model):
     outline = outline_of(tiny_model)
     planned = size_report(outline, outline.bits_by_name((3, 8)), "auto", 32, "fp16")
-    copied = quantized_copy(tiny_model, (3, 8), "auto", 32, embeddings="fp16").sizes
+    copied = quantized_at(tiny_model, (3, 8), "auto", 32, embeddings="fp16").sizes
     assert dataclasses.asdict(copied) == dataclasses.asdict(planned)
 
 

@@ -10,7 +10,6 @@ import torch
 from bert_mpq import RunConfig
 from bert_mpq.compute.batches import tokenize
 from bert_mpq.compute.encoder import encoder_layers, linears
-from bert_mpq.quantization.model import quantize_layer
 from bert_mpq.records.outline import LinearShape, Outline
 from bert_mpq.records.validation import Predictor, ValidationResult, WidthValidation
 from bert_mpq.runs.equal_size_plans import candidate_plans, unit_cost
@@ -19,6 +18,7 @@ from bert_mpq.runs.validate import spearman, validate
 from bert_mpq.sources.reviews import find_reviews, load_reviews
 from bert_mpq.sources.sampling import sample
 from bert_mpq.ui.views.validation import verdict
+from tests.helpers.quantized import quantize_whole
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_the_kl_is_that_of_quantizing_one_linear_at_a_time(config, validation, t
             layer = encoder_layers(changed)[unit // 6]
             weight = linears(layer)[unit % 6][1]
             before = weight.weight.detach().clone()
-            quantize_layer(weight, width.bits, "rtn", 64)
+            quantize_whole(weight, width.bits, "rtn", 64)
             expected = float((reference.exp() * (reference - log_p(changed))).sum(-1).mean())
             assert width.kl[unit] == pytest.approx(expected, rel=2e-2, abs=1e-9)  # float32 forwards
             error = float((weight.weight.detach() - before).square().sum() / before.square().sum())

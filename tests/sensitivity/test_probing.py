@@ -19,9 +19,9 @@ from transformers import (
 from bert_mpq.compute.batches import tokenize
 from bert_mpq.compute.encoder import encoder_layers, linears
 from bert_mpq.compute.reporting import Silent
-from bert_mpq.quantization.model import quantize_layer
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.probed_classifier import ProbedClassifier
+from tests.helpers.quantized import quantize_whole
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
 CONFIGS = {
@@ -76,7 +76,7 @@ def layer_outputs(model, ids, mask, pooling="mean"):
 def quantized(model, layers, bits=4):
     changed = copy.deepcopy(model)
     for index in layers:
-        quantize_layer(encoder_layers(changed)[index], bits, "rtn", 32)
+        quantize_whole(encoder_layers(changed)[index], bits, "rtn", 32)
     return changed
 
 
@@ -236,7 +236,7 @@ def test_each_linear_module_is_quantized_by_itself(small):
                 for bits in (4, 2):
                     changed = copy.deepcopy(small)
                     linear = encoder_layers(changed)[number].get_submodule(name)
-                    quantize_layer(linear, bits, "rtn", 32)
+                    quantize_whole(linear, bits, "rtn", 32)
                     outputs, naive_logits = layer_outputs(changed, ids, mask)
                     assert_close(perturbed[:, index], outputs[-1])
                     assert_close(logits[:, 1 + index], naive_logits)

@@ -10,9 +10,9 @@ import torch
 from bert_mpq.compute.batches import tokenize
 from bert_mpq.compute.encoder import encoder_layers, linears
 from bert_mpq.compute.reporting import Silent
-from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.quantization.training.checkpoint import Checkpoint
 from bert_mpq.sources.sampling import sample
+from tests.helpers.quantized import quantized_at
 from tests.helpers.small_task import IDENTITY, Task
 
 
@@ -34,7 +34,7 @@ def task(tiny_model, tokens):
         for layer in encoder_layers(teacher):
             for _, linear in linears(layer):
                 linear.weight.mul_(12)
-    return Task(teacher, quantized_copy(teacher, (32, 2), "rtn", None), tokens)
+    return Task(teacher, quantized_at(teacher, (32, 2), "rtn", None), tokens)
 
 
 @pytest.fixture

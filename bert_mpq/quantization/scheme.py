@@ -1,0 +1,27 @@
+"""How the weights of a model are quantized, but for the bits of each one."""
+
+from dataclasses import dataclass
+
+from bert_mpq.settings.choices import EmbeddingPrecision
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.quantizers import QuantizerName
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheme:
+    """What a quantized copy is made by; fields as in ``RunConfig``.
+
+    Args:
+        quantizer: the algorithm below 16 bits; without calibration reviews GPTQ becomes ``rtn-mse``.
+        group_size: inputs per scale; None = the whole channel.
+        embeddings: fp16 rounds the embedding tables to float16.
+    """
+
+    quantizer: QuantizerName
+    group_size: int | None
+    embeddings: EmbeddingPrecision = "fp32"
+
+    @classmethod
+    def of(cls, config: RunConfig) -> "Scheme":
+        """Return the scheme that ``config`` names."""
+        return cls(quantizer=config.quantizer, group_size=config.group_size, embeddings=config.embeddings)
