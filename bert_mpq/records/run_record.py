@@ -2,12 +2,11 @@
 
 import dataclasses
 import importlib.metadata
-import json
-import math
 import platform
 from typing import Any
 
 from bert_mpq.records.evaluation import EvaluationResult
+from bert_mpq.records.json_file import json_text
 from bert_mpq.records.sensitivity import SensitivityResult
 from bert_mpq.settings import flags
 from bert_mpq.settings.config import to_json
@@ -50,7 +49,7 @@ def record_text(result: SensitivityResult | EvaluationResult, timestamp: str, re
             "whole_ratio": sizes.whole_ratio,
             "whole_ratio_fp16": sizes.whole_ratio_fp16,
         }
-    return json.dumps(finite(content), indent=2, allow_nan=False) + "\n"
+    return json_text(content)
 
 
 def environment(revision: str) -> dict[str, Any]:
@@ -68,14 +67,3 @@ def environment(revision: str) -> dict[str, Any]:
         "packages": versions,
         "model_revision": revision or None,
     }
-
-
-def finite(value: Any) -> Any:
-    """Return a JSON value with null for every NaN and infinity in it."""
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -3,13 +3,12 @@
 import json
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bert_mpq.records.evaluation import Sensitivities
 from bert_mpq.records.files import SENSITIVITIES, slug, write_atomic
+from bert_mpq.records.json_file import read_json
 from bert_mpq.records.sensitivity import Scores, SensitivityResult
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.metrics import METRIC_TITLES
@@ -111,8 +110,6 @@ def read_sensitivities(path: Path | str) -> Sensitivities:
         MpqError: E-NOFILE, or E-JSON with what is wrong where.
     """
     path = user_path(path)
-    if not path.is_file():
-        raise MpqError("E-NOFILE", f"No sensitivity file at {path}.", "Run Phase 1 first.")
     values = _checked(path.name, _parsed(path))
     facts = _text_facts(path.with_suffix(".txt"))
     return Sensitivities(
@@ -145,14 +142,9 @@ def _listed(path: Path, sensitivities: Sensitivities | None, problem: str) -> Se
 
 def _parsed(path: Path) -> object:
     try:
-        if path.stat().st_size > LARGEST:
-            raise _broken(path.name, "larger than any sensitivity file")
-        return json.loads(
-            path.read_bytes().decode("utf-8-sig"),
-            object_pairs_hook=_unique,
-            parse_int=lambda digits: int(digits) if len(digits) < 4000 else _reject("a number is too long"),
-            parse_constant=lambda word: _reject(f"{word} is not a number"),
-        )
+        return read_json(path, LARGEST, "sensitivity file")
+    except FileNotFoundError as error:
+        raise MpqError("E-NOFILE", f"No sensitivity file at {path}.", "Run Phase 1 first.") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}: {error.msg}"
         raise MpqError(
@@ -160,12 +152,6 @@ def _parsed(path: Path) -> object:
             f"{path.name} is not valid JSON ({where}).",
             "The file may be cut off. Run Phase 1 again.",
         ) from error
-    except UnicodeDecodeError as error:
-        raise _broken(path.name, "it is not UTF-8 text") from error
-    except RecursionError as error:
-        raise _broken(path.name, "it is nested too deeply") from error
-    except OSError as error:
-        raise _broken(path.name, f"it cannot be read ({(error.strerror or '').lower()})") from error
     except ValueError as error:
         raise _broken(path.name, str(error)) from error
 
@@ -192,21 +178,6 @@ def _number(name: str, key: str, value: object) -> float:
     if not math.isfinite(number) or number < 0:
         raise _broken(name, f"{key} is {str(value)[:20]}, not a score of 0 or more")
     return number
-
-
-def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                _reject(f'"{key[:40]}" stands twice')
-            seen.add(key)
-    return content
-
-
-def _reject(reason: str) -> None:
-    raise ValueError(reason)
 
 
 def _broken(name: str, reason: str) -> MpqError:

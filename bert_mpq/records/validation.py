@@ -1,14 +1,14 @@
 """What ``validate`` finds out about the scores."""
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from bert_mpq.records.context import Sample, Setting, Stage
 from bert_mpq.records.files import write_new
-from bert_mpq.records.run_record import environment, finite
+from bert_mpq.records.json_file import json_text
+from bert_mpq.records.run_record import environment
 from bert_mpq.settings import flags
 from bert_mpq.settings.config import RunConfig, to_json
 
@@ -166,4 +166,4 @@ def write_validation(folder: Path, result: ValidationResult, timestamp: str, rev
         ],
         "seconds": result.seconds,
     }
-    return write_new(folder, f"{PREFIX}{timestamp}", ".json", json.dumps(finite(content), indent=2) + "\n")
+    return write_new(folder, f"{PREFIX}{timestamp}", ".json", json_text(content))

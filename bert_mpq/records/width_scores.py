@@ -2,19 +2,18 @@
 
 import contextlib
 import dataclasses
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from bert_mpq.records.files import SENSITIVITIES, write_new
+from bert_mpq.records.json_file import json_text, read_json, refusals, versioned
 from bert_mpq.records.outline import Outline
-from bert_mpq.records.reading import decoded
-from bert_mpq.records.run_record import finite
 from bert_mpq.settings.choices import Metric
-from bert_mpq.settings.config import RunConfig, to_json
+from bert_mpq.settings.config import RunConfig, from_json, to_json
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.paths import user_path
+from bert_mpq.settings.type_hints import converted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +81,7 @@ def write_width_scores(folder: Path, scores: WidthScores, timestamp: str) -> Pat
         **dataclasses.asdict(scores),
         "config": to_json(scores.config),
     }
-    text = json.dumps(finite(content), indent=2, allow_nan=False) + "\n"
-    return write_new(folder, f"{PREFIX}{timestamp}", ".json", text)
+    return write_new(folder, f"{PREFIX}{timestamp}", ".json", json_text(content))
 
 
 def is_width_file(name: Path | str) -> bool:
@@ -103,32 +101,23 @@ def read_width_scores(name: Path | str) -> WidthScores:
         MpqError: E-NOFILE; E-BUDGET for a sensitivity file, which has the scores of one width only; E-JSON.
     """
     path = user_path(name)
-    try:
-        if path.stat().st_size > LARGEST:
-            raise ValueError("it is larger than any file of scores")
-        content = json.loads(path.read_bytes())
+    with refusals(path, "file of scores", HINT):
+        content = read_json(path, LARGEST, "file of scores")
         if isinstance(content, dict) and "layer_0" in content:
             raise MpqError(
                 "E-BUDGET", f"{path.name} has the scores of one width; a budget needs several.", HINT
             )
-        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-            raise ValueError("it holds no scores at several widths")
-        if content.get("version") != VERSION:
-            raise ValueError(f"its version is {content.get('version')!r:.20}, this program reads {VERSION}")
-        scores: WidthScores = decoded(content, WidthScores, "")
+        content = versioned(content, SCHEMA, VERSION, "it holds no scores at several widths")
+        config = from_json(content.get("config"))
+        scores: WidthScores = converted(content | {"config": config}, WidthScores, "")
         _check_shape(scores)
         return scores
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise MpqError("E-NOFILE", f"No file of scores at {path}.", HINT) from error
-    except (ValueError, OSError, RecursionError) as error:
-        reason = "it is not valid JSON" if isinstance(error, json.JSONDecodeError) else str(error)
-        raise MpqError("E-JSON", f"{path.name}: {reason}.", HINT) from error
 
 
 def list_width_scores(output: Path | str) -> list[WidthScores]:
     """Return the scores in ``output/Sensitivities`` that can be read, newest first."""
     found = []
-    for path in sorted(user_path(output).joinpath(SENSITIVITIES).glob(f"{PREFIX}*.json"), reverse=True):
+    for path in list_width_files(output):
         with contextlib.suppress(MpqError):  # not ours, broken, or deleted meanwhile
             found.append(read_width_scores(path))
     return found

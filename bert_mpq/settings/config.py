@@ -1,7 +1,6 @@
 """The one description of a run: every front end (wizard, flags, JSON file, Python) builds a ``RunConfig``."""
 
 import dataclasses
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from bert_mpq.settings.choices import (
 from bert_mpq.settings.errors import MpqError, UsageError
 from bert_mpq.settings.quantizers import QuantizerName
 from bert_mpq.settings.targets import EXAMPLES, Target, parse_pin, parse_target
+from bert_mpq.settings.type_hints import fits
 
 GROUP_SIZES = (32, 64, 128)
 LOWEST = {
@@ -226,20 +226,9 @@ def _check_probe_bits(widths: tuple[int, ...] | None) -> None:
 
 
 def _check_type(field: str, value: object, hint: Any) -> None:
-    if not _matches(value, hint):
+    if not fits(value, hint):
         choices = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
         raise _invalid(field.replace("_", "-"), value, f"use {', '.join(choices)}" if choices else "")
-
-
-def _matches(value: object, hint: Any) -> bool:
-    origin = typing.get_origin(hint)
-    if origin is Literal:
-        return isinstance(value, str) and value in typing.get_args(hint)
-    if origin is tuple:
-        return isinstance(value, tuple) and all(_matches(item, typing.get_args(hint)[0]) for item in value)
-    if origin in (types.UnionType, typing.Union):
-        return any(_matches(value, option) for option in typing.get_args(hint))
-    return type(value) is hint  # not isinstance: True is an int
 
 
 def _invalid(flag: str, value: object, hint: str) -> UsageError:

@@ -1,10 +1,10 @@
 """Sequence classifiers from the hub or its cache, a local folder, or the package itself."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from bert_mpq.records.json_file import read_json
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.paths import user_path
 from bert_mpq.sources import hub
@@ -16,6 +16,7 @@ DEFAULT_MODEL = "textattack/bert-base-uncased-imdb"
 EMBEDDED_MAX_LENGTH = 256
 EMBEDDED_PARAMETERS = 22_713_986
 LONGEST = 512
+LARGEST_CONFIG = 1 << 24  # bytes; that of BERT has 600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,14 +200,14 @@ def _embedded(note: str) -> ModelSource:
 
 def _source(name: str, kind: Literal["hub", "folder"], config_file: Path) -> ModelSource:
     try:
-        config = json.loads(config_file.read_text(encoding="utf-8"))
+        config = read_json(config_file, LARGEST_CONFIG, "config.json", strict=False)
         if not isinstance(config, dict):
             raise ValueError("not an object")
         layers = _integer(config, "num_hidden_layers", "n_layers")
         hidden = _integer(config, "hidden_size", "dim")
         inner = _integer(config, "intermediate_size", "hidden_dim")
         usable = _integer({"max_position_embeddings": LONGEST, **config}, "max_position_embeddings")
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise MpqError(
             "E-MODEL",
             f"{name} has no config.json of an encoder model.",

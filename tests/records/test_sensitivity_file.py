@@ -183,7 +183,7 @@ def test_a_path_that_no_file_can_have_is_no_file(path):
         ('{"layer_0": {"value": 1}}', "scores.json: layer_0 is not a number."),
         (b'{"layer_0": 0.1}'.replace(b"a", b"\xe4"), "scores.json: it is not UTF-8 text."),
         ("[" * 100_000, "scores.json: it is nested too deeply."),
-        ('{"layer_0": 1}' + " " * 2**20, "scores.json: larger than any sensitivity file."),
+        ('{"layer_0": 1}' + " " * 2**20, "scores.json: it is larger than any sensitivity file."),
     ],
     ids=lambda value: value[:24] if isinstance(value, str | bytes) else None,
 )

@@ -1,11 +1,11 @@
 """A PEFT LoRA adapter, read and merged into plain weights; nothing in its files is trusted."""
 
-import json
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from bert_mpq.records.json_file import read_json
 from bert_mpq.settings.errors import MpqError
 
 WEIGHTS = "adapter_model.safetensors"
@@ -28,14 +28,13 @@ def adapted(state: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        for name in (WEIGHTS, SETTINGS):
-            if (folder / name).stat().st_size > LARGEST:
-                raise ValueError(f"{name} is larger than any adapter")
+        if (folder / WEIGHTS).stat().st_size > LARGEST:
+            raise ValueError(f"{WEIGHTS} is larger than any adapter")
         tensors = load_file(folder / WEIGHTS)
-        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        settings = read_json(folder / SETTINGS, LARGEST, "adapter", strict=False)
         merged = merge_lora(state, tensors, _scale(settings))
         _check(state, merged)
-    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, RecursionError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise MpqError(
             "E-MODEL", f"The adapter in {folder.name}/ is broken: {reason}.", "Install bert-mpq anew."

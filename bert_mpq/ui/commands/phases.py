@@ -1,12 +1,11 @@
 """``sensitivity``, ``quantize`` and ``run``: the two phases, one by one and together."""
 
 import argparse
-import json
 from typing import TYPE_CHECKING
 
+from bert_mpq.records.json_file import read_json, refusals
 from bert_mpq.settings import flags
 from bert_mpq.settings.config import RunConfig, from_json
-from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.paths import user_path
 from bert_mpq.ui.commands.command import Command
 
@@ -55,14 +54,8 @@ def read_config(name: str) -> RunConfig:
         MpqError: E-NOFILE, E-CONFIG.
     """
     path = user_path(name)
-    try:
-        if path.stat().st_size > LARGEST:
-            raise ValueError("larger than any file of settings")
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise MpqError("E-NOFILE", f"No configuration file at {name}.", "Check the path.") from error
-    except (ValueError, RecursionError) as error:
-        raise MpqError("E-CONFIG", f"{path.name} is not valid JSON.", "It is cut off or no JSON.") from error
+    with refusals(path, "configuration file", "Give a JSON file of settings, or a run record.", "E-CONFIG"):
+        content = read_json(path, LARGEST, "file of settings")
     # A run record holds its configuration under "config".
     if isinstance(content, dict) and "schema" in content:
         content = content.get("config")
