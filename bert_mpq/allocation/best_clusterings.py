@@ -7,7 +7,7 @@ from itertools import combinations_with_replacement
 
 from bert_mpq.allocation.clustering import allocate
 from bert_mpq.allocation.knapsack import Assignment
-from bert_mpq.allocation.losses import FLOAT16, Cost, WidthLosses, assignment_of
+from bert_mpq.allocation.losses import FLOAT16, Cost, Losses, assignment_of
 from bert_mpq.settings.choices import Grouping
 from bert_mpq.settings.errors import MpqError
 
@@ -31,7 +31,7 @@ class Candidate:
 
 def best_clusterings(
     scores: Sequence[float],
-    losses: WidthLosses,
+    losses: Losses,
     cost: Cost,
     budget: int,
     pins: Mapping[int, int],
@@ -46,14 +46,14 @@ def best_clusterings(
 
     Args:
         scores: the sensitivities that are clustered.
-        losses: loss per layer and width.
+        losses: of each layer.
         cost: packed bits of a layer at a width.
         budget: packed bits.
         pins: the one width of a layer.
         protect_last: this many last layers get 16 bits at least.
         max_widths: at most this many distinct widths, those of pins included; None = any number.
     """
-    widths = sorted({*losses.widths, FLOAT16}, reverse=True)
+    widths = sorted({bits for known in losses for bits in known if bits <= FLOAT16}, reverse=True)
     found = []
     for method in typing.get_args(Grouping):
         for count in GROUP_COUNTS:

@@ -6,16 +6,15 @@ from fractions import Fraction
 
 from bert_mpq.allocation.best_clusterings import Candidate, best_clusterings
 from bert_mpq.allocation.knapsack import Assignment, InfeasibleError, Unit, frontier, optimum, smallest
-from bert_mpq.allocation.losses import WidthLosses, assignment_of, layer_units
+from bert_mpq.allocation.losses import Losses, assignment_of, layer_units, losses_of
 from bert_mpq.records.evaluation import BitAllocation, Sensitivities
+from bert_mpq.records.numbers import MEBIBYTE_BITS, megabytes
 from bert_mpq.records.outline import Outline
 from bert_mpq.records.sizes import SizeReport, layer_bits, size_report
 from bert_mpq.records.width_scores import WidthScores
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.targets import Target
-
-MEBIBYTE_BITS = 8 * 1024**2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,13 +24,13 @@ class Budget:
     Args:
         config: target, pins and quantizer.
         scores: what Phase 1 measured.
-        losses: the loss per layer and width.
+        losses: of each layer.
         units: the options of each layer.
     """
 
     config: RunConfig
     scores: WidthScores
-    losses: WidthLosses
+    losses: Losses
     units: tuple[Unit, ...]
 
     @property
@@ -90,9 +89,8 @@ class Budget:
 
     def clusterings(self, limit: int) -> tuple[Candidate, ...]:
         """Return the best each clustering can do within ``limit`` bits of encoder weights."""
-        first = self.losses.widths.index(self.scores.widths[0])
-        scores = [row[first] for row in self.losses.values]
         config = self.config
+        scores = self.scores.at_first_width(config.score)
         return best_clusterings(
             scores, self.losses, self.cost, limit, config.pins, config.protect_last, config.max_widths
         )
@@ -135,8 +133,8 @@ class Budget:
         return MpqError(
             "E-BUDGET",
             f"{target.text} cannot be reached: the smallest plan takes {sizes.bits_per_weight:.2f} bits per "
-            f"encoder weight, {_megabytes(sizes.whole_bits)} in all ({sizes.whole_ratio:.2f}x), "
-            f"{_megabytes(rest)} of it not encoder weights.",
+            f"encoder weight, {megabytes(sizes.whole_bits):.2f} MB in all ({sizes.whole_ratio:.2f}x), "
+            f"{megabytes(rest):.2f} MB of it not encoder weights.",
             f"{hint}.",
         )
 
@@ -148,30 +146,9 @@ def make_budget(config: RunConfig, scores: WidthScores) -> Budget:
         MpqError: E-SCORE when the score was not measured or is not valid for every layer; E-BUDGET when a pin
             cannot be kept.
     """
-    losses = losses_of(scores, config.score)
+    losses = losses_of(scores.widths, scores.table(config.score).values)
     empty = Budget(config=config, scores=scores, losses=losses, units=())
     return replace(empty, units=layer_units(losses, empty.cost, config.pins, config.protect_last))
-
-
-def losses_of(scores: WidthScores, metric: str) -> WidthLosses:
-    """Return one metric as losses, fewest bits first.
-
-    Raises:
-        MpqError: E-SCORE.
-    """
-    table = next((table for table in scores.tables if table.metric == metric), None)
-    if table is None or not table.usable:
-        usable = ", ".join(scores.metrics) or "none"
-        what = "was not measured" if table is None else "has no valid value for every layer"
-        raise MpqError(
-            "E-SCORE", f"The score {metric} {what}; there are: {usable}.", "Use one of these with --score."
-        )
-    order = sorted(range(len(scores.widths)), key=scores.widths.__getitem__)
-    return WidthLosses(
-        score=metric,
-        widths=tuple(scores.widths[k] for k in order),
-        values=tuple(tuple(row[k] for k in order) for row in table.values),
-    )
 
 
 def sensitivities_of(scores: WidthScores, metric: str, file_name: str) -> Sensitivities:
@@ -180,11 +157,9 @@ def sensitivities_of(scores: WidthScores, metric: str, file_name: str) -> Sensit
     Raises:
         MpqError: E-SCORE.
     """
-    losses = losses_of(scores, metric)
-    first = losses.widths.index(scores.widths[0])
     return Sensitivities(
         file_name=file_name,
-        values=tuple(row[first] for row in losses.values),
+        values=scores.at_first_width(metric),
         metric=metric,
         model_name=scores.model_name,
         samples=str(scores.reviews),
@@ -200,7 +175,3 @@ def _reachable(target: Target, sizes: SizeReport) -> Target:
     else:
         value = math.ceil(100 * Fraction(sizes.whole_bits, MEBIBYTE_BITS))
     return Target(kind=target.kind, value=value / 100)
-
-
-def _megabytes(bits: int) -> str:
-    return f"{bits / MEBIBYTE_BITS:.2f} MB"

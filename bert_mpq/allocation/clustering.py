@@ -7,7 +7,7 @@ run and machine, and instant, so that the wizard can show sizes before it asks.
 
 import math
 from collections.abc import Sequence
-from itertools import chain, pairwise
+from itertools import chain, groupby, pairwise
 
 from bert_mpq.records.evaluation import BitAllocation
 from bert_mpq.settings.bits import check_bits
@@ -76,13 +76,7 @@ def group_layers(scores: Sequence[float], count: int, method: Clustering) -> tup
 
 def _runs(ordered: Sequence[float]) -> Groups:
     """Equal scores together: no cut may separate them."""
-    runs: Groups = []
-    for score in ordered:
-        if runs and runs[-1][0] == score:
-            runs[-1].append(score)
-        else:
-            runs.append([score])
-    return runs
+    return [list(run) for _, run in groupby(ordered)]
 
 
 def _joined(runs: Groups) -> list[float]:
@@ -109,18 +103,17 @@ def _kmeans(ordered: Sequence[float], count: int) -> Groups:
 
 
 def _percentile(ordered: Sequence[float], count: int) -> Groups:
-    """Cut at the quantiles 1/count, 2/count ... (linear interpolation)."""
+    """Cut at the quantiles 1/count, 2/count ... (linear interpolation).
+
+    ``statistics.quantiles`` will not do: (3 x) / 3 is not always x, so an edge that is a score can come out
+    above or below it.
+    """
+    import numpy as np
+
     last = len(ordered) - 1
-    edges = []
-    for k in range(1, count):
-        position = last * k / count
-        below = int(position)
-        above = min(below + 1, last)
-        edges.append(ordered[below] + (position - below) * (ordered[above] - ordered[below]))
-    groups: Groups = [[] for _ in range(count)]
-    for score in ordered:
-        groups[sum(score > edge for edge in edges)].append(score)
-    return [group for group in groups if group]
+    edges = np.interp([last * k / count for k in range(1, count)], range(len(ordered)), ordered)
+    cuts = [0, *np.searchsorted(ordered, edges, side="right").tolist(), len(ordered)]
+    return [list(ordered[start:stop]) for start, stop in pairwise(cuts) if start < stop]
 
 
 def _hierarchical(ordered: Sequence[float], count: int) -> Groups:

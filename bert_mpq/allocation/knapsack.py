@@ -6,7 +6,7 @@ bound (``scipy.optimize.milp``); at most k distinct widths are one binary variab
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,7 +127,7 @@ def smallest(units: Sequence[Unit], max_widths: int | None = None) -> Assignment
     cheapest = tuple(min(unit, key=lambda option: (option.cost, option.loss)) for unit in units)
     if max_widths is None or len({option.bits for option in cheapest}) <= max_widths:
         return Assignment(options=cheapest)
-    divisor = _divisor(units)
+    divisor = _divisor(option for unit in units for option in unit)
     weights = [[option.cost / divisor for option in unit] for unit in units]
     found = _minimise(units, weights, None, max_widths)
     if found is None:
@@ -163,8 +163,8 @@ def non_dominated(assignments: Sequence[Assignment]) -> tuple[Assignment, ...]:
     return tuple(kept)
 
 
-def _divisor(units: Sequence[Unit]) -> int:
-    return math.gcd(*(option.cost for unit in units for option in unit)) or 1
+def _divisor(options: Iterable[Option]) -> int:
+    return math.gcd(*(option.cost for option in options)) or 1
 
 
 def _thrifty(units: Sequence[Unit], best: Assignment, max_widths: int | None) -> Assignment:
@@ -229,7 +229,7 @@ def _constraints(
     one[[unit for unit, _ in choices], np.arange(n)] = 1
     constraints = [LinearConstraint(one, 1, 1)]
     if budget is not None:
-        divisor = math.gcd(*(option.cost for _, option in choices)) or 1
+        divisor = _divisor(option for _, option in choices)
         row = np.zeros((1, size))
         row[0, :n] = [option.cost // divisor for _, option in choices]
         # Costs are whole numbers, so half a unit more admits nothing new and keeps clear of tolerances.

@@ -1,68 +1,45 @@
 """The loss of every layer at every width, and the options that follow from it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from bert_mpq.allocation.knapsack import Assignment, Option, Unit, repaired
 from bert_mpq.settings.errors import MpqError
 
 FLOAT16, FLOAT32 = 16, 32
+Losses = tuple[Mapping[int, float], ...]  # of each layer: bits -> loss, at every width that it may get
+Cost = Callable[[int, int], int]  # (layer, bits) -> packed bits
 
 
-@dataclass(frozen=True, kw_only=True)
-class WidthLosses:
-    """Loss of each layer at each probed width, as measured.
+def losses_of(widths: Sequence[int], values: Sequence[Sequence[float]]) -> Losses:
+    """Return the loss of each layer at the probed widths, 16 and 32 bits.
+
+    It is monotone: no width has a lower loss than a larger one. FP32 loses nothing; float16 moves a weight by
+    2^-11 of itself at most and, unless it was probed, counts as no loss either.
 
     Args:
-        score: what the loss is: ``kl`` or a similarity metric.
-        widths: the probed widths, fewest bits first.
-        values: (layers, widths).
+        widths: the probed widths, in any order.
+        values: (layers, widths), as measured.
 
     Raises:
         ValueError: a value is NaN or infinite, or the shape is not layers x widths.
     """
-
-    score: str
-    widths: tuple[int, ...]
-    values: tuple[tuple[float, ...], ...]
-
-    def __post_init__(self) -> None:
-        if list(self.widths) != sorted(set(self.widths)):
-            raise ValueError("widths must rise")
-        if any(len(row) != len(self.widths) for row in self.values):
+    order = sorted(range(len(widths)), key=widths.__getitem__)
+    losses = []
+    for row in values:
+        if len(row) != len(widths):
             raise ValueError("every layer needs one loss per width")
-        for row in self.values:
-            repaired(row)
-
-    def of(self, layer: int, bits: int) -> float | None:
-        """Return the loss of a layer at a width, monotone: no width has a lower loss than a larger one.
-
-        FP32 loses nothing; float16 moves a weight by 2^-11 of itself at most and, unless it was probed,
-        counts as no loss either. None = the width was not probed.
-        """
-        if bits == FLOAT32 or (bits == FLOAT16 and FLOAT16 not in self.widths):
-            return 0.0
-        if bits not in self.widths:
-            return None
-        return repaired(self.values[layer])[self.widths.index(bits)]
-
-    def total(self, bits: Sequence[int]) -> float | None:
-        """Return the summed loss of an allocation; None when it uses a width that was not probed."""
-        losses = [self.of(layer, b) for layer, b in enumerate(bits)]
-        known = [loss for loss in losses if loss is not None]
-        return sum(known) if len(known) == len(losses) else None
-
-
-Cost = Callable[[int, int], int]  # (layer, bits) -> packed bits
+        probed = zip([widths[k] for k in order], repaired([row[k] for k in order]), strict=True)
+        losses.append({FLOAT16: 0.0, **dict(probed), FLOAT32: 0.0})
+    return tuple(losses)
 
 
 def layer_units(
-    losses: WidthLosses, cost: Cost, pins: Mapping[int, int], protect_last: int = 0
+    losses: Losses, cost: Cost, pins: Mapping[int, int], protect_last: int = 0
 ) -> tuple[Unit, ...]:
     """Return the options of each layer: every probed width and 16 bits; 32 only where it is pinned.
 
     Args:
-        losses: loss per layer and width.
+        losses: of each layer.
         cost: packed bits of a layer at a width.
         pins: the one width of a layer; goes before ``protect_last``.
         protect_last: this many last layers get 16 bits at least.
@@ -70,45 +47,38 @@ def layer_units(
     Raises:
         MpqError: E-BUDGET when a pin names a layer that the model has not, or a width that was not probed.
     """
-    layers = len(losses.values)
     for layer, bits in pins.items():
-        if layer >= layers:
+        if layer >= len(losses):
             raise MpqError(
                 "E-BUDGET",
-                f"layer_{layer} is pinned, but the last layer is layer_{layers - 1}.",
+                f"layer_{layer} is pinned, but the last layer is layer_{len(losses) - 1}.",
                 "Check --pin.",
             )
-        if losses.of(layer, bits) is None:
-            probed = ", ".join(map(str, losses.widths))
+        if bits not in losses[layer]:
+            probed = ", ".join(str(b) for b in sorted(losses[layer]) if b < FLOAT16)
             raise MpqError(
                 "E-BUDGET",
                 f"layer_{layer} is pinned to {bits} bits, but only {probed} were probed.",
                 f"Pin one of these, 16 or 32, or probe {bits} too (--probe-bits).",
             )
     units = []
-    for layer in range(layers):
-        floor = FLOAT16 if layer >= layers - protect_last else 0
-        offered = [b for b in sorted({*losses.widths, FLOAT16}) if b >= floor]
+    for layer, known in enumerate(losses):
+        floor = FLOAT16 if layer >= len(losses) - protect_last else 0
+        offered = [b for b in sorted(known) if floor <= b <= FLOAT16]
         chosen = [pins[layer]] if layer in pins else offered
-        units.append(
-            tuple(
-                Option(bits=b, cost=cost(layer, b), loss=loss)
-                for b in chosen
-                if (loss := losses.of(layer, b)) is not None
-            )
-        )
+        units.append(tuple(Option(bits=b, cost=cost(layer, b), loss=known[b]) for b in chosen))
     return tuple(units)
 
 
 def assignment_of(
-    losses: WidthLosses, cost: Cost, bits: Sequence[int], pins: Mapping[int, int]
+    losses: Losses, cost: Cost, bits: Sequence[int], pins: Mapping[int, int]
 ) -> Assignment | None:
     """Return given bits as an assignment, pinned layers at their pins; None when a width was not probed."""
-    options = []
-    for layer, given in enumerate(bits):
-        b = pins.get(layer, given)
-        loss = losses.of(layer, b)
-        if loss is None:
-            return None
-        options.append(Option(bits=b, cost=cost(layer, b), loss=loss))
-    return Assignment(options=tuple(options))
+    final = [pins.get(layer, given) for layer, given in enumerate(bits)]
+    if any(b not in known for b, known in zip(final, losses, strict=True)):
+        return None
+    return Assignment(
+        options=tuple(
+            Option(bits=b, cost=cost(layer, b), loss=losses[layer][b]) for layer, b in enumerate(final)
+        )
+    )

@@ -61,6 +61,27 @@ class WidthScores:
         """The metrics that can be planned with."""
         return tuple(table.metric for table in self.tables if table.usable)
 
+    def table(self, metric: str) -> MetricTable:
+        """Return one metric.
+
+        Raises:
+            MpqError: E-SCORE when it was not measured, or is not valid for every layer.
+        """
+        table = next((table for table in self.tables if table.metric == metric), None)
+        if table is None or not table.usable:
+            usable = ", ".join(self.metrics) or "none"
+            what = "was not measured" if table is None else "has no valid value for every layer"
+            raise MpqError(
+                "E-SCORE",
+                f"The score {metric} {what}; there are: {usable}.",
+                "Use one of these with --score.",
+            )
+        return table
+
+    def at_first_width(self, metric: str) -> tuple[float, ...]:
+        """Return the scores that stand for all widths in a report; raises as ``table``."""
+        return tuple(row[0] for row in self.table(metric).values)
+
 
 SCHEMA = "bert-mpq/width-scores"
 VERSION = 1

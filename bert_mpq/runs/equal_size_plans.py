@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from bert_mpq.allocation.knapsack import optimum
-from bert_mpq.allocation.losses import WidthLosses, layer_units
+from bert_mpq.allocation.losses import Losses, layer_units, losses_of
 from bert_mpq.compute.divergence import logits_divergence
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.evaluate import Evaluation, evaluate
@@ -92,7 +92,7 @@ def candidate_plans(
     def uniform(bits: int) -> int:
         return sum(cost(unit, bits) for unit in range(units))
 
-    losses = score_losses(widths)
+    scores = score_losses(widths)
     low, *rest = sorted(width.bits for width in widths)
     budgets = [uniform(bits) for bits in rest if bits < LOSSLESS]
     if budgets:
@@ -100,33 +100,32 @@ def candidate_plans(
     found = []
     for budget in budgets:
         size = budget / outline.linear_weights
-        for table in losses:
-            best = optimum(layer_units(table, cost, {}), budget)
-            found.append((size, table.score, best.bits))
+        for score, losses in scores.items():
+            best = optimum(layer_units(losses, cost, {}), budget)
+            found.append((size, score, best.bits))
         fitting = [bits for bits in (low, *rest) if uniform(bits) <= budget]
         found.append((size, "uniform", (max(fitting),) * units))
     return found
 
 
-def score_losses(widths: Sequence[WidthValidation]) -> list[WidthLosses]:
-    """Return the KL and every valid score, scope propagated, as losses per unit and width.
+def score_losses(widths: Sequence[WidthValidation]) -> dict[str, Losses]:
+    """Return the KL and every valid score, scope propagated, as losses of each unit.
 
     Depth has no size of its own: it is scaled by the power of quantization noise, 4 to the -bits.
     """
-    ordered = sorted(widths, key=lambda width: width.bits)
-    columns: dict[str, list[tuple[float, ...]]] = {"kl": [width.kl for width in ordered]}
-    for width in ordered:
+    columns: dict[str, list[tuple[float, ...]]] = {"kl": [width.kl for width in widths]}
+    for width in widths:
         for predictor in width.predictors:
             if predictor.scope != "isolated":
                 factor = 4.0**-width.bits if predictor.name == "depth" else 1.0
                 values = tuple((value + (predictor.name == "depth")) * factor for value in predictor.values)
                 columns.setdefault(predictor.name, []).append(values)
-    bits = tuple(width.bits for width in ordered)
-    return [
-        WidthLosses(score=name, widths=bits, values=tuple(zip(*column, strict=True)))
+    bits = [width.bits for width in widths]
+    return {
+        name: losses_of(bits, tuple(zip(*column, strict=True)))
         for name, column in columns.items()
         if all(np.isfinite(values).all() for values in column)
-    ]
+    }
 
 
 def unit_cost(config: RunConfig, outline: Outline, unit: int, bits: int) -> int:

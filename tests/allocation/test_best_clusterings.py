@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bert_mpq.allocation.best_clusterings import best_clusterings
 from bert_mpq.allocation.clustering import allocate
 from bert_mpq.allocation.knapsack import optimum
-from bert_mpq.allocation.losses import WidthLosses, assignment_of, layer_units
+from bert_mpq.allocation.losses import assignment_of, layer_units, losses_of
 from bert_mpq.settings.choices import Grouping
 from bert_mpq.settings.errors import MpqError
 
@@ -27,7 +27,7 @@ def measured(draw):
     layers = draw(st.integers(3, 8))
     level = st.floats(1e-6, 1.0)
     values = [[draw(level) * 4.0**-b for b in WIDTHS] for _ in range(layers)]
-    return WidthLosses(score="kl", widths=WIDTHS, values=tuple(map(tuple, values)))
+    return losses_of(WIDTHS, values)
 
 
 pins = st.dictionaries(st.integers(0, 2), st.sampled_from((2, 4, 16, 32)), max_size=2)
@@ -42,7 +42,7 @@ pins = st.dictionaries(st.integers(0, 2), st.sampled_from((2, 4, 16, 32)), max_s
     st.integers(0, 2),
 )
 def test_no_clustering_beats_the_budget_plan_at_its_own_size(losses, method, bits, pins, protect_last):
-    scores = [row[2] for row in losses.values]
+    scores = [known[4] for known in losses]
     assume(len(set(scores)) >= len(bits))
     try:
         allocation = allocate(scores, sorted(bits, reverse=True), method, protect_last)
@@ -57,9 +57,8 @@ def test_no_clustering_beats_the_budget_plan_at_its_own_size(losses, method, bit
 @settings(max_examples=10)
 @given(measured(), st.floats(2.5, 12), pins)
 def test_the_best_clusterings_fit_the_budget_and_keep_the_pins(losses, mean, pins):
-    layers = len(losses.values)
-    budget = int(mean * sum(SIZES[:layers]))
-    found = best_clusterings([row[2] for row in losses.values], losses, cost, budget, pins)
+    budget = int(mean * sum(SIZES[: len(losses)]))
+    found = best_clusterings([known[4] for known in losses], losses, cost, budget, pins)
     for candidate in found:
         assert candidate.assignment.cost <= budget
         assert all(candidate.assignment.bits[layer] == bits for layer, bits in pins.items())
@@ -70,7 +69,7 @@ def test_the_best_clusterings_fit_the_budget_and_keep_the_pins(losses, mean, pin
 def test_the_best_bits_of_a_clustering_are_found():
     """Two fragile layers, four easy ones; the budget has room for 8 bits on just two."""
     values = tuple((s * 16.0, s * 4.0, s, s / 256) for s in (1.0, 1.1, 0.1, 0.11, 0.01, 0.011))
-    losses = WidthLosses(score="kl", widths=WIDTHS, values=values)
+    losses = losses_of(WIDTHS, values)
 
     def even(layer, bits):
         return 1000 * bits
@@ -85,12 +84,12 @@ def test_the_best_bits_of_a_clustering_are_found():
 
 
 def test_equal_scores_leave_no_clustering_to_compare():
-    losses = WidthLosses(score="kl", widths=(4,), values=((0.1,),) * 4)
+    losses = losses_of((4,), ((0.1,),) * 4)
     assert best_clusterings([0.1] * 4, losses, cost, 10**9, {}) == ()
 
 
 def test_options_are_the_probed_widths_and_16_bits():
-    losses = WidthLosses(score="kl", widths=(2, 8), values=((0.5, 0.1), (0.4, 0.6)))
+    losses = losses_of((2, 8), ((0.5, 0.1), (0.4, 0.6)))
     first, second = layer_units(losses, cost, {})
     assert [(o.bits, o.loss) for o in first] == [(2, 0.5), (8, 0.1), (16, 0.0)]
     assert [(o.bits, o.loss) for o in second] == [(2, 0.6), (8, 0.6), (16, 0.0)]  # monotone
@@ -98,7 +97,7 @@ def test_options_are_the_probed_widths_and_16_bits():
 
 
 def test_a_pin_leaves_one_option_and_goes_before_protect_last():
-    losses = WidthLosses(score="kl", widths=(2, 8), values=((0.5, 0.1),) * 3)
+    losses = losses_of((2, 8), ((0.5, 0.1),) * 3)
     units = layer_units(losses, cost, {0: 32, 2: 2}, protect_last=2)
     assert [[o.bits for o in unit] for unit in units] == [[32], [16], [2]]
 
@@ -108,23 +107,29 @@ def test_a_pin_leaves_one_option_and_goes_before_protect_last():
     [({6: 16}, "the last layer is layer_1"), ({1: 6}, "only 2, 8 were probed")],
 )
 def test_a_pin_that_cannot_be_kept_is_refused(pins, said):
-    losses = WidthLosses(score="kl", widths=(2, 8), values=((0.5, 0.1),) * 2)
+    losses = losses_of((2, 8), ((0.5, 0.1),) * 2)
     with pytest.raises(MpqError, match=said) as refused:
         layer_units(losses, cost, pins)
     assert refused.value.code == "E-BUDGET"
 
 
 def test_an_allocation_with_a_width_that_was_not_probed_has_no_loss():
-    losses = WidthLosses(score="kl", widths=(2, 8), values=((0.5, 0.1),) * 2)
-    assert losses.total((8, 6)) is None
+    losses = losses_of((2, 8), ((0.5, 0.1),) * 2)
     assert assignment_of(losses, cost, (8, 6), {}) is None
-    assert losses.total((8, 32)) == 0.1
+    assert assignment_of(losses, cost, (8, 32), {}).loss == 0.1
     assert assignment_of(losses, cost, (8, 6), {1: 2}).loss == pytest.approx(0.6)
 
 
-@pytest.mark.parametrize(
-    ("widths", "values"), [((4, 2), ((1.0, 2.0),)), ((2, 4), ((1.0,),)), ((2,), ((float("inf"),),))]
-)
+def test_losses_are_told_by_width_whatever_the_order_they_were_probed_in():
+    expected = {2: 1.6, 4: 0.1, 8: 0.1, 16: 0.0, 32: 0.0}  # monotone: 4 bits lose no less than 8
+    assert losses_of((4, 2, 8), ((0.05, 1.6, 0.1),)) == (expected,)
+
+
+def test_float16_loses_what_was_measured_where_it_was_probed():
+    assert losses_of((16, 4), ((0.01, 0.2),)) == ({4: 0.2, 16: 0.01, 32: 0.0},)
+
+
+@pytest.mark.parametrize(("widths", "values"), [((2, 4), ((1.0,),)), ((2,), ((float("inf"),),))])
 def test_losses_that_make_no_table_are_refused(widths, values):
-    with pytest.raises(ValueError, match=r"rise|one loss|finite"):
-        WidthLosses(score="kl", widths=widths, values=values)
+    with pytest.raises(ValueError, match=r"one loss|finite"):
+        losses_of(widths, values)

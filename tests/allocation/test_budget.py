@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert_mpq.allocation.budget import losses_of, make_budget, sensitivities_of
+from bert_mpq.allocation.budget import make_budget, sensitivities_of
 from bert_mpq.records.outline import LinearShape, Outline
 from bert_mpq.records.width_scores import MetricTable, WidthScores
 from bert_mpq.settings.config import RunConfig
@@ -46,10 +46,8 @@ def best(target, **changes):
     return budget, budget.sizes(budget.best(parse_target(target)).bits)
 
 
-def test_losses_are_sorted_by_width():
-    losses = losses_of(SCORES, "kl")
-    assert losses.widths == (2, 4, 8)
-    assert losses.values[0] == (1.6, 0.1, 0.0004)
+def test_the_losses_are_those_of_the_score_asked_for():
+    assert make_budget(config(), SCORES).losses[0] == {2: 1.6, 4: 0.1, 8: 0.0004, 16: 0.0, 32: 0.0}
 
 
 def test_the_sensitivities_of_a_report_are_those_of_the_first_width():

@@ -1,6 +1,7 @@
 """Scores to groups to bits."""
 
 import random
+from fractions import Fraction
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -89,6 +90,28 @@ def test_percentiles_cut_at_interpolated_quantiles():
     # The quantile 1/2 of 0, 1, 4, 9 is 2.5; that of 0, 1, 2, 9, 10 is the score 2 itself, which stays below.
     assert group_layers([0, 1, 4, 9], 2, "percentile") == (1, 1, 0, 0)
     assert group_layers([0, 1, 2, 9, 10], 2, "percentile") == (1, 1, 1, 0, 0)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 10**6), min_size=2, max_size=25, unique=True), st.integers(2, 5))
+def test_percentile_edges_are_those_of_exact_arithmetic(numerators, count):
+    scores = [numerator / 999_983 for numerator in numerators]
+    ordered = [Fraction(score) for score in sorted(scores)]
+    edges = []
+    for k in range(1, count):
+        below, share = divmod(Fraction((len(ordered) - 1) * k, count), 1)
+        above = min(int(below) + 1, len(ordered) - 1)
+        edges.append(ordered[int(below)] + share * (ordered[above] - ordered[int(below)]))
+    groups = [count - 1 - sum(score > edge for edge in edges) for score in scores]
+    assume(len(set(groups)) == count)
+    assert group_layers(scores, count, "percentile") == tuple(groups)
+
+
+def test_a_score_that_is_a_percentile_stays_below_it():
+    # (3 x) / 3 is not x here, as statistics.quantiles computes it.
+    edge = 0.005209384176131452
+    assert (3 * edge) / 3 != edge
+    assert group_layers([0.001, 0.002, edge, 0.5], 3, "percentile") == (2, 2, 1, 0)
 
 
 @quick

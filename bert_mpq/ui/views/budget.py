@@ -16,9 +16,9 @@ OTHER_SIZES = 8
 def budget_views(budget: Budget, assignment: Assignment) -> list[RenderableType]:
     """Return the plan, the clusterings at its size, and a part of the Pareto frontier."""
     config, scores = budget.config, budget.scores
-    title = METRIC_TITLES[budget.losses.score]
-    loss = "KL of the logits, in nats" if budget.losses.score == "kl" else f"1 - {title}"
-    widths = ", ".join(map(str, budget.losses.widths))
+    title = METRIC_TITLES[budget.config.score]
+    loss = "KL of the logits, in nats" if budget.config.score == "kl" else f"1 - {title}"
+    widths = ", ".join(map(str, sorted(budget.scores.widths)))
     sizes = budget.sizes(assignment.bits)
     notes = [
         f"Loss: {loss}, one layer quantized at a time, summed; probed at {widths} bits on "
