@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from bert_mpq.records.context import Sample, Setting, Stage
 from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.metrics import Metric
 from bert_mpq.settings.quantizers import WidthQuantizer
 
 
@@ -41,7 +42,7 @@ class Scores:
             that the upper one is really above the lower; None where it is not known.
     """
 
-    metric: str
+    metric: Metric
     layers: tuple[LayerScore, ...]
     rank_confidence: tuple[float | None, ...] = ()
 
@@ -79,8 +80,8 @@ class MetricAgreement:
             confidence each.
     """
 
-    first: str
-    second: str
+    first: Metric
+    second: Metric
     spearman: float | None
     flagged: tuple[int, ...] = ()
 

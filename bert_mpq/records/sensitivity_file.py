@@ -11,7 +11,7 @@ from bert_mpq.records.files import SENSITIVITIES, slug, write_atomic
 from bert_mpq.records.json_file import read_json
 from bert_mpq.records.sensitivity import Scores, SensitivityResult
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.settings.metrics import METRIC_TITLES
+from bert_mpq.settings.metrics import title_of
 from bert_mpq.settings.paths import user_path
 
 LARGEST = 1 << 20  # bytes; a thousand layers take 40 KB
@@ -65,7 +65,7 @@ def check_scores(scores: Scores) -> None:
             why = f": {layer.explanation}" if layer.explanation else ""
             raise MpqError(
                 "E-SCORE",
-                f"layer_{index} has no valid {METRIC_TITLES[scores.metric]} score ({layer.status}{why}).",
+                f"layer_{index} has no valid {title_of(scores.metric)} score ({layer.status}{why}).",
                 "Take more reviews, or another metric.",
             )
 
@@ -74,7 +74,7 @@ def sensitivity_text(result: SensitivityResult, scores: Scores) -> str:
     """Return the TXT: the original header, further header lines after ``batch_size``, one line per layer."""
     setting, sample, config = result.setting, result.sample, result.config
     extraction = sum(stage.seconds for stage in result.stages if stage.name == "Compare activations")
-    title = METRIC_TITLES[scores.metric]
+    title = title_of(scores.metric)
     lines = [
         f"# {title} Sensitivities for {setting.model_title} on {setting.data_word}",
         f"# Calibration: {sample.split} ({sample.size} examples, {sample.sampling.capitalize()} sampling)",

@@ -24,7 +24,7 @@ from bert_mpq.sensitivity.stability import Stability
 from bert_mpq.sensitivity.widths import width_tables
 from bert_mpq.settings import flags
 from bert_mpq.settings.config import RunConfig
-from bert_mpq.settings.metrics import METRIC_TITLES
+from bert_mpq.settings.metrics import METRICS
 from bert_mpq.settings.quantizers import quantizers_for
 from bert_mpq.sources.classifiers import Classifier
 
@@ -56,20 +56,20 @@ class Analysis:
         scores = first if config.clustering == "budget" else self.deciding_scores(config)
         if scores is first:
             return ""
-        decides, passed_over = (METRIC_TITLES[entry.metric] for entry in (scores, first))
+        decides, passed_over = (METRICS[entry.metric].title for entry in (scores, first))
         why = f"too few reviews for {passed_over}" if first.usable else f"{passed_over} has no valid scores"
         return f"{decides} decides the bits: {why}."
 
     def deciding_scores(self, config: RunConfig) -> Scores:
         """Return the scores of the first metric that has enough reviews; of the first one where none has.
 
-        SVCCA decides only where it is the first: it predicts the damage worst (``validate``). A run that
-        stopped as soon as the allocation of its first metric was stable keeps to that.
+        Not every metric may take over from the first. A run that stopped as soon as the allocation of its
+        first metric was stable keeps to that.
         """
         first, *others = self.result.scores
         if config.until_stable:
             return first
-        candidates = [first, *(scores for scores in others if scores.metric != "svcca")]
+        candidates = [first, *(scores for scores in others if METRICS[scores.metric].may_take_over)]
         return next((scores for scores in candidates if scores.enough_reviews), first)
 
 
@@ -120,7 +120,7 @@ def _analyse(
     )
     clock.skip()
     first = measurement.of_width(0)
-    scoring = score(first, config.metrics, reporter, "tokens" if config.pooling == "none" else "reviews")
+    scoring = score(first, config.metrics, reporter, config.rows)
     widths = _width_scores(config, plan, work.classifier, measurement, reporter)
     clock.lap("Score layers")
     batches = measurement.batches

@@ -122,7 +122,7 @@ def make_plan(config: RunConfig, phase: Phase, sources: Sources | None = None) -
     calibration = evaluation = training = 0
     if phase != "quantize":
         calibration = check_size(config.calibration_size, sources.calibration_size)
-        check_required(config.metrics, sources.model.hidden, calibration, config.pooling)
+        check_required(config.metrics, sources.model.hidden, calibration, config.rows)
         distributed.on_first(lambda: check_writable(config.output, SENSITIVITIES))
     if phase != "sensitivity":
         evaluation = check_size(config.eval_size, sources.evaluation_size)

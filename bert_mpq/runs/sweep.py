@@ -12,12 +12,10 @@ from bert_mpq.runs.phase_1 import Analysis, analyse
 from bert_mpq.runs.phase_2 import quantize_and_evaluate
 from bert_mpq.runs.plan import Plan, make_plan
 from bert_mpq.runs.session import Session
-from bert_mpq.settings.choices import Metric
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError, UsageError
-from bert_mpq.settings.metrics import METRIC_TITLES
+from bert_mpq.settings.metrics import METRICS, Metric, titles_of
 
-METRICS: tuple[Metric, ...] = ("pwcca", "cka", "svcca")
 PROBE_BITS = (4, 2, 3, 8)
 
 
@@ -90,27 +88,27 @@ def sweep(config: RunConfig, reporter: Reporter | None = None, session: Session 
     for preset in PRESETS:
         scores = next(scores for scores in analysis.result.scores if scores.metric == preset.metrics[0])
         if not scores.usable:
-            title = METRIC_TITLES[scores.metric]
+            title = METRICS[scores.metric].title
             raise MpqError("E-SCORE", f"{title} has no valid score for every layer.", "Take more reviews.")
         second = config.replace(
             bits=preset.bits, sensitivities=str(sensitivity_path(folder, analysis.result, scores.metric))
         )
         reporter.note(f"{preset.name}: {'/'.join(map(str, preset.bits))}")
         result = _evaluated(second, plan, reporter, session)
-        names = " + ".join(METRIC_TITLES[metric] for metric in preset.metrics)
-        rows.append(SweepRow(name=preset.name, metric=names, result=result))
+        rows.append(SweepRow(name=preset.name, metric=titles_of(preset.metrics), result=result))
         # The target is cut to what a user can type, never above the size of the row.
         size = int(1000 * result.sizes.bits_per_weight) / 1000
         optimum = config.replace(clustering="budget", target=f"{size:.3f}bits", sensitivities=str(widths))
         reporter.note(f"{preset.name}: the optimum at {size:.3f} bits per weight")
         best = _evaluated(optimum, plan, reporter, session)
-        words = "KL" if optimum.score == "kl" else METRIC_TITLES[optimum.score]
+        words = METRICS[optimum.score].title
         rows.append(SweepRow(name=f"{preset.name}, optimum", metric=words, result=best))
     return Sweep(analysis=analysis, rows=tuple(rows))
 
 
 def _first_phase(config: RunConfig) -> RunConfig:
-    return config.replace(metrics=METRICS, probe_bits=config.probe_bits or PROBE_BITS)
+    metrics = tuple(dict.fromkeys(metric for preset in PRESETS for metric in preset.metrics))
+    return config.replace(metrics=metrics, probe_bits=config.probe_bits or PROBE_BITS)
 
 
 def _evaluated(config: RunConfig, plan: Plan, reporter: Reporter, session: Session) -> EvaluationResult:

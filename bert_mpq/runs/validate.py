@@ -133,8 +133,7 @@ class _Passes:
 def _predictors(
     measurement: Measurement, config: RunConfig, scope: str, kl: tuple[float, ...], reporter: Reporter
 ) -> list[Predictor]:
-    metrics = tuple(metric for metric in config.metrics if metric != "kl")
-    scores = metric_values(measurement, metrics, reporter)
+    scores = metric_values(measurement, config.metrics, reporter)
     found: list[tuple[str, tuple[float, ...]]] = [*scores.items(), ("mse", output_errors(measurement))]
     return [
         Predictor(name=name, scope=scope, values=values, spearman=spearman(values, kl))

@@ -12,8 +12,8 @@ import torch
 
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.sensitivity.accumulation import Accumulation
-from bert_mpq.settings.choices import Metric
 from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.metrics import Metric
 from bert_mpq.similarity import cka
 from bert_mpq.similarity.cca import pwcca, svcca
 from bert_mpq.similarity.cka import debiased_cka
@@ -22,7 +22,7 @@ from bert_mpq.similarity.jackknife import Jackknife
 from bert_mpq.similarity.moments import Moments
 from bert_mpq.similarity.score import Similarity
 
-METRICS: dict[Metric, Callable[[Covariances], Similarity]] = {
+SIMILARITIES: dict[Metric, Callable[[Covariances], Similarity]] = {
     "pwcca": pwcca,
     "svcca": svcca,
     "cka": cka,
@@ -59,7 +59,7 @@ def estimate(
     Raises:
         MpqError: E-MODEL when the FP32 model gave NaN or infinity.
     """
-    wanted = tuple(metric for metric in metrics if metric in METRICS)
+    wanted = tuple(metric for metric in metrics if metric in SIMILARITIES)
     sums.flush()
     filled = [sums.blocks[block] for block in np.flatnonzero(sums.counts)]
     probes = range(len(sums.blocks[0]))
@@ -76,7 +76,7 @@ def estimate(
         rest = totals[probe].without(filled[replicate - 1][probe]) if replicate else None
         covariances = whole[probe] if rest is None else rest.covariances()
         covariances.share_reference(references.setdefault(replicate, covariances))
-        return [METRICS[metric](covariances) for metric in wanted]
+        return [SIMILARITIES[metric](covariances) for metric in wanted]
 
     # A block alone leaves no rest.
     left_out = len(filled) if replicates and len(filled) > 1 else 0

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.sensitivity.accumulation import Accumulation
+from bert_mpq.settings.metrics import METRICS
 from bert_mpq.similarity import cka
 
 SHARE = 0.01  # of the run's time may go into looking at it
@@ -39,9 +40,9 @@ class RunningScores:
         started = time.monotonic()
         if started < self._next:
             return
-        title, values = "KL of the logits so far", sums.mean_kl()
+        title, values = f"{METRICS['kl'].loss_title} so far", sums.mean_kl()
         if len(values) != len(sums.blocks[0]):  # not one per probe
-            title = "1 - CKA so far"
+            title = f"{METRICS['cka'].loss_title} so far"
             values = tuple(cka(moments).distance for moments in sums.block_under_way[:: self._step])
         else:
             values = values[:: self._step]

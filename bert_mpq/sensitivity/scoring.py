@@ -12,7 +12,7 @@ from bert_mpq.compute.reporting import Reporter
 from bert_mpq.records.sensitivity import LayerScore, MetricAgreement, Scores
 from bert_mpq.sensitivity.estimates import Estimate, estimate, kl_estimate
 from bert_mpq.sensitivity.measure import Measurement
-from bert_mpq.settings.choices import Metric
+from bert_mpq.settings.metrics import Metric
 from bert_mpq.similarity.jackknife import LEVEL
 
 CERTAIN = 0.5 + LEVEL / 2  # confidence in an order, one side of a two-sided test

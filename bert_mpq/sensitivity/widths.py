@@ -8,7 +8,7 @@ from bert_mpq.compute.reporting import Reporter
 from bert_mpq.records.width_scores import MetricTable
 from bert_mpq.sensitivity.estimates import estimate
 from bert_mpq.sensitivity.measure import Measurement
-from bert_mpq.settings.choices import Metric
+from bert_mpq.settings.metrics import Metric
 
 
 def metric_values(

@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-Metric = Literal["pwcca", "svcca", "cka", "debiased_cka", "kl"]
 Sampling = Literal["stratified", "random"]
 Scope = Literal["propagated", "isolated", "cumulative"]
 Pooling = Literal["mean", "cls", "none"]

@@ -12,13 +12,13 @@ from bert_mpq.settings.choices import (
     Device,
     EmbeddingPrecision,
     Granularity,
-    Metric,
     Pooling,
     Precision,
     Sampling,
     Scope,
 )
 from bert_mpq.settings.errors import MpqError, UsageError
+from bert_mpq.settings.metrics import METRICS, Metric, Rows
 from bert_mpq.settings.quantizers import QuantizerName
 from bert_mpq.settings.targets import EXAMPLES, Target, parse_pin, parse_target
 from bert_mpq.settings.type_hints import fits
@@ -139,8 +139,9 @@ class RunConfig:
                 raise _invalid(name.replace("_", "-"), value, f"use a whole number from {low} to {LARGEST:,}")
         if not 0 < self.qat_learning_rate <= 1:
             raise _invalid("qat-learning-rate", self.qat_learning_rate, "use a number such as 0.0002")
-        if "kl" in self.metrics and self.scope != "propagated":
-            raise _invalid("metrics", "kl", "only --scope propagated has logits for each layer")
+        of_logits = [metric for metric in self.metrics if METRICS[metric].of_logits]
+        if of_logits and self.scope != "propagated":
+            raise _invalid("metrics", of_logits[0], "only --scope propagated has logits for each layer")
         if not self.model.strip() or not self.data.strip():
             raise _invalid("model" if not self.model.strip() else "data", "", "give a name or a path")
 
@@ -148,6 +149,11 @@ class RunConfig:
     def head_text(self) -> str:
         """Where the classification head comes from; empty when it is the model's own."""
         return f"fitted on {self.fit_head:,} calibration reviews" if self.fit_head else ""
+
+    @property
+    def rows(self) -> Rows:
+        """What Phase 1 compares: a row per review, or one per token."""
+        return "tokens" if self.pooling == "none" else "reviews"
 
     @property
     def widths(self) -> tuple[int, ...]:

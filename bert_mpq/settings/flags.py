@@ -17,7 +17,6 @@ from bert_mpq.settings.choices import (
     Device,
     EmbeddingPrecision,
     Granularity,
-    Metric,
     Pooling,
     Precision,
     Sampling,
@@ -25,6 +24,7 @@ from bert_mpq.settings.choices import (
 )
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import UsageError
+from bert_mpq.settings.metrics import COMPARED, Metric
 from bert_mpq.settings.quantizers import QuantizerName
 
 
@@ -192,7 +192,7 @@ def fields_of(subcommand: str) -> tuple[str, ...]:
 def defaults_of(subcommand: str) -> RunConfig:
     """Return what ``subcommand`` does when no flag is given."""
     if subcommand == "validate":
-        return RunConfig(metrics=("pwcca", "svcca", "cka"), probe_bits=(2, 3, 4, 8))
+        return RunConfig(metrics=COMPARED, probe_bits=(2, 3, 4, 8))
     if subcommand == "plan":
         return RunConfig(metrics=("kl",))  # the loss by default; it needs few reviews
     return RunConfig()

@@ -134,4 +134,4 @@ def test_tokens_as_rows_need_no_thousand_reviews():
     from bert_mpq.settings.metrics import required_reviews
 
     assert required_reviews(("pwcca",), 384) == 769
-    assert required_reviews(("pwcca",), 384, "none") == 4
+    assert required_reviews(("pwcca",), 384, "tokens") == 4

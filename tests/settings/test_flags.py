@@ -15,13 +15,13 @@ from bert_mpq.settings.choices import (
     Device,
     EmbeddingPrecision,
     Granularity,
-    Metric,
     Pooling,
     Sampling,
     Scope,
 )
 from bert_mpq.settings.config import GROUP_SIZES, RunConfig, from_json, to_json
 from bert_mpq.settings.errors import UsageError
+from bert_mpq.settings.metrics import Metric
 from bert_mpq.settings.quantizers import QuantizerName
 
 SUBCOMMANDS = ("sensitivity", "quantize", "run", "validate")

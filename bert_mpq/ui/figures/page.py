@@ -9,7 +9,7 @@ from bert_mpq.records.files import write_atomic
 from bert_mpq.records.numbers import megabytes, score_text
 from bert_mpq.records.sensitivity import SensitivityResult
 from bert_mpq.runs.compare import ComparedGroup
-from bert_mpq.settings.metrics import METRIC_TITLES
+from bert_mpq.settings.metrics import METRICS, title_of
 from bert_mpq.settings.paths import user_path
 from bert_mpq.ui.figures.plots import Material, draw
 
@@ -60,10 +60,9 @@ def html_page(path: Path | str, material: Material) -> Path:
 def _sensitivities(result: SensitivityResult) -> str:
     header = ["layer"]
     for scores in result.scores:
-        title = "KL of the logits" if scores.metric == "kl" else f"1 - {METRIC_TITLES[scores.metric]}"
-        header += [title, "95 % interval"]
+        header += [METRICS[scores.metric].loss_title, "95 % interval"]
     show_kl = bool(result.kl) and all(scores.metric != "kl" for scores in result.scores)
-    header += ["KL of the logits"] if show_kl else []
+    header += [METRICS["kl"].loss_title] if show_kl else []
     rows = []
     for layer in range(result.setting.layers):
         row = [f"layer_{layer}"]
@@ -90,7 +89,7 @@ def _group(group: ComparedGroup) -> str:
         row = [
             "/".join(map(str, run.group_bits)) + (" QAT" if run.trained else ""),
             run.clustering,
-            METRIC_TITLES.get(run.metric, run.metric),
+            title_of(run.metric),
             run.quantizer,
             f"{run.accuracy:.4f}",
             f"{round(-100 * run.drop, 2) + 0.0:+.2f} pp",

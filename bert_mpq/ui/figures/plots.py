@@ -11,7 +11,7 @@ from bert_mpq.records.reading import list_analyses
 from bert_mpq.records.sensitivity import Scores, SensitivityResult
 from bert_mpq.runs.compare import ComparedGroup, ComparedRun, Comparison, compare
 from bert_mpq.settings.errors import MpqError, UsageError
-from bert_mpq.settings.metrics import METRIC_TITLES
+from bert_mpq.settings.metrics import METRICS
 from bert_mpq.settings.paths import user_path
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ SUFFIXES = (".png", ".svg")
 SHOWN_RUNS = 8
 PANEL = 3.2  # inches
 INK, GRAY = "#1f4e79", "#8a8a8a"
-COLOURS = ("#1f4e79", "#c55a11", "#548235", "#7f6000")
+# Of the metrics, in the order they were measured in.
+COLOURS = ("#1f4e79", "#c55a11", "#548235", "#7f6000", "#7030a0", "#c00000", "#00796b", "#595959")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +117,7 @@ def draw_sensitivities(axes: "Axes", result: SensitivityResult) -> None:
             yerr=_errors(scores, largest),
             color=COLOURS[index % len(COLOURS)],
             error_kw={"elinewidth": 0.8, "capsize": 2},
-            label=f"{_title(scores.metric)} (1 = {largest:.3g})",
+            label=f"{METRICS[scores.metric].loss_title} (1 = {largest:.3g})",
         )
     _name_layers(axes, result.setting.layers)
     axes.set_ylabel("sensitivity / largest")
@@ -189,10 +190,6 @@ def draw_bits(axes: "Axes", group: ComparedGroup) -> None:
 def _label(run: ComparedRun) -> str:
     trained = " QAT" if run.trained else ""
     return f"{run.clustering} {'/'.join(map(str, run.group_bits))} {run.quantizer}{trained}"
-
-
-def _title(metric: str) -> str:
-    return "KL of the logits" if metric == "kl" else f"1 - {METRIC_TITLES[metric]}"
 
 
 def _errors(scores: Scores, largest: float) -> list[list[float]] | None:

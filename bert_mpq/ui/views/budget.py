@@ -7,7 +7,7 @@ from rich.text import Text
 from bert_mpq.allocation.budget import Budget
 from bert_mpq.allocation.knapsack import Assignment
 from bert_mpq.records.numbers import megabytes, score_text
-from bert_mpq.settings.metrics import METRIC_TITLES
+from bert_mpq.settings.metrics import METRICS
 from bert_mpq.ui.views.panels import heading, plain_table
 
 OTHER_SIZES = 8
@@ -16,8 +16,8 @@ OTHER_SIZES = 8
 def budget_views(budget: Budget, assignment: Assignment) -> list[RenderableType]:
     """Return the plan, the clusterings at its size, and a part of the Pareto frontier."""
     config, scores = budget.config, budget.scores
-    title = METRIC_TITLES[budget.config.score]
-    loss = "KL of the logits, in nats" if budget.config.score == "kl" else f"1 - {title}"
+    facts = METRICS[config.score]
+    loss = f"{facts.loss_title}{', in nats' if facts.of_logits else ''}"
     widths = ", ".join(map(str, sorted(budget.scores.widths)))
     sizes = budget.sizes(assignment.bits)
     notes = [

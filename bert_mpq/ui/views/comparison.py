@@ -6,7 +6,7 @@ from rich.text import Text
 
 from bert_mpq.records.numbers import megabytes, when
 from bert_mpq.runs.compare import ComparedGroup, ComparedRun, Comparison
-from bert_mpq.settings.metrics import METRIC_TITLES
+from bert_mpq.settings.metrics import title_of
 from bert_mpq.ui.views.panels import heading, plain_table
 
 LOSS_WIDTH = 90  # columns that the table needs with its last column
@@ -66,7 +66,7 @@ def _cells(run: ComparedRun, wide: bool, very_wide: bool, losses: bool) -> list[
     if wide:
         cells += [
             CLUSTERINGS.get(run.clustering, run.clustering),
-            METRIC_TITLES.get(run.metric, run.metric),
+            title_of(run.metric),
         ]
     cells += [
         f"{run.accuracy:.4f}",

@@ -10,7 +10,7 @@ from bert_mpq.records.evaluation import Accuracy, EvaluationResult
 from bert_mpq.records.evaluation_report import relative_drop
 from bert_mpq.records.numbers import megabytes, score_text
 from bert_mpq.records.sizes import SizeReport
-from bert_mpq.settings.metrics import METRIC_TITLES
+from bert_mpq.settings.metrics import title_of
 from bert_mpq.ui.views.panels import heading, plain_table
 
 FIGURES: tuple[tuple[str, Callable[[Accuracy], float]], ...] = (
@@ -73,7 +73,7 @@ def _remedies(result: EvaluationResult) -> list[str]:
 
 def _allocation(result: EvaluationResult) -> Table:
     table = plain_table()
-    score_title = METRIC_TITLES.get(result.sensitivities.metric, "Score")
+    score_title = title_of(result.sensitivities.metric, "Score")
     for name in ("Layer", score_title, "Group", "Bits"):
         table.add_column(name, justify="left" if name == "Layer" else "right", no_wrap=True)
     allocation = result.allocation

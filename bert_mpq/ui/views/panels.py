@@ -14,7 +14,7 @@ from bert_mpq.records.numbers import duration
 from bert_mpq.runs.plan import Plan
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.settings.metrics import METRIC_TITLES
+from bert_mpq.settings.metrics import METRICS, titles_of
 from bert_mpq.settings.quantizers import needs_calibration, quantizers_for
 from bert_mpq.ui.console import is_live, is_utf8
 
@@ -32,7 +32,7 @@ def plan_panel(plan: Plan, console: Console, time: str = "") -> RenderableType:
     if config.head_text:
         rows.append(("", f"head {config.head_text}"))
     if plan.calibration:
-        metrics = " + ".join(METRIC_TITLES[metric] for metric in config.metrics)
+        metrics = titles_of(config.metrics)
         split = sources.data.split_name("calibration")
         most = "until stable, at most " if config.until_stable else ""
         rows += [
@@ -75,7 +75,7 @@ def _strategy(config: RunConfig) -> list[tuple[str, str]]:
     if config.clustering != "budget":
         bits = _listed(config.bits)
         return [("Allocation", f"{config.clustering}, {len(config.bits)} groups, bits {bits}")]
-    rows = [("Allocation", f"budget, exact, for {config.target}; loss {METRIC_TITLES[config.score]}")]
+    rows = [("Allocation", f"budget, exact, for {config.target}; loss {METRICS[config.score].title}")]
     if config.goal.kind == "drop":
         rows.append(("", "found by evaluating plans on calibration reviews"))
     if config.pin:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from bert_mpq.records.numbers import score_text
 from bert_mpq.records.sensitivity import LayerScore, MetricAgreement, Scores, SensitivityResult, Stopping
-from bert_mpq.settings.metrics import METRIC_TITLES
+from bert_mpq.settings.metrics import METRICS, title_of
 from bert_mpq.ui.console import is_utf8
 from bert_mpq.ui.views.panels import heading, plain_table
 
@@ -47,7 +47,7 @@ def _stopping(stopping: Stopping) -> str:
 
 
 def _agreement(pair: MetricAgreement) -> Text:
-    line = f"  {METRIC_TITLES[pair.first]} and {METRIC_TITLES[pair.second]}: {pair.spearman:+.2f}"
+    line = f"  {title_of(pair.first)} and {title_of(pair.second)}: {pair.spearman:+.2f}"
     if pair.flagged:
         layers = ", ".join(f"layer_{layer}" for layer in pair.flagged)
         line += f"; look into {layers} (ordered oppositely, beyond the intervals)"
@@ -55,9 +55,9 @@ def _agreement(pair: MetricAgreement) -> Text:
 
 
 def _score_views(result: SensitivityResult, scores: Scores, console: Console) -> list[RenderableType]:
-    kind = "KL of the logits" if scores.metric == "kl" else f"1 - {METRIC_TITLES[scores.metric]}"
+    facts = METRICS[scores.metric]
     intervals = any(layer.interval for layer in scores.layers) and console.width >= INTERVALS
-    show_kl = bool(result.kl) and scores.metric != "kl" and console.width >= (78 if intervals else 72)
+    show_kl = bool(result.kl) and not facts.of_logits and console.width >= (78 if intervals else 72)
     table = plain_table()
     table.add_column("Rank", justify="right", no_wrap=True)
     table.add_column("Layer", no_wrap=True)
@@ -76,7 +76,7 @@ def _score_views(result: SensitivityResult, scores: Scores, console: Console) ->
         cells += [_interval(layer), _percent(confidence)] if intervals else []
         cells += [score_text(result.kl[index])] if show_kl else []
         table.add_row(*cells, bar(_span(layer), largest, length, is_utf8(console)))
-    return [heading(f"Layer sensitivity, {kind} (higher = more fragile)"), table]
+    return [heading(f"Layer sensitivity, {facts.loss_title} (higher = more fragile)"), table]
 
 
 def _span(layer: LayerScore) -> tuple[float, float]:
@@ -119,17 +119,17 @@ def bar(span: tuple[float, float], largest: float, length: int, blocks: bool) ->
 
 def _few(result: SensitivityResult, scores: Scores) -> str:
     """Return what too few reviews do, and how many would do."""
-    rows = "tokens" if result.config.pooling == "none" else "reviews"
+    rows = result.config.rows
     directions = max(sum(layer.ranks) for layer in scores.layers)
     enough = f"{10 * directions:,} {rows} would do for {directions:,} directions"
-    return f"{METRIC_TITLES[scores.metric]}: too few {rows}, so the scores read too similar; {enough}."
+    return f"{title_of(scores.metric)}: too few {rows}, so the scores read too similar; {enough}."
 
 
 def _warnings(result: SensitivityResult) -> list[str]:
     """Say in words every status that is not ok, each once."""
     lines: dict[str, None] = {}
     for scores in result.scores:
-        title = METRIC_TITLES[scores.metric]
+        title = title_of(scores.metric)
         for index, layer in enumerate(scores.layers):
             if layer.status == "few_samples":
                 lines[_few(result, scores)] = None

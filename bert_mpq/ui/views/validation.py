@@ -5,11 +5,10 @@ from rich.table import Table
 from rich.text import Text
 
 from bert_mpq.records.validation import ValidationResult
-from bert_mpq.settings.metrics import METRIC_TITLES
+from bert_mpq.settings.metrics import title_of
 from bert_mpq.ui.views.panels import heading, plain_table
 
-TITLES = {
-    **METRIC_TITLES,
+PREDICTORS = {
     "mse": "output MSE",
     "weight": "weight MSE",
     "depth": "depth alone",
@@ -51,9 +50,10 @@ def verdict(result: ValidationResult) -> list[str]:
     return lines
 
 
-def title(name: str, scope: str) -> str:
+def title(name: str, scope: str = "") -> str:
     """Return a predictor in words."""
-    return f"{TITLES[name]}, {scope}" if scope else TITLES[name]
+    words = PREDICTORS.get(name, title_of(name))
+    return f"{words}, {scope}" if scope else words
 
 
 def _correlations(result: ValidationResult) -> Table:
@@ -80,7 +80,7 @@ def _plans(result: ValidationResult) -> Table:
             table.add_section()
         previous = plan.size
         table.add_row(
-            TITLES[plan.score],
+            title(plan.score),
             f"{plan.size:.2f}",
             f"{plan.bits_per_weight:.2f}",
             f"{plan.kl:.5f}",

@@ -11,7 +11,7 @@ from bert_mpq.records.width_scores import is_width_file, list_width_files, read_
 from bert_mpq.runs.plan import Sources, check_layers
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.settings.metrics import METRIC_TITLES
+from bert_mpq.settings.metrics import title_of
 from bert_mpq.ui.console import error_console
 from bert_mpq.ui.views import panels as views
 from bert_mpq.ui.wizard.prompts import Option, choose
@@ -85,7 +85,7 @@ def _description(facts: Sensitivities, modified: float) -> str:
 
 def _measured(facts: Sensitivities) -> str:
     """Return metric and reviews, as "PWCCA, 1,000 reviews"."""
-    title = METRIC_TITLES.get(facts.metric, facts.metric)
+    title = title_of(facts.metric)
     samples = f"{int(facts.samples):,}" if facts.samples.isdecimal() else facts.samples
     return f"{title}, {samples} reviews" if samples else title
 

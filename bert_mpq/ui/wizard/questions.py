@@ -8,7 +8,7 @@ from bert_mpq.runs.plan import Sources
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import UsageError
 from bert_mpq.settings.flags import read_number
-from bert_mpq.settings.metrics import required_reviews
+from bert_mpq.settings.metrics import FRUGAL, menu_rows, required_reviews
 from bert_mpq.sources.halves import Split
 from bert_mpq.ui.views.timing import about, split_rate
 from bert_mpq.ui.wizard.bits_step import CUSTOM, bits_step, groups_step
@@ -123,24 +123,17 @@ def sampling_step() -> Step:
 
 
 def metrics_step(sources: Sources) -> Step:
-    """Which similarity metrics; PWCCA only where there are enough reviews."""
-    rows = [
-        ("PWCCA + CKA (recommended)", ("pwcca", "cka"), "Weighted canonical correlations, and a check"),
-        ("PWCCA only", ("pwcca",), "Canonical correlations, weighted by what they explain"),
-        ("SVCCA only", ("svcca",), "Canonical correlations of the main directions"),
-        ("CKA only", ("cka",), "Kernel alignment: robust, few reviews suffice"),
-        ("All three (PWCCA + SVCCA + CKA)", ("pwcca", "svcca", "cka"), "To compare them"),
-    ]
+    """Which similarity metrics; those that need more reviews than there are cannot be chosen."""
 
     def answer(config: RunConfig, title: str, earlier: RunConfig) -> RunConfig | Back:
         size = config.calibration_size or sources.calibration_size
         options = []
-        for name, metrics, description in rows:
-            needed = required_reviews(metrics, sources.model.hidden, config.pooling)
+        for name, metrics, description in menu_rows():
+            needed = required_reviews(metrics, sources.model.hidden, config.rows)
             reason = f"needs {needed:,} reviews" if size < needed else ""
             options.append(Option(title=name, value=metrics, description=description, disabled=reason))
         default = next((option for option in options if option.value == earlier.metrics), None)
-        value = choose(title, options, ("cka",) if default is None or default.disabled else default.value)
+        value = choose(title, options, (FRUGAL,) if default is None or default.disabled else default.value)
         return value if isinstance(value, Back) else config.replace(metrics=value)
 
     return Step(name="Similarity metrics", ask=answer, field="metrics")
