@@ -20,7 +20,7 @@ from bert_mpq.records.sizes import SizeReport, size_report
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.quantizers import Algorithm, QuantizerName, needs_calibration, quantizer_for
 
-QUANTIZERS: dict[Algorithm, Quantize] = {
+ALGORITHMS: dict[Algorithm, Quantize] = {
     "gptq": gptq.quantize,
     "rtn-mse": rtn_mse.quantize,
     "rtn": rtn.quantize,
@@ -71,7 +71,7 @@ def quantize_linear(
         return None
     chosen = quantizer_for(quantizer, bits, group_size, calibrated=hessian is not None)
     source = weight if hessian is None else weight.to(hessian.matrix.device)
-    quantized = QUANTIZERS[chosen.algorithm](source, bits, chosen.group_size, hessian).cpu()
+    quantized = ALGORITHMS[chosen.algorithm](source, bits, chosen.group_size, hessian).cpu()
     weight.copy_(quantized.dequantize())
     return quantized
 

@@ -83,8 +83,6 @@ class SizeReport:
 
 
 EMBEDDING_BITS: dict[EmbeddingPrecision, int] = {"fp32": 32, "fp16": 16}
-SCALE_BITS = 16
-TENSOR_SCALE_BITS = 32  # one float32 scale for a whole weight
 
 
 def groups_of(in_features: int, group_size: int | None) -> int:
@@ -99,9 +97,8 @@ def scale_bits(linear: LinearShape, bits: int, quantizer: QuantizerName, group_s
     if bits >= 16:
         return 0
     chosen = quantizer_for(quantizer, bits, group_size)
-    if chosen.algorithm == "per-tensor":
-        return TENSOR_SCALE_BITS + bits
-    return SCALE_BITS * linear.outputs * groups_of(linear.inputs, chosen.group_size)
+    scales = linear.outputs * groups_of(linear.inputs, chosen.group_size)
+    return chosen.group_bits * (1 if chosen.facts.whole_weight else scales)
 
 
 def packed_bits(linear: LinearShape, bits: int, quantizer: QuantizerName, group_size: int | None) -> int:

@@ -20,6 +20,7 @@ from bert_mpq.records.reading import EvaluationRecord, read_evaluation
 from bert_mpq.runs.evaluated_model import Evaluated, evaluated_model
 from bert_mpq.runs.session import Clock, Session
 from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.quantizers import is_symmetric
 
 REVIEWS, TOKENS = (
     64,
@@ -55,7 +56,7 @@ def export_model(
     reporter, session = reporter or Silent(), session or Session()
     record = read_evaluation(evaluation)
     target = check_target(to)
-    asymmetric = record.result.config.quantizer == "per-tensor"
+    asymmetric = not is_symmetric(record.result.config.quantizer)
     check_format(kind, record.result.allocation.bits, asymmetric, embeddings)
     check_space(target, record.result.sizes.whole_original_bits // 8)
     clock = Clock()

@@ -14,6 +14,7 @@ from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.metrics import check_required
 from bert_mpq.settings.paths import user_path
+from bert_mpq.settings.quantizers import is_symmetric
 from bert_mpq.sources.classifiers import ModelSource, find_classifier
 from bert_mpq.sources.halves import Split
 from bert_mpq.sources.reviews import DataSource, find_reviews, known_size, load_reviews
@@ -209,10 +210,10 @@ def check_trainable(config: RunConfig) -> None:
     """
     if config.clustering != "budget":
         check_some_below_16(config.bits)
-    if config.quantizer == "per-tensor":
+    if not is_symmetric(config.quantizer):
         raise MpqError(
             "E-CONFIG",
-            "--qat-epochs trains symmetric grids only, and per-tensor has none.",
+            f"--qat-epochs trains symmetric grids only, and {config.quantizer} has none.",
             "Use another --quantizer.",
         )
     if distributed.launched():

@@ -1,21 +1,67 @@
 """Which algorithm quantizes a weight at a bit width: the rule behind ``--quantizer``, and its words.
 
-It knows no torch: the plan shows it before anything heavy is imported.
+A new algorithm is an entry here, a file in ``bert_mpq.quantization`` and a line in
+``bert_mpq.quantization.model``. Nothing here knows torch: the plan is shown before that is imported.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-QuantizerName = Literal["auto", "gptq", "rtn-mse", "rtn", "per-tensor"]
-Algorithm = Literal["gptq", "rtn-mse", "rtn", "per-tensor"]
+from bert_mpq.settings.bits import SUPPORTED_BITS
 
-TITLES: dict[Algorithm, str] = {
-    "gptq": "GPTQ",
-    "rtn-mse": "round to nearest, clipped for the least squared error",
-    "rtn": "round to nearest",
-    "per-tensor": "min-max, one scale per weight (the original's, for comparison)",
+Algorithm = Literal["gptq", "rtn-mse", "rtn", "per-tensor"]
+QuantizerName = Literal["auto", Algorithm]
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizerFacts:
+    """What there is to know of an algorithm without running it.
+
+    Args:
+        title: plain words, for screens.
+        menu: what the menu says of it.
+        without_reviews: what takes its place where there are no calibration reviews; None = it needs none.
+        whole_weight: whether a weight has one scale, not one for each group of inputs or output channel.
+        scale_bits: bits of a scale.
+        symmetric: whether its codes have no zero point; one takes as many bits as a code.
+    """
+
+    title: str
+    menu: str
+    without_reviews: Algorithm | None = None
+    whole_weight: bool = False
+    scale_bits: int = 16
+    symmetric: bool = True
+
+
+QUANTIZERS: dict[Algorithm, QuantizerFacts] = {
+    "gptq": QuantizerFacts(
+        title="GPTQ",
+        menu="Makes up for rounding errors, on calibration reviews",
+        without_reviews="rtn-mse",
+    ),
+    "rtn-mse": QuantizerFacts(
+        title="round to nearest, clipped for the least squared error",
+        menu="Needs no reviews: the clip of least squared error",
+    ),
+    "rtn": QuantizerFacts(title="round to nearest", menu="Plain rounding to nearest"),
+    "per-tensor": QuantizerFacts(
+        title="min-max, one scale per weight (the original's, for comparison)",
+        menu="The original's: collapses below 8 bits",
+        whole_weight=True,
+        scale_bits=32,
+        symmetric=False,
+    ),
 }
+
+
+def menu_rows() -> list[tuple[str, QuantizerName, str]]:
+    """Return what the menu offers: title, name and description; the recommended row first."""
+    rows: list[tuple[str, QuantizerName, str]] = [
+        ("auto (recommended)", "auto", "8 bits: one scale per channel; fewer: GPTQ")
+    ]
+    return [*rows, *((name, name, facts.menu) for name, facts in QUANTIZERS.items())]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,25 +79,36 @@ class WidthQuantizer:
     group_size: int | None
 
     @property
+    def facts(self) -> QuantizerFacts:
+        """What there is to know of the algorithm."""
+        return QUANTIZERS[self.algorithm]
+
+    @property
     def text(self) -> str:
         """The flags' words, for files: ``gptq, group size 64``."""
-        if self.algorithm == "per-tensor":
+        if self.facts.whole_weight:
             return self.algorithm
         return f"{self.algorithm}, group size {self.group_size or 'channel'}"
 
     @property
     def title(self) -> str:
         """Plain words, for screens: ``4 bits: GPTQ, groups of 64``."""
-        if self.algorithm == "per-tensor":
-            return f"{self.bits} bits: {TITLES['per-tensor']}"
+        if self.facts.whole_weight:
+            return f"{self.bits} bits: {self.facts.title}"
         scales = f"groups of {self.group_size}" if self.group_size else "one scale per channel"
-        return f"{self.bits} bits: {TITLES[self.algorithm]}, {scales}"
+        return f"{self.bits} bits: {self.facts.title}, {scales}"
+
+    @property
+    def group_bits(self) -> int:
+        """Bits of one scale, and of the zero point beside it where there is one."""
+        return self.facts.scale_bits + (0 if self.facts.symmetric else self.bits)
 
     @property
     def scale_bits(self) -> float:
         """Bits of scales per weight, but for those per channel or tensor, which are next to nothing."""
-        grouped = self.group_size is not None and self.algorithm != "per-tensor"
-        return 16 / self.group_size if grouped and self.group_size else 0.0
+        if self.group_size is None or self.facts.whole_weight:
+            return 0.0
+        return self.group_bits / self.group_size
 
 
 def quantizer_for(
@@ -60,7 +117,7 @@ def quantizer_for(
     """Return what ``name`` means at a bit width below 16.
 
     ``auto``: at 8 bits one scale per channel is lossless, whatever the group size; below, GPTQ. Without
-    calibration inputs GPTQ becomes rounding to nearest with the clip of least squared error.
+    calibration inputs another algorithm takes the place of one that needs them.
 
     Args:
         name: the quantizer asked for.
@@ -71,8 +128,8 @@ def quantizer_for(
     if name == "auto" and bits == 8:
         return WidthQuantizer(bits=bits, algorithm="rtn", group_size=None)
     algorithm: Algorithm = "gptq" if name == "auto" else name
-    if algorithm == "gptq" and not calibrated:
-        algorithm = "rtn-mse"
+    if not calibrated:
+        algorithm = QUANTIZERS[algorithm].without_reviews or algorithm
     return WidthQuantizer(bits=bits, algorithm=algorithm, group_size=group_size)
 
 
@@ -85,5 +142,10 @@ def quantizers_for(
 
 
 def needs_calibration(name: QuantizerName, widths: Iterable[int]) -> bool:
-    """Return whether an allocation has a width that GPTQ will quantize."""
-    return any(entry.algorithm == "gptq" for entry in quantizers_for(name, widths, None))
+    """Return whether an allocation has a width whose algorithm looks at calibration reviews."""
+    return any(entry.facts.without_reviews is not None for entry in quantizers_for(name, widths, None))
+
+
+def is_symmetric(name: QuantizerName) -> bool:
+    """Return whether no weight gets a zero point, whatever its width."""
+    return all(entry.facts.symmetric for entry in quantizers_for(name, SUPPORTED_BITS, None))

@@ -1,10 +1,21 @@
+import typing
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_mpq.settings.quantizers import TITLES, needs_calibration, quantizer_for, quantizers_for
+from bert_mpq.settings.quantizers import (
+    QUANTIZERS,
+    Algorithm,
+    QuantizerName,
+    is_symmetric,
+    menu_rows,
+    needs_calibration,
+    quantizer_for,
+    quantizers_for,
+)
 
-NAMES = ("auto", "gptq", "rtn-mse", "rtn", "per-tensor")
+NAMES = typing.get_args(QuantizerName)
 names = st.sampled_from(NAMES)
 widths = st.sampled_from((2, 3, 4, 6, 8))
 group_sizes = st.sampled_from((None, 32, 64, 128))
@@ -22,9 +33,29 @@ def test_auto_is_one_scale_per_channel_at_8_bits_and_gptq_below():
 
 
 def test_every_algorithm_is_one_that_can_be_run():
-    from bert_mpq.quantization.model import QUANTIZERS
+    from bert_mpq.quantization.model import ALGORITHMS
 
-    assert QUANTIZERS.keys() == TITLES.keys() == set(NAMES) - {"auto"}
+    assert list(ALGORITHMS) == list(QUANTIZERS) == list(typing.get_args(Algorithm))
+    assert NAMES == ("auto", *QUANTIZERS) == tuple(name for _, name, _ in menu_rows())
+
+
+@pytest.mark.parametrize("algorithm", QUANTIZERS)
+def test_the_facts_are_those_of_real_codes(algorithm):
+    import torch
+
+    from bert_mpq.quantization.hessian import Hessian
+    from bert_mpq.quantization.model import ALGORITHMS
+
+    weight = torch.randn(8, 64, generator=torch.Generator().manual_seed(0))
+    facts, quantize = QUANTIZERS[algorithm], ALGORITHMS[algorithm]
+    if facts.without_reviews is not None:
+        with pytest.raises(ValueError, match="calibration inputs"):
+            quantize(weight, 4, 32)
+    hessian = Hessian(matrix=torch.eye(64, dtype=torch.float64)) if facts.without_reviews else None
+    quantized = quantize(weight, 4, 32, hessian)
+    assert (quantized.zero_point is None) == facts.symmetric == is_symmetric(algorithm)
+    assert quantized.scale.shape == ((1, 1) if facts.whole_weight else (8, 2))
+    assert quantized.scale.element_size() * 8 == facts.scale_bits
 
 
 @given(names, widths, group_sizes)

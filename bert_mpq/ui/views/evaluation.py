@@ -11,6 +11,7 @@ from bert_mpq.records.evaluation_report import relative_drop
 from bert_mpq.records.numbers import megabytes, score_text
 from bert_mpq.records.sizes import SizeReport
 from bert_mpq.settings.metrics import title_of
+from bert_mpq.settings.quantizers import is_symmetric
 from bert_mpq.ui.views.panels import heading, plain_table
 
 FIGURES: tuple[tuple[str, Callable[[Accuracy], float]], ...] = (
@@ -60,7 +61,7 @@ def _remedies(result: EvaluationResult) -> list[str]:
     groups, budget = result.allocation.group_bits, result.allocation.method == "budget"
     example = " (32 instead of 16)" if groups[0] == 16 else ""
     done = {
-        "--quantizer auto": result.config.quantizer != "per-tensor",
+        "--quantizer auto": is_symmetric(result.config.quantizer),
         "a larger --target": not budget,
         f"more bits for the sensitive groups{example}": budget or groups[0] > 16,
         "4 groups": budget or len(groups) > 3,

@@ -7,6 +7,7 @@ from bert_mpq.export.folder import check_target
 from bert_mpq.export.formats import FORMATS, Embeddings, Format, check_format, command_line
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.quantizers import is_symmetric
 from bert_mpq.ui.execution import Execution, Finished, run_export
 from bert_mpq.ui.views import panels as views
 from bert_mpq.ui.wizard.prompts import Option, ask_text, choose
@@ -67,7 +68,7 @@ def _embeddings(result: EvaluationResult, kind: Format) -> list[Option]:
 
 def _refusal(result: EvaluationResult, kind: Format, embeddings: Embeddings) -> str:
     """Return in few words why a format cannot hold this; "" when it can."""
-    asymmetric = result.config.quantizer == "per-tensor"
+    asymmetric = not is_symmetric(result.config.quantizer)
     try:
         check_format(kind, result.allocation.bits, asymmetric, embeddings)
     except MpqError as error:

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from bert_mpq.compute.hardware import accelerator
 from bert_mpq.records.files import EVALUATION, SENSITIVITIES, check_writable
+from bert_mpq.settings import quantizers
 from bert_mpq.settings.config import LOWEST, RunConfig
 from bert_mpq.settings.errors import MpqError, UsageError
 from bert_mpq.settings.flags import read_number
@@ -148,17 +149,7 @@ def _max_length(config: RunConfig, output: Console) -> RunConfig | None:
 
 def _quantizer(config: RunConfig, output: Console) -> RunConfig | None:
     options = [
-        Option(
-            title="auto (recommended)", value=AUTO, description="8 bits: one scale per channel; fewer: GPTQ"
-        ),
-        Option(
-            title="gptq", value="gptq", description="Makes up for rounding errors, on calibration reviews"
-        ),
-        Option(
-            title="rtn-mse", value="rtn-mse", description="Needs no reviews: the clip of least squared error"
-        ),
-        Option(title="rtn", value="rtn", description="Plain rounding to nearest"),
-        Option(title="per-tensor", value="per-tensor", description="The original's: collapses below 8 bits"),
+        Option(title=title, value=name, description=text) for title, name, text in quantizers.menu_rows()
     ]
     value = choose("Quantizer", options, config.quantizer)
     return None if isinstance(value, Back) else config.replace(quantizer=value)
