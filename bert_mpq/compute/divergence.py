@@ -1,18 +1,16 @@
-"""KL of logits."""
+"""KL of logits: how far a model's predictions are from another's."""
 
-import torch
 from torch import Tensor
+from torch.nn.functional import kl_div
 
 
-def kl_of_logits(wanted: Tensor, given: Tensor) -> Tensor:
-    """Return KL(wanted || given) in nats per review, (B,), of (B, labels) logits."""
-    target, answer = wanted.float().log_softmax(-1), given.float().log_softmax(-1)
-    return (target.exp() * (target - answer)).sum(-1)
+def kl_of_logits(reference: Tensor, given: Tensor) -> Tensor:
+    """Return KL(reference || given) in nats over the last dimension of two (..., labels) logits.
 
-
-def logits_divergence(logits: Tensor) -> Tensor:
-    """Return (B, K) KL(p_0 || p_k) in nats from logits (B, 1 + K, labels), in float64 where there is one."""
-    wide = logits.cpu() if logits.device.type == "mps" else logits
-    log_p = torch.log_softmax(wide.double(), -1)
-    reference = log_p[:, :1]
-    return (reference.exp() * (reference - log_p[:, 1:])).sum(-1)
+    The other dimensions broadcast. In float64, which MPS has not: from there the logits go to the host.
+    """
+    log_p, log_q = (
+        (side.cpu() if side.device.type == "mps" else side).double().log_softmax(-1)
+        for side in (reference, given)
+    )
+    return kl_div(log_q, log_p, reduction="none", log_target=True).sum(-1)

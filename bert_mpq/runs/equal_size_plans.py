@@ -12,7 +12,7 @@ import torch
 
 from bert_mpq.allocation.knapsack import optimum
 from bert_mpq.allocation.losses import Losses, layer_units, losses_of
-from bert_mpq.compute.divergence import logits_divergence
+from bert_mpq.compute.divergence import kl_of_logits
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.evaluate import Evaluation, evaluate
 from bert_mpq.compute.reporting import Reporter
@@ -136,5 +136,4 @@ def unit_cost(config: RunConfig, outline: Outline, unit: int, bits: int) -> int:
 
 def mean_divergence(before: Evaluation, after: Evaluation) -> float:
     """Return the mean KL of the logits in nats."""
-    stacked = torch.from_numpy(np.stack([before.logits, after.logits], 1))
-    return float(logits_divergence(stacked).mean())
+    return float(kl_of_logits(*(torch.from_numpy(side.logits) for side in (before, after))).mean())

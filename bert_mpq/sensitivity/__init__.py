@@ -1,6 +1,5 @@
 """Phase 1: how much each encoder layer suffers from quantization, in one pass over the reviews."""
 
-from bert_mpq.compute.divergence import logits_divergence
 from bert_mpq.sensitivity.accumulation import BLOCKS, Accumulation
 from bert_mpq.sensitivity.measure import Measurement, measure
 from bert_mpq.sensitivity.probe import Probe
@@ -16,7 +15,6 @@ __all__ = [
     "Scoring",
     "Stability",
     "agreement",
-    "logits_divergence",
     "measure",
     "metric_values",
     "output_errors",

@@ -10,7 +10,7 @@ from bert_mpq.compute import distributed
 from bert_mpq.compute.batches import Batch
 from bert_mpq.compute.checkpoints import Checkpoints, stage_identity
 from bert_mpq.compute.devices import Machine
-from bert_mpq.compute.divergence import logits_divergence
+from bert_mpq.compute.divergence import kl_of_logits
 from bert_mpq.compute.encoder import encoder_layers, linears
 from bert_mpq.compute.fingerprint import weights_digest
 from bert_mpq.compute.forward import BatchUse
@@ -154,7 +154,7 @@ def _forward(
             # Counted on the host: a mask on the GPU would have to be waited for.
             kept = machine.move(batch.attention_mask.flatten().nonzero().squeeze(1))
             reference, perturbed = (_token_rows(side, kept) for side in (reference, perturbed))
-        return reference, perturbed, logits_divergence(logits)
+        return reference, perturbed, kl_of_logits(logits[:, :1], logits[:, 1:])
 
 
 def _units(classifier: Classifier, probe: Probe) -> list[str]:

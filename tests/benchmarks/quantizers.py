@@ -25,7 +25,7 @@ from bert_mpq import __version__
 from bert_mpq.allocation.clustering import allocate
 from bert_mpq.compute.batches import TokenizedReviews, tokenize
 from bert_mpq.compute.devices import Machine, pick_machine
-from bert_mpq.compute.divergence import logits_divergence
+from bert_mpq.compute.divergence import kl_of_logits
 from bert_mpq.compute.evaluate import Evaluation, evaluate
 from bert_mpq.compute.reporting import Lines
 from bert_mpq.compute.workload import Workload
@@ -101,8 +101,7 @@ HEADINGS = (
 
 def divergence(reference: Evaluation, other: Evaluation) -> float:
     """Mean KL(reference || other) of the logits in nats."""
-    logits = torch.from_numpy(np.stack([reference.logits, other.logits], 1))
-    return float(logits_divergence(logits).mean())
+    return float(kl_of_logits(*(torch.from_numpy(side.logits) for side in (reference, other))).mean())
 
 
 def row(

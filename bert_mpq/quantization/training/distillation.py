@@ -31,9 +31,8 @@ def distillation_loss(
         with torch.no_grad():
             wanted = teacher(input_ids=ids, attention_mask=mask, output_hidden_states=True)
         given = student(input_ids=ids, attention_mask=mask, output_hidden_states=True)
-    return kl_of_logits(wanted.logits, given.logits).sum() + hidden_weight * _hidden_error(
-        wanted, given, mask
-    )
+    divergence = kl_of_logits(wanted.logits, given.logits).sum().float().to(mask.device)
+    return divergence + hidden_weight * _hidden_error(wanted, given, mask)
 
 
 def _hidden_error(wanted: Any, given: Any, mask: Tensor) -> Tensor:
