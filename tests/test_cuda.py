@@ -11,8 +11,8 @@ from bert_mpq.compute.batches import tokenize
 from bert_mpq.compute.devices import pick_machine
 from bert_mpq.compute.evaluate import evaluate
 from bert_mpq.compute.reporting import Silent
+from bert_mpq.quantization.training.loop import Training
 from bert_mpq.quantization.training.recipe import Recipe
-from bert_mpq.quantization.training.retrain import retrain
 from bert_mpq.sensitivity.accumulation import Accumulation
 from bert_mpq.sensitivity.measure import measure
 from bert_mpq.sensitivity.probe import Probe
@@ -153,7 +153,7 @@ def test_a_quantized_model_is_trained_on_the_gpu(own, tokens, precision):
     # As in a run: it is on the GPU by now.
     evaluate(quantized.model, on(machine, tokens, 8_192), Silent(), "")
     recipe = Recipe(learning_rate=2e-4, checks=2)
-    trained = retrain(own.model, quantized, on(machine, tokens, 8_192), recipe, Silent())
+    trained = Training(own.model, quantized, on(machine, tokens, 8_192), recipe).run(Silent())
     curve = trained.report.curve
     assert min(point.kl for point in curve) < curve[0].kl
     for name, weight in trained.quantized.weights.items():

@@ -15,7 +15,9 @@ from bert_mpq.compute.reviews import Reviews
 from bert_mpq.compute.token_store import TokenStore
 
 CHUNK = 512
+Indices = npt.NDArray[np.int64]  # of reviews in a sample
 HASHED = 1 << 22  # token ids hashed at a time
+BUCKET = 32  # shuffled batches whose reviews are sorted by length together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,7 @@ class Batch:
         attention_mask: (B, T) 1 for tokens, 0 for padding.
     """
 
-    indices: npt.NDArray[np.int64]
+    indices: Indices
     input_ids: torch.Tensor
     attention_mask: torch.Tensor
 
@@ -76,7 +78,7 @@ class TokenizedReviews:
             ids=self.ids, offsets=self.offsets[: count + 1], labels=self.labels[:count], pad_id=self.pad_id
         )
 
-    def plan(self, budget: int, indices: npt.NDArray[np.int64] | None = None) -> list[npt.NDArray[np.int64]]:
+    def plan(self, budget: int, indices: Indices | None = None) -> list[Indices]:
         """Return the indices of each batch: longest first, padded size at most ``budget`` tokens.
 
         Longest first, so that a budget too large for the memory shows at once. One review always fits.
@@ -94,7 +96,7 @@ class TokenizedReviews:
             start += size
         return batches
 
-    def take(self, indices: npt.NDArray[np.int64]) -> "TokenizedReviews":
+    def take(self, indices: Indices) -> "TokenizedReviews":
         """Return the reviews at ``indices``, in that order."""
         rows = [self.ids[self.offsets[index] : self.offsets[index + 1]] for index in indices]
         return TokenizedReviews(
@@ -104,7 +106,7 @@ class TokenizedReviews:
             pad_id=self.pad_id,
         )
 
-    def batch(self, indices: npt.NDArray[np.int64]) -> Batch:
+    def batch(self, indices: Indices) -> Batch:
         """Return the reviews at ``indices`` as padded tensors."""
         lengths = self.lengths[indices]
         ids = np.full((len(indices), int(lengths.max())), self.pad_id, dtype=np.int64)
@@ -147,3 +149,22 @@ def tokenize(
         labels=np.asarray(reviews.labels, dtype=np.int64),
         pad_id=int(tokenizer.pad_token_id or 0),
     )
+
+
+def shuffled_batches(lengths: Indices, size: int, rng: np.random.Generator) -> list[Indices]:
+    """Return the indices of each batch of a training: random, yet of similar length within a batch.
+
+    Sorted by length within random buckets of 32 batches: little padding, and no order that training could
+    follow.
+
+    Args:
+        lengths: (n,) tokens per review.
+        size: reviews per batch.
+        rng: source of the draws.
+    """
+    order = rng.permutation(len(lengths))
+    batches: list[Indices] = []
+    for bucket in np.split(order, range(BUCKET * size, len(order), BUCKET * size)):
+        by_length = bucket[np.argsort(-lengths[bucket], kind="stable")]
+        batches += np.split(by_length, range(size, len(by_length), size))
+    return [batches[index] for index in rng.permutation(len(batches))]

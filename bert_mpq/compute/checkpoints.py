@@ -1,7 +1,7 @@
-"""How far a stage got, on disk, so that the same command goes on where a killed run was.
+"""How far a stage or a training got, on disk, so that the same command goes on where a killed run was.
 
-One dot-file per stage and process in the output folder: a NumPy archive (arrays only, no code, a CRC for
-each), replaced as a whole. It says what it belongs to; one of another run, or a broken one, is never used.
+One file each: a NumPy archive (arrays only, no code, a CRC for each), replaced as a whole. It says what it
+belongs to; one of other work, or a broken one, is never used.
 """
 
 import contextlib
@@ -9,42 +9,56 @@ import importlib.metadata
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
-import numpy.typing as npt
+import torch
+from torch import Tensor, nn
 
 from bert_mpq.compute import distributed
+from bert_mpq.compute.fingerprint import weights_digest
 from bert_mpq.compute.reporting import Reporter
-from bert_mpq.records.files import prepare_folder, slug, write_stream
+from bert_mpq.compute.workload import Workload
+from bert_mpq.records.files import disk_errors, slug, write_stream
 from bert_mpq.records.numbers import duration
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.paths import user_path
 
-if TYPE_CHECKING:
-    from bert_mpq.compute.devices import Machine
-
 EVERY = 60.0  # seconds between two writes at least
-WRITING_SHARE = 0.01  # of the time at most
 HEADER = "header"
-VERSION = 2  # of what a stage computes and saves
+VERSION = 3  # of what a stage computes and saves
 T = TypeVar("T")
-Arrays = Mapping[str, npt.NDArray[np.generic]]
 Identity = Callable[[], Mapping[str, str]]
 
 
-class Checkpoint:
-    """The checkpoint of one stage; made by ``Checkpoints``.
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What a checkpoint holds.
 
     Args:
-        path: its file.
-        identity: everything that the stage's result depends on; asked only when there is a file to read or to
-            write, because weights take a while to hash.
-        every: seconds between two writes at least; 0 = after every batch, whatever it costs.
-        reporter: is told what became of a file.
+        tensors: by name.
+        facts: values that JSON can hold, by name.
     """
+
+    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, Any]
+
+
+class Checkpoint:
+    """The file of one stage; one that is of no use is ignored with a note.
+
+    Args:
+        path: the file.
+        identity: everything that the result depends on; asked only when there is a file to read or to write,
+            because weights take a while to hash.
+        every: seconds between two writes at least; 0 = whenever asked, whatever it costs.
+        reporter: is told what became of the file.
+    """
+
+    writing_share = 0.01  # of the time at most
 
     def __init__(self, path: Path, identity: Identity, every: float, reporter: Reporter) -> None:
         self.path = path
@@ -60,41 +74,40 @@ class Checkpoint:
         """Whether it is time to write."""
         return time.monotonic() >= self._due
 
-    def restore(self, load: Callable[[Arrays], T]) -> T | None:
-        """Give ``load`` what ``write`` wrote and return its answer; None, with a note, when it is no use."""
-        if not self.path.exists():
-            return None
-        try:
-            with np.load(self.path, allow_pickle=False) as archive:
-                header, mine = json.loads(bytes(archive[HEADER])), self._own()
-                other = [name for name in mine if header["identity"].get(name) != mine[name]]
-                if other:
-                    self._ignored(f"it belongs to a run with other {other[0]}")
-                    return None
-                # By the header's names: a damaged directory can lose one without a sign.
-                return load({name: archive[name] for name in header["arrays"]})
-        except Exception:  # a damaged archive fails in a dozen ways, and none of them may end a run
-            self._ignored("it is broken")
-            return None
+    def check(self) -> bool:
+        """Return whether there is a state of this work to go on from; only the header is read."""
+        return bool(self._open(lambda archive, header: True))
 
-    def write(self, arrays: Arrays) -> None:
+    def restore(self, load: Callable[[State], T]) -> T | None:
+        """Give ``load`` what ``write`` wrote and return its answer; None when there is nothing of use."""
+
+        def read(archive: Mapping[str, Any], header: Mapping[str, Any]) -> T:
+            # By the header's names: a damaged directory can lose one without a sign.
+            tensors = {name: torch.from_numpy(archive[name]) for name in header["tensors"]}
+            return load(State(tensors=tensors, facts=header["facts"]))
+
+        return self._open(read)
+
+    def write(self, state: State) -> None:
         """Replace the file. A disk that refuses it does not end the run: it goes on without checkpoints."""
         started = time.monotonic()
-        header = json.dumps({"identity": self._own(), "arrays": list(arrays)}).encode()
-        named = {HEADER: np.frombuffer(header, np.uint8), **arrays}
+        header = json.dumps({**self._header(), "tensors": list(state.tensors), "facts": state.facts})
+        arrays = {HEADER: np.frombuffer(header.encode(), np.uint8)}
+        arrays |= {name: tensor.detach().cpu().numpy() for name, tensor in state.tensors.items()}
 
         def save(file: BinaryIO) -> None:
-            np.savez(file, **named)  # type: ignore[arg-type]
+            np.savez(file, **arrays)  # type: ignore[arg-type]
 
         try:
-            prepare_folder(self.path.parent.parent, self.path.parent.name)
+            with disk_errors(self.path.parent):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
             write_stream(self.path, save)
         except MpqError as error:
             self._reporter.note(f"No checkpoints in this run: {error.title}")
             self._due = float("inf")
             return
         self.written = time.monotonic()
-        pause = max(self._every, (self.written - started) / WRITING_SHARE)
+        pause = max(self._every, (self.written - started) / self.writing_share)
         self._due = self.written + (pause if self._every else 0.0)
 
     def remove(self) -> None:
@@ -103,10 +116,35 @@ class Checkpoint:
             with contextlib.suppress(OSError):
                 path.unlink()
 
+    def _open(self, use: Callable[[Mapping[str, Any], Mapping[str, Any]], T]) -> T | None:
+        if not self.path.exists():
+            return None
+        try:
+            with np.load(self.path, allow_pickle=False) as archive:
+                header = json.loads(bytes(archive[HEADER]))
+                mine, theirs = self._own(), header["identity"]
+                other = [name for name in mine if theirs.get(name) != mine[name]]
+                if not other:
+                    return use(archive, header)
+        except Exception as error:  # a damaged archive fails in a dozen ways
+            self._broken(error)
+            return None
+        self._of_other_work(other[0], header)
+        return None
+
+    def _header(self) -> dict[str, Any]:
+        return {"identity": self._own()}
+
     def _own(self) -> dict[str, str]:
         if self._known is None:
             self._known = dict(self._identity())
         return self._known
+
+    def _of_other_work(self, what: str, header: Mapping[str, Any]) -> None:
+        self._ignored(f"it belongs to a run with other {what}")
+
+    def _broken(self, error: Exception) -> None:
+        self._ignored("it is broken")
 
     def _ignored(self, why: str) -> None:
         self._reporter.note(f"The checkpoint {self.path.name} is ignored: {why}.")
@@ -154,12 +192,14 @@ class Checkpoints:
             )
 
 
-def stage_identity(machine: "Machine", budget: int) -> dict[str, str]:
-    """Return what the rounding of forward passes depends on."""
+def pass_identity(module: nn.Module, work: Workload) -> dict[str, str]:
+    """Return what a pass of ``module`` over the reviews depends on, the rounding included."""
     return {
-        "device": machine.device.type,
-        "precision": machine.precision,
-        "batch size": str(budget),
+        "weights": weights_digest(module),
+        "reviews": work.tokens.digest,
+        "device": work.machine.device.type,
+        "precision": work.machine.precision,
+        "batch size": str(work.batch_tokens),
         "processes": f"{distributed.rank()} of {distributed.size()}",
         "versions": f"checkpoint {VERSION}, torch {importlib.metadata.version('torch')}",
     }

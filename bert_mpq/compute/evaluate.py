@@ -11,15 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from bert_mpq.compute import distributed
-from bert_mpq.compute.batches import Batch
-from bert_mpq.compute.checkpoints import Arrays, Checkpoint, Checkpoints, stage_identity
-from bert_mpq.compute.fingerprint import weights_digest
+from bert_mpq.compute.batches import Batch, Indices
+from bert_mpq.compute.checkpoints import Checkpoint, Checkpoints, State, pass_identity
 from bert_mpq.compute.forward import BatchUse, Completed, run_batches
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.workload import Workload
 from bert_mpq.records.evaluation import Accuracy
-
-Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +77,7 @@ def evaluate(
             answer: Tensor = module(machine.move(batch.input_ids), machine.move(batch.attention_mask))
             return answer
 
-    identity = functools.partial(_identity, module, work)
+    identity = functools.partial(pass_identity, module, work)
     checkpoint = checkpoints.open(title, identity) if checkpoints else None
     progress = Progress.resumed(checkpoint, work.batch_tokens, reporter, title)
     started = time.perf_counter() - progress.seconds
@@ -98,14 +95,6 @@ def evaluate(
     accuracy = figures(logits, predictions, tokens.labels, time.perf_counter() - started)
     batches = progress.batches.of_all_processes()
     return Evaluation(accuracy=accuracy, predictions=predictions, logits=logits, batches=batches)
-
-
-def _identity(module: nn.Module, work: Workload) -> dict[str, str]:
-    return {
-        "weights": weights_digest(module),
-        "reviews": work.tokens.digest,
-        **stage_identity(work.machine, work.batch_tokens),
-    }
 
 
 class Progress:
@@ -153,22 +142,19 @@ class Progress:
         distributed.add(logits)
         return logits.numpy()
 
-    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+    def state(self) -> State:
         """Return what ``load`` takes."""
-        return {
-            "order": self.order,
-            "logits": self._so_far().numpy(),
-            "batches": np.array([self.batches.largest, self.batches.budget]),
-            "seconds": np.array(self.seconds),
-        }
+        return State(
+            tensors={"order": torch.from_numpy(self.order), "logits": self._so_far()},
+            facts={"batches": dataclasses.asdict(self.batches), "seconds": self.seconds},
+        )
 
-    def load(self, arrays: Arrays) -> bool:
-        """Take over a state; raises ValueError or KeyError when it is none."""
-        order, logits = arrays["order"].astype(np.int64), torch.from_numpy(arrays["logits"])
+    def load(self, state: State) -> bool:
+        """Take over a state; raises ValueError, TypeError or KeyError when it is none."""
+        order, logits = state.tensors["order"].numpy(), state.tensors["logits"]
         if logits.shape != (len(order), 2):
             raise ValueError("logits and reviews do not match")
-        largest, budget = (int(value) for value in arrays["batches"])
-        self.batches, self.seconds = BatchUse(largest=largest, budget=budget), float(arrays["seconds"])
+        self.batches, self.seconds = BatchUse(**state.facts["batches"]), float(state.facts["seconds"])
         self._order, self._logits = [order], [logits]
         return True
 

@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from bert_mpq.compute import distributed
-from bert_mpq.compute.batches import Batch, TokenizedReviews
+from bert_mpq.compute.batches import Batch, Indices, TokenizedReviews
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.workload import Workload
 from bert_mpq.settings.errors import MpqError
 
 Result = TypeVar("Result")
-Indices = npt.NDArray[np.int64]
 NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "alloc_failed")
 
 

@@ -1,15 +1,17 @@
 """The part of Phase 2 that trains the quantized model and measures it again."""
 
+import functools
 from dataclasses import dataclass
 
-from bert_mpq.compute.checkpoints import Checkpoints
+from bert_mpq.compute.checkpoints import EVERY, Checkpoints
 from bert_mpq.compute.evaluate import Evaluation, evaluate
+from bert_mpq.compute.fingerprint import weights_digest
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization.model import QuantizedModel
-from bert_mpq.quantization.training.checkpoint import EVERY, NAME, Checkpoint, identity_of
+from bert_mpq.quantization.training.checkpoint import NAME, TrainingCheckpoint
+from bert_mpq.quantization.training.loop import Retrained, Training
 from bert_mpq.quantization.training.recipe import Recipe
-from bert_mpq.quantization.training.retrain import Retrained, retrain
 from bert_mpq.records.context import Sample
 from bert_mpq.records.evaluation import BitAllocation, TrainedEvaluation
 from bert_mpq.records.files import EVALUATION
@@ -34,7 +36,7 @@ class TrainingSetup:
     work: Workload
     sample: Sample
     recipe: Recipe
-    checkpoint: Checkpoint
+    checkpoint: TrainingCheckpoint
 
 
 def recipe_of(config: RunConfig) -> Recipe:
@@ -66,34 +68,38 @@ def prepare_training(
     check_some_below_16(allocation.bits)
     tokens, reviews = session.training_tokens(plan, reporter)
     recipe = recipe_of(config)
-    identity = identity_of(
-        config,
-        work.classifier.model,
-        plan.sources.model.name,
-        allocation.bits,
-        reviews,
-        config.max_length or plan.sources.model.max_length,
-        work.batch_tokens,
-        recipe,
-    )
-    folder = user_path(config.output) / EVALUATION
-    checkpoint = Checkpoint(folder, identity, flags.command_line("quantize", config), EVERY)
+    identity = functools.partial(_identity, plan, allocation, work, reviews, recipe)
+    folder, command = user_path(config.output) / EVALUATION, flags.command_line("quantize", config)
+    checkpoint = TrainingCheckpoint(folder, identity, command, EVERY, reporter)
     checkpoint.check()
     sample = session.sample(plan, "calibration", tokens, reviews, recipe.batch_size)
     own = Workload(tokens=tokens, machine=work.machine, asked=work.asked)
     return TrainingSetup(work=own, sample=sample, recipe=recipe, checkpoint=checkpoint)
 
 
+def _identity(
+    plan: Plan, allocation: BitAllocation, work: Prepared, reviews: str, recipe: Recipe
+) -> dict[str, str]:
+    """Return everything that the result of a training depends on."""
+    config = plan.config
+    return {
+        "model": plan.sources.model.name,
+        "weights": weights_digest(work.classifier.model),
+        "reviews": reviews,
+        "max length": str(config.max_length or plan.sources.model.max_length),
+        "bits": str(allocation.bits),
+        "quantizer": f"{config.quantizer}, group size {config.group_size or 'channel'},"
+        f" {config.gptq_reviews} GPTQ reviews, embeddings {config.embeddings}",
+        "precision": config.precision,
+        "batch tokens": str(work.batch_tokens),
+        "recipe": str(recipe),
+    }
+
+
 def train(setup: TrainingSetup, work: Prepared, quantized: QuantizedModel, reporter: Reporter) -> Retrained:
-    """Train the quantized model; raises as ``bert_mpq.qat.retraining.retrain``."""
-    return retrain(
-        work.classifier.model,
-        quantized,
-        setup.work,
-        setup.recipe,
-        reporter,
-        setup.checkpoint,
-    )
+    """Train the quantized model; raises as ``Training.run``."""
+    training = Training(work.classifier.model, quantized, setup.work, setup.recipe)
+    return training.run(reporter, setup.checkpoint)
 
 
 def evaluate_trained(

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from bert_mpq.compute import distributed
+from bert_mpq.compute.batches import Indices
 from bert_mpq.similarity.moments import Moments
 from bert_mpq.similarity.sums import PairedRows, Sums, paired
 
 # A jackknife needs blocks: more of them cost memory (BLOCKS x the moments), fewer widen the intervals.
 BLOCKS = 10
 CHUNK = 1 << 25  # float64 values of all probes that are added at a time
-Indices = npt.NDArray[np.int64]
 
 
 class Accumulation:

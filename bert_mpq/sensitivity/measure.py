@@ -8,11 +8,10 @@ from torch import Tensor, nn
 
 from bert_mpq.compute import distributed
 from bert_mpq.compute.batches import Batch
-from bert_mpq.compute.checkpoints import Checkpoints, stage_identity
+from bert_mpq.compute.checkpoints import Checkpoints, pass_identity
 from bert_mpq.compute.devices import Machine
 from bert_mpq.compute.divergence import kl_of_logits
 from bert_mpq.compute.encoder import encoder_layers, linears
-from bert_mpq.compute.fingerprint import weights_digest
 from bert_mpq.compute.forward import BatchUse
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.workload import Workload
@@ -168,11 +167,9 @@ def _units(classifier: Classifier, probe: Probe) -> list[str]:
 def _identity(probed: ProbedClassifier, probe: Probe, work: Workload, looks: list[int]) -> dict[str, str]:
     return {
         "looks": str(looks),
-        "weights": weights_digest(probed),
-        "reviews": work.tokens.digest,
         "scope": probe.scope,
         "pooling": probe.pooling,
-        **stage_identity(work.machine, work.batch_tokens),
+        **pass_identity(probed, work),
     }
 
 

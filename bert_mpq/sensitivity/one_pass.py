@@ -6,17 +6,16 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from bert_mpq.compute import distributed
-from bert_mpq.compute.batches import Batch
-from bert_mpq.compute.checkpoints import Arrays, Checkpoint
+from bert_mpq.compute.batches import Batch, Indices
+from bert_mpq.compute.checkpoints import Checkpoint, State
 from bert_mpq.compute.forward import BatchUse, run_batches
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.workload import Workload
-from bert_mpq.sensitivity.accumulation import Accumulation, Indices
+from bert_mpq.sensitivity.accumulation import Accumulation
 from bert_mpq.sensitivity.live_scores import RunningScores
 from bert_mpq.similarity.jackknife import LEVEL
 
@@ -161,27 +160,17 @@ class Pass:
         if shifts:
             self.sums.use_shifts(shifts)
 
-    def _state(self) -> dict[str, npt.NDArray[np.generic]]:
-        sums = {name: tensor.cpu().numpy() for name, tensor in self.sums.state_dict().items()}
-        return {
-            **{f"sums.{name}": array for name, array in sums.items()},
-            "batches": np.array([self.batches.largest, self.batches.budget]),
-            "seconds": np.array(self.seconds),
-        }
+    def _state(self) -> State:
+        return State(
+            tensors=self.sums.state_dict(),
+            facts={"batches": dataclasses.asdict(self.batches), "seconds": self.seconds},
+        )
 
     def _resume(self, checkpoint: Checkpoint, reporter: Reporter) -> None:
-        def load(arrays: Arrays) -> Accumulation:
+        def load(state: State) -> Accumulation:
             sums = self._empty()
-            sums.load_state_dict(
-                {
-                    name.removeprefix("sums."): torch.from_numpy(array)
-                    for name, array in arrays.items()
-                    if name.startswith("sums.")
-                }
-            )
-            largest, budget = (int(value) for value in arrays["batches"])
-            self.batches = BatchUse(largest=largest, budget=budget)
-            self.seconds = float(arrays["seconds"])
+            sums.load_state_dict(state.tensors)
+            self.batches, self.seconds = BatchUse(**state.facts["batches"]), float(state.facts["seconds"])
             return sums
 
         sums = checkpoint.restore(load)

@@ -28,8 +28,8 @@ from bert_mpq.compute.devices import pick_machine
 from bert_mpq.compute.evaluate import Evaluation, evaluate
 from bert_mpq.compute.reporting import Lines
 from bert_mpq.compute.workload import Workload
+from bert_mpq.quantization.training.loop import Training
 from bert_mpq.quantization.training.recipe import Recipe
-from bert_mpq.quantization.training.retrain import retrain
 from bert_mpq.records.training import TrainingReport
 from bert_mpq.settings.bits import parse_bits
 from bert_mpq.sources.classifiers import find_classifier, load_classifier
@@ -196,8 +196,8 @@ def main() -> None:
             recipe = dataclasses.replace(
                 Recipe(), epochs=options.epochs, learning_rate=rate, hidden_weight=hidden
             )
-            trained = retrain(
-                classifier.model, ptq, Workload(tokens=sample, machine=machine), recipe, reporter
+            trained = Training(classifier.model, ptq, Workload(tokens=sample, machine=machine), recipe).run(
+                reporter
             )
             after = evaluate(trained.quantized.model, work, reporter, f"{name} QAT")
             title = f"QAT, learning rate {rate:g}, hidden weight {hidden:g}"

@@ -3,7 +3,6 @@
 import errno
 import os
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from bert_mpq import RunConfig, run
 from bert_mpq.compute.batches import tokenize
-from bert_mpq.compute.checkpoints import Checkpoint, Checkpoints
+from bert_mpq.compute.checkpoints import Checkpoint, Checkpoints, State
 from bert_mpq.compute.devices import pick_machine
 from bert_mpq.compute.fingerprint import weights_digest
 from bert_mpq.compute.reporting import Silent
@@ -22,7 +21,8 @@ from bert_mpq.sources.classifiers import find_classifier, load_classifier
 from tests.helpers.workloads import on
 
 PROBE = Probe(scope="propagated", pooling="mean", bits=(4,), quantizer="rtn", group_size=None)
-ARRAYS = {"sums": np.arange(300.0).reshape(3, 100), "done": np.array([True, False])}
+TENSORS = {"sums": torch.arange(300.0).reshape(3, 100), "done": torch.tensor([True, False])}
+STATE = State(tensors=TENSORS, facts={"seconds": 0.1})
 PHASES = {"calibration_size": 60, "eval_size": 50, "max_length": 16, "metrics": ("cka",), "bits": (8, 4)}
 PHASES |= {"quantizer": "rtn"}
 
@@ -47,32 +47,44 @@ def checkpoint(folder, reporter=None, every=0.0, **identity):
     return Checkpoint(folder / "Sensitivities" / ".x.npz", lambda: identity, every, reporter or Silent())
 
 
+def whole_state(state):
+    return state
+
+
+def same(read):
+    return (
+        read.facts == STATE.facts
+        and read.tensors.keys() == TENSORS.keys()
+        and all(read.tensors[name].equal(TENSORS[name]) for name in TENSORS)
+    )
+
+
 def names(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def test_what_was_written_is_read_back(tmp_path):
-    checkpoint(tmp_path, weights="a").write(ARRAYS)
+    checkpoint(tmp_path, weights="a").write(STATE)
     assert names(tmp_path) == ["Sensitivities/.x.npz"]
-    read = checkpoint(tmp_path, weights="a").restore(dict)
-    assert read.keys() == ARRAYS.keys()
-    assert all(np.array_equal(read[name], ARRAYS[name]) for name in ARRAYS)
+    assert checkpoint(tmp_path, weights="a").check()
+    assert same(checkpoint(tmp_path, weights="a").restore(whole_state))
 
 
 def test_nothing_is_read_where_nothing_was_written(tmp_path):
     reporter = Stopping()
-    assert checkpoint(tmp_path, reporter).restore(dict) is None
+    assert not checkpoint(tmp_path, reporter).check()
+    assert checkpoint(tmp_path, reporter).restore(whole_state) is None
     assert reporter.texts == []
 
 
 def test_the_checkpoint_of_another_run_is_ignored_with_a_note_and_replaced(tmp_path):
-    checkpoint(tmp_path, weights="a", reviews="r").write(ARRAYS)
+    checkpoint(tmp_path, weights="a", reviews="r").write(STATE)
     reporter = Stopping()
     other = checkpoint(tmp_path, reporter, weights="b", reviews="r")
-    assert other.restore(dict) is None
+    assert other.restore(whole_state) is None
     assert reporter.texts == ["The checkpoint .x.npz is ignored: it belongs to a run with other weights."]
-    other.write({"sums": np.zeros(1)})
-    assert checkpoint(tmp_path, weights="b", reviews="r").restore(dict).keys() == {"sums"}
+    other.write(STATE)
+    assert same(checkpoint(tmp_path, weights="b", reviews="r").restore(whole_state))
 
 
 @given(position=st.floats(0, 1, exclude_max=True), change=st.integers(1, 255), cut=st.booleans())
@@ -81,18 +93,18 @@ def test_a_damaged_checkpoint_is_ignored_with_a_note_or_reads_as_it_was(
     tmp_path_factory, position, change, cut
 ):
     folder = tmp_path_factory.mktemp("damaged")
-    checkpoint(folder, weights="a").write(ARRAYS)
+    checkpoint(folder, weights="a").write(STATE)
     path = folder / "Sensitivities" / ".x.npz"
     content = bytearray(path.read_bytes())
     place = int(position * len(content))
     content[place] = (content[place] + change) % 256
     path.write_bytes(content[:place] if cut else content)
     reporter = Stopping()
-    read = checkpoint(folder, reporter, weights="a").restore(dict)
+    read = checkpoint(folder, reporter, weights="a").restore(whole_state)
     if read is None:
         assert reporter.texts[0].startswith("The checkpoint .x.npz is ignored: it ")
     else:  # the byte was one that says nothing, such as a time stamp
-        assert all(np.array_equal(read[name], ARRAYS[name]) for name in ARRAYS)
+        assert same(read)
 
 
 def test_it_is_written_once_a_minute_and_takes_no_more_than_a_hundredth_of_the_time(tmp_path, monkeypatch):
@@ -108,7 +120,7 @@ def test_it_is_written_once_a_minute_and_takes_no_more_than_a_hundredth_of_the_t
     assert not file.due
     now[0] += 2.0
     assert file.due
-    file.write(ARRAYS)
+    file.write(STATE)
     now[0] += 299.0
     assert not file.due
     now[0] += 2.0
@@ -123,7 +135,7 @@ def test_a_disk_that_takes_no_checkpoint_does_not_end_the_run(tmp_path, monkeypa
     reporter = Stopping()
     file = checkpoint(tmp_path, reporter)
     monkeypatch.setattr(os, "fsync", fail)
-    file.write(ARRAYS)
+    file.write(STATE)
     assert not file.due
     assert reporter.texts[0].startswith("No checkpoints in this run: ")
     assert names(tmp_path) == []

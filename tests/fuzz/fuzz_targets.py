@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from safetensors.torch import save
 
-from bert_mpq.compute.checkpoints import Checkpoint
+from bert_mpq.compute.checkpoints import Checkpoint, State
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.export.formats.mpq import read_weights, save_weights
 from bert_mpq.export.packed import PackedModel
@@ -133,20 +132,25 @@ def _stage(folder: Path) -> Checkpoint:
 
 def _stage_file() -> bytes:
     def write(folder: Path) -> Path:
-        _stage(folder).write({"sums": np.arange(12.0).reshape(3, 4), "done": np.arange(5)})
+        _stage(folder).write(
+            State(
+                tensors={"sums": torch.arange(12.0).reshape(3, 4), "done": torch.arange(5)},
+                facts={"seconds": 3.5},
+            )
+        )
         return folder / "stage.npz"
 
     return _written(write)
 
 
-def _training(folder: Path) -> training.Checkpoint:
-    return training.Checkpoint(folder, any_value(training.Identity), "bert-mpq quantize")
+def _training(folder: Path) -> training.TrainingCheckpoint:
+    return training.TrainingCheckpoint(folder, lambda: {"model": "tiny"}, "bert-mpq quantize", 0.0, Silent())
 
 
 def _training_file() -> bytes:
     def write(folder: Path) -> Path:
         checkpoint = _training(folder / "Evaluation")
-        checkpoint.write(training.State(tensors={"w": torch.ones(2, 3)}, facts={"step": 3}))
+        checkpoint.write(State(tensors={"w": torch.ones(2, 3)}, facts={"step": 3}))
         return checkpoint.path
 
     return _written(write)
@@ -154,7 +158,7 @@ def _training_file() -> bytes:
 
 def _resume(path: Path) -> object:
     checkpoint = _training(path.parent)
-    return checkpoint.check() and checkpoint.read()
+    return checkpoint.check() and checkpoint.restore(lambda state: state)
 
 
 STATE = {"q.weight": torch.zeros(4, 6), "head.bias": torch.zeros(2)}
@@ -234,13 +238,13 @@ TARGETS = {
             file="stage.npz",
             valid=_stage_file,
             broken=broken_bytes,
-            parse=lambda path: _stage(path.parent).restore(dict),
+            parse=lambda path: _stage(path.parent).restore(lambda state: state),
         ),
         Target(
             name="checkpoint of a training",
             file=training.NAME,
             valid=_training_file,
-            broken=broken_safetensors,
+            broken=broken_bytes,
             parse=_resume,
         ),
     )

@@ -6,23 +6,12 @@ import torch
 
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.quantization.model import QuantizedModel
-from bert_mpq.quantization.training.checkpoint import Identity
+from bert_mpq.quantization.training.loop import Training
 from bert_mpq.quantization.training.recipe import Recipe
-from bert_mpq.quantization.training.retrain import retrain
 from tests.helpers.workloads import on_cpu
 
 RECIPE = Recipe(epochs=2, learning_rate=1e-3, batch_size=8, validation_share=0.25, checks=2)
-IDENTITY = Identity(
-    model="tiny",
-    weights="0" * 64,
-    reviews="1" * 64,
-    max_length=24,
-    bits=(32, 2),
-    quantizer="rtn",
-    precision="fp32",
-    batch_tokens=2_048,
-    recipe=str(RECIPE),
-)
+IDENTITY = {"weights": "0" * 64, "reviews": "1" * 64, "bits": "(32, 2)", "recipe": str(RECIPE)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,4 +30,4 @@ class Task:
 
     def train(self, recipe=RECIPE, reporter=None, checkpoint=None, batch_tokens=2_048):
         work = on_cpu(self.tokens, batch_tokens)
-        return retrain(self.teacher, self.compressed, work, recipe, reporter or Silent(), checkpoint)
+        return Training(self.teacher, self.compressed, work, recipe).run(reporter or Silent(), checkpoint)

@@ -1,5 +1,6 @@
-"""The training loop: steps, checks on the validation slice, early stop, checkpoints."""
+"""From a quantized model to a better one of the same size: steps, checks, early stop, checkpoints."""
 
+import copy
 import dataclasses
 import time
 from collections.abc import Iterator
@@ -9,17 +10,16 @@ import torch
 from torch import nn
 from transformers import get_linear_schedule_with_warmup
 
-from bert_mpq.compute.devices import Machine
+from bert_mpq.compute.batches import Indices
 from bert_mpq.compute.forward import memory_ran_out, no_memory
+from bert_mpq.compute.optimization import Optimization
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.workload import Workload
-from bert_mpq.quantization.training.checkpoint import Checkpoint
-from bert_mpq.quantization.training.distillation import distillation_loss
-from bert_mpq.quantization.training.order import Indices, Order
-from bert_mpq.quantization.training.recipe import Recipe
-from bert_mpq.quantization.training.snapshot import Counters, restore, snapshot
-from bert_mpq.quantization.training.student import LATENT, Frozen, Student
-from bert_mpq.quantization.training.validation_slice import Validation
+from bert_mpq.quantization.model import QuantizedModel
+from bert_mpq.quantization.training.checkpoint import Counters, TrainingCheckpoint, restored, snapshot
+from bert_mpq.quantization.training.distillation import Validation, distillation_loss
+from bert_mpq.quantization.training.recipe import Order, Recipe, make_order
+from bert_mpq.quantization.training.student import LATENT, Frozen, Student, apply
 from bert_mpq.records.training import CurvePoint, TrainingReport
 from bert_mpq.settings.errors import MpqError
 
@@ -27,53 +27,48 @@ TITLE = "Quantization-aware training"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
-    """What a training yields: the best model of its checks, and how it went."""
+class Retrained:
+    """A trained model.
 
-    frozen: Frozen
+    Args:
+        quantized: the model, whose trained weights are codes * scale exactly, with bits and sizes as before.
+        report: how the training went.
+    """
+
+    quantized: QuantizedModel
     report: TrainingReport
 
 
 class Training:
-    """One training, from the first step or from a checkpoint.
+    """Trains the weights of a quantized model towards the FP32 model; bits and groups stay as they are.
 
     Args:
         teacher: the FP32 classifier; it is moved to the device and not changed.
-        student: what is trained.
-        validation: measures frozen models.
-        work: the sample, training and validation reviews, and where to run; one device is used, and batches
-            of more tokens than a forward pass takes are added up from parts.
-        order: which reviews when.
-        recipe: how.
-        start: the model after post-training quantization: what is kept when training does not help.
+        quantized: the same after post-training quantization, on symmetric grids; it is not changed, and kept
+            when training does not help.
+        work: calibration reviews, a slice of which is kept for validation, and where to run; one device is
+            used, and batches of more tokens than a forward pass takes are added up from parts.
+        recipe: how to train.
     """
 
-    def __init__(
-        self,
-        *,
-        teacher: nn.Module,
-        student: Student,
-        validation: Validation,
-        work: Workload,
-        order: Order,
-        recipe: Recipe,
-        start: Frozen,
-    ) -> None:
-        machine = self._machine = work.on_one_device().machine
-        self._teacher = teacher.to(machine.device).eval()
-        self._student = student
-        student.model.to(machine.device)
-        self._validation = validation
-        self._tokens, self._order, self._recipe = work.tokens, order, recipe
-        self._optimizer = _optimizer(student, recipe, machine)
-        warm_up = max(1, round(recipe.warm_up * order.steps))
-        self._schedule = get_linear_schedule_with_warmup(self._optimizer, warm_up, order.steps)
+    def __init__(self, teacher: nn.Module, quantized: QuantizedModel, work: Workload, recipe: Recipe) -> None:
+        self._work = work.on_one_device()
+        self._order = make_order(work.tokens.lengths, recipe)
+        self._quantized, self._recipe = quantized, recipe
+        self._student = Student(teacher, quantized)
+        self._best = Frozen(weights=dict(quantized.weights), others=self._student.freeze().others)
+        self._model = copy.deepcopy(quantized.model)  # for the checks, and at the end for the result
+        own = dataclasses.replace(self._work, tokens=work.tokens.take(self._order.validation))
+        self._validation = Validation(teacher, self._model, own)
+        device = work.machine.device
+        self._teacher = teacher.to(device).eval()
+        self._student.model.to(device)
+        self._optimization = _optimization(self._student, recipe, self._order.steps, device)
         self._batch_tokens = work.batch_tokens
-        self._loss = torch.zeros((), device=machine.device)  # since the last check; read only there
-        self._counters = Counters(curve=(), best_step=0, losses=0, seconds=0.0, steps=0)
-        self._best = start
+        self._loss = torch.zeros((), device=device)  # since the last check; read only there
+        self._counters = Counters()
 
-    def run(self, reporter: Reporter, checkpoint: Checkpoint | None = None) -> Trained:
+    def run(self, reporter: Reporter, checkpoint: TrainingCheckpoint | None = None) -> Retrained:
         """Train to the end, or until the validation slice has got no better for a while.
 
         Args:
@@ -83,7 +78,7 @@ class Training:
         Raises:
             MpqError: E-MEMORY, E-CHECKPOINT, E-DIVERGED.
         """
-        if checkpoint is not None and checkpoint.check():
+        if checkpoint is not None:
             self._resume(checkpoint, reporter)
         try:
             seconds = self._train(reporter, checkpoint)
@@ -97,24 +92,32 @@ class Training:
             raise
         if checkpoint is not None:
             checkpoint.remove()
-        return Trained(frozen=self._best, report=self._report(seconds))
+        apply(self._best, self._model)
+        trained = dataclasses.replace(self._quantized, model=self._model, weights=self._best.weights)
+        return Retrained(quantized=trained, report=self._report(seconds))
 
-    def _train(self, reporter: Reporter, checkpoint: Checkpoint | None) -> float:
+    def _train(self, reporter: Reporter, checkpoint: TrainingCheckpoint | None) -> float:
         """Make the steps that are left; return the seconds of the whole training."""
         started = time.monotonic() - self._counters.seconds
         if not self._counters.curve:
             self._check(self._best, reporter)
         checks = self._order.check_after()
-        lengths = self._tokens.lengths
+        lengths = self._work.tokens.lengths
         left = sum(int(lengths[batch].sum()) for batch in self._batches())
-        with self._machine.working(concurrent=False):
+        with self._work.machine.working(concurrent=False):
             for batch in reporter.track(self._batches(), TITLE, left, lambda b: int(lengths[b].sum())):
                 self._step(batch, reporter)
-                self._counters = self._counters.stepped(time.monotonic() - started)
+                counters = self._counters
+                self._counters = dataclasses.replace(
+                    counters,
+                    steps=counters.steps + 1,
+                    losses=counters.losses + 1,
+                    seconds=time.monotonic() - started,
+                )
                 if self._counters.steps in checks:
                     self._check(self._student.freeze(), reporter)
                 if checkpoint is not None and checkpoint.due:
-                    self._save(checkpoint, reporter)
+                    checkpoint.write(snapshot(self._optimization, self._loss, self._best, self._counters))
         return time.monotonic() - started
 
     def _batches(self) -> Iterator[Indices]:
@@ -141,29 +144,26 @@ class Training:
             except (MemoryError, RuntimeError) as error:
                 if not memory_ran_out(error):
                     raise
-                largest = len(batch) == 1 or self._batch_tokens <= int(self._tokens.lengths[batch].min())
+                largest = len(batch) == 1 or self._batch_tokens <= int(self._work.tokens.lengths[batch].min())
                 if largest:
                     raise no_memory() from error
-            if self._machine.device.type == "cuda":
+            if self._loss.device.type == "cuda":
                 torch.cuda.empty_cache()
             self._batch_tokens //= 2
             reporter.note(f"Out of memory: going on with {self._batch_tokens:,} tokens per forward pass.")
-        parameters = [value for group in self._optimizer.param_groups for value in group["params"]]
-        nn.utils.clip_grad_norm_(parameters, self._recipe.gradient_norm)
-        self._optimizer.step()
-        self._schedule.step()
+        self._optimization.step()
         self._loss += loss
 
     def _gradients(self, batch: Indices) -> torch.Tensor:
         """Leave the gradients of the batch's mean loss in the parameters; return the loss."""
-        self._optimizer.zero_grad(set_to_none=True)
+        self._student.model.zero_grad(set_to_none=True)  # memory may have run out in the middle
         total = torch.zeros_like(self._loss)
-        for part in self._tokens.plan(self._batch_tokens, batch):
+        for part in self._work.tokens.plan(self._batch_tokens, batch):
             loss = distillation_loss(
                 self._teacher,
                 self._student.model,
-                self._tokens.batch(part),
-                self._machine,
+                self._work.tokens.batch(part),
+                self._work.machine,
                 self._recipe.hidden_weight,
             ) / len(batch)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -192,27 +192,12 @@ class Training:
         self._loss.zero_()
         reporter.note(_sentence(point, self._order))
 
-    def _save(self, checkpoint: Checkpoint, reporter: Reporter) -> None:
-        state = snapshot(self._student, self._optimizer, self._loss, self._best, self._counters)
-        try:
-            checkpoint.write(state)
-        except MpqError as error:  # hours of training are not given up for a full disk
-            reporter.note(f"No checkpoint: {error.title}")
-
-    def _resume(self, checkpoint: Checkpoint, reporter: Reporter) -> None:
-        try:
-            self._counters, self._best = restore(
-                checkpoint.read(), self._student, self._optimizer, self._loss
-            )
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise checkpoint.unreadable(error) from error
-        steps = self._counters.steps
-        self._schedule.last_epoch = steps
-        for group, rate, factor in zip(
-            self._optimizer.param_groups, self._schedule.base_lrs, self._schedule.lr_lambdas, strict=True
-        ):
-            group["lr"] = rate * factor(steps)
-        reporter.note(f"Going on from step {steps:,} of {self._order.steps:,} ({checkpoint.path}).")
+    def _resume(self, checkpoint: TrainingCheckpoint, reporter: Reporter) -> None:
+        found = checkpoint.restore(lambda state: restored(state, self._optimization, self._loss))
+        if found is not None:
+            self._counters, self._best = found
+            step = f"step {self._counters.steps:,} of {self._order.steps:,}"
+            reporter.note(f"Going on from {step} ({checkpoint.path}).")
 
     def _report(self, seconds: float) -> TrainingReport:
         return TrainingReport(
@@ -228,7 +213,7 @@ class Training:
         )
 
 
-def _optimizer(student: Student, recipe: Recipe, machine: Machine) -> torch.optim.AdamW:
+def _optimization(student: Student, recipe: Recipe, steps: int, device: torch.device) -> Optimization:
     """Latent weights decay; steps, biases and LayerNorms do not."""
     trained = student.trained
     groups = [
@@ -238,7 +223,13 @@ def _optimizer(student: Student, recipe: Recipe, machine: Machine) -> torch.opti
         }
         for decays in (True, False)
     ]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=machine.device.type == "cuda")
+    optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=device.type == "cuda")
+    return Optimization(
+        parameters=trained,
+        optimizer=optimizer,
+        schedule=get_linear_schedule_with_warmup(optimizer, max(1, round(recipe.warm_up * steps)), steps),
+        gradient_norm=recipe.gradient_norm,
+    )
 
 
 def _sentence(point: CurvePoint, order: Order) -> str:

@@ -1,12 +1,13 @@
 """The model that is trained: a quantized model whose weights and steps can move again."""
 
 import copy
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from bert_mpq.compute.encoder import encoder_layers, layer_path
+from bert_mpq.quantization.model import QuantizedModel
 from bert_mpq.quantization.training.lsq import frozen, learn_step
 from bert_mpq.quantization.weight import QuantizedWeight
 
@@ -31,29 +32,22 @@ class Student:
     """A copy of a quantized model, ready to be trained.
 
     Args:
-        quantized: the model after post-training quantization; it is not changed.
-        weights: its codes and scales by name of the Linear: these are trained.
-        originals: the FP32 weights by the same names.
-        layers: names of the encoder layers; biases and LayerNorms beside a trained weight are trained too.
+        teacher: the FP32 classifier.
+        quantized: the same after post-training quantization, which is not changed. Its weights below 16 bits
+            are trained, and the biases and LayerNorms of the encoder layers that hold one.
     """
 
-    def __init__(
-        self,
-        quantized: nn.Module,
-        weights: Mapping[str, QuantizedWeight],
-        originals: Mapping[str, Tensor],
-        layers: tuple[str, ...],
-    ) -> None:
-        self.model = copy.deepcopy(quantized).eval()  # no dropout: the teacher has none either
-        self.names = tuple(weights)
-        for name, weight in weights.items():
-            latent = weight.dequantize() if weight.bits <= FEW_BITS else originals[name]
+    def __init__(self, teacher: nn.Module, quantized: QuantizedModel) -> None:
+        self.model = copy.deepcopy(quantized.model).eval()  # no dropout: the teacher has none either
+        self.names = tuple(quantized.weights)
+        path = layer_path(self.model)
+        layers = [f"{path}.{name}." for name, _ in encoder_layers(self.model).named_children()]
+        touched = tuple(layer for layer in layers if any(name.startswith(layer) for name in self.names))
+        for name, weight in quantized.weights.items():
+            original = teacher.get_parameter(f"{name}.weight").detach()
             linear = self.model.get_submodule(name)
             assert isinstance(linear, nn.Linear)
-            learn_step(linear, weight, latent)
-        touched = tuple(
-            f"{layer}." for layer in layers if any(name.startswith(f"{layer}.") for name in self.names)
-        )
+            learn_step(linear, weight, weight.dequantize() if weight.bits <= FEW_BITS else original)
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(name.startswith(touched))
 

@@ -1,8 +1,6 @@
 """A small classifier with clear answers, quantized to two bits, and real reviews to train it on."""
 
 import copy
-import dataclasses
-import math
 
 import pytest
 import torch
@@ -10,7 +8,7 @@ import torch
 from bert_mpq.compute.batches import tokenize
 from bert_mpq.compute.encoder import encoder_layers, linears
 from bert_mpq.compute.reporting import Silent
-from bert_mpq.quantization.training.checkpoint import Checkpoint
+from bert_mpq.quantization.training.checkpoint import TrainingCheckpoint
 from bert_mpq.sources.sampling import sample
 from tests.helpers.quantized import quantized_at
 from tests.helpers.small_task import IDENTITY, Task
@@ -41,8 +39,9 @@ def task(tiny_model, tokens):
 def checkpoint(tmp_path):
     """Make a checkpoint file in the test's folder."""
 
-    def make(every=0.0, **changes):
-        identity = dataclasses.replace(IDENTITY, **changes)
-        return Checkpoint(tmp_path, identity, "bert-mpq quantize --qat-epochs 2", every, math.inf)
+    def make(every=0.0, reporter=None, **changes):
+        identity = {**IDENTITY, **changes}
+        command = "bert-mpq quantize --qat-epochs 2"
+        return TrainingCheckpoint(tmp_path, lambda: identity, command, every, reporter or Silent())
 
     return make

@@ -67,8 +67,8 @@ def test_teacher_and_quantized_model_are_not_touched(task):
 
 
 def test_the_best_check_is_kept(task, trained):
-    from bert_mpq.quantization.training.order import make_order
-    from bert_mpq.quantization.training.validation_slice import Validation
+    from bert_mpq.quantization.training.distillation import Validation
+    from bert_mpq.quantization.training.recipe import make_order
 
     report, order = trained[0].report, make_order(task.tokens.lengths, RECIPE)
     best = min(report.curve, key=lambda point: point.kl)
@@ -167,6 +167,6 @@ def test_wider_weights_start_from_the_fp32_model(task):
     original = task.teacher.get_parameter(f"{name}.weight").detach()
     for bits, same in ((2, False), (3, False), (4, True)):
         weight = rtn.quantize(original, bits, None)
-        student = Student(task.quantized, {name: weight}, {name: original}, ("bert.encoder.layer.1",))
+        student = Student(task.teacher, dataclasses.replace(task.compressed, weights={name: weight}))
         latent = student.model.get_parameter(name + LATENT)
         assert latent.equal(original if same else weight.dequantize())

@@ -63,7 +63,7 @@ def train(
     for index, (name, module, stage) in enumerate(
         [("Pretrain", language, recipe.pretraining), ("Fine-tune", labelled, recipe.finetuning)]
     ):
-        checkpoint = work / f"{name.lower()}.pt"
+        checkpoint = work / f"{name.lower()}.npz"
         placed = module.to(machine.device)
         seconds += fit(placed, tokens, stage, machine, recipe.seed + index, checkpoint, reporter, name)
     write_adapter(adapted, output)

@@ -3,11 +3,8 @@
 import dataclasses
 
 import numpy as np
-import numpy.typing as npt
 
 from bert_mpq.compute.batches import TokenizedReviews
-
-CHUNK_BATCHES = 32
 
 
 def cut_windows(
@@ -36,19 +33,3 @@ def cut_windows(
     ids[offsets[:-1]] = tokens.ids[tokens.offsets[:-1]]
     ids[offsets[1:] - 1] = tokens.ids[tokens.offsets[1:] - 1]
     return dataclasses.replace(tokens, ids=ids, offsets=offsets)
-
-
-def shuffled_batches(
-    lengths: npt.NDArray[np.int64], size: int, rng: np.random.Generator
-) -> list[npt.NDArray[np.int64]]:
-    """Return the indices of each batch: random, yet of similar length within a batch.
-
-    Sorted by length within random chunks of 32 batches: little padding, and no order that training could
-    follow.
-    """
-    order = rng.permutation(len(lengths))
-    batches: list[npt.NDArray[np.int64]] = []
-    for chunk in np.split(order, range(CHUNK_BATCHES * size, len(order), CHUNK_BATCHES * size)):
-        by_length = chunk[np.argsort(-lengths[chunk], kind="stable")]
-        batches += np.split(by_length, range(size, len(by_length), size))
-    return [batches[i] for i in rng.permutation(len(batches))]

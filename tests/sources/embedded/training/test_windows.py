@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_mpq.compute.batches import TokenizedReviews
-from bert_mpq.sources.embedded.training.windows import cut_windows, shuffled_batches
+from bert_mpq.compute.batches import TokenizedReviews, shuffled_batches
+from bert_mpq.sources.embedded.training.windows import cut_windows
 
 FIRST, LAST = 101, 102
 

@@ -3,8 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bert_mpq.quantization.training.order import make_order
-from bert_mpq.quantization.training.recipe import Recipe
+from bert_mpq.quantization.training.recipe import Recipe, make_order
 
 LENGTHS = np.random.default_rng(0).integers(5, 257, 1_003)
 RECIPE = Recipe(epochs=3, batch_size=16)

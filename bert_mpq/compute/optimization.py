@@ -1,0 +1,70 @@
+"""AdamW with a schedule, one step at a time, and its state as tensors that a checkpoint can hold."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+PARAMETER, MOMENT = "parameter/", "adamw/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimization:
+    """The trained parameters, what trains them, and how far that is.
+
+    Args:
+        parameters: all that the optimizer has, by name.
+        optimizer: of these parameters.
+        schedule: of its learning rates; counts the steps.
+        gradient_norm: gradients are cut to this global norm.
+    """
+
+    parameters: Mapping[str, nn.Parameter]
+    optimizer: torch.optim.AdamW
+    schedule: torch.optim.lr_scheduler.LambdaLR
+    gradient_norm: float
+
+    @property
+    def steps(self) -> int:
+        """Steps made."""
+        return self.schedule.last_epoch
+
+    def step(self) -> None:
+        """Follow the gradients once, and forget them."""
+        trained = [value for group in self.optimizer.param_groups for value in group["params"]]
+        nn.utils.clip_grad_norm_(trained, self.gradient_norm)
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return parameters and moments by name; there must have been a step."""
+        tensors = {PARAMETER + name: value.detach() for name, value in self.parameters.items()}
+        for name, value in self.parameters.items():
+            for key, moment in self.optimizer.state[value].items():
+                tensors[f"{MOMENT}{key}/{name}"] = moment
+        return tensors
+
+    @torch.no_grad()
+    def restore(self, tensors: Mapping[str, Tensor], steps: int) -> None:
+        """Go on as after ``steps`` steps.
+
+        Raises:
+            KeyError: a tensor is missing.
+            RuntimeError: a shape is another one's.
+        """
+        for name, value in self.parameters.items():
+            value.copy_(tensors[PARAMETER + name])
+            moments = {key: tensors[f"{MOMENT}{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+            device = value.device if self.optimizer.defaults["fused"] else "cpu"  # else AdamW counts there
+            self.optimizer.state[value] = {
+                "step": moments["step"].to(device),
+                "exp_avg": moments["exp_avg"].to(value.device),
+                "exp_avg_sq": moments["exp_avg_sq"].to(value.device),
+            }
+        self.schedule.last_epoch = steps
+        for group, rate, factor in zip(
+            self.optimizer.param_groups, self.schedule.base_lrs, self.schedule.lr_lambdas, strict=True
+        ):
+            group["lr"] = rate * factor(steps)
