@@ -47,8 +47,8 @@ QUANTIZERS: dict[Algorithm, QuantizerFacts] = {
     ),
     "rtn": QuantizerFacts(title="round to nearest", menu="Plain rounding to nearest"),
     "per-tensor": QuantizerFacts(
-        title="min-max, one scale per weight (the original's, for comparison)",
-        menu="The original's: collapses below 8 bits",
+        title="min-max, one scale per weight (for comparison only)",
+        menu="Min-max, one scale per weight: collapses below 8 bits",
         whole_weight=True,
         scale_bits=32,
         symmetric=False,

@@ -96,7 +96,7 @@ def test_calibration_is_needed_just_where_gptq_is_used(name, bits, group_size):
             2,
             64,
             "per-tensor",
-            "2 bits: min-max, one scale per weight (the original's, for comparison)",
+            "2 bits: min-max, one scale per weight (for comparison only)",
         ),
     ],
 )
