@@ -10,7 +10,7 @@ from bert_mpq.export.formats.mpq import encoded, read_weights
 from bert_mpq.export.packed import PackedModel, pack_quantized_model
 from bert_mpq.quantization.model import QuantizedModel
 from bert_mpq.records.files import write_new
-from bert_mpq.settings.choices import EmbeddingPrecision
+from bert_mpq.settings.config import EmbeddingPrecision
 from bert_mpq.settings.errors import MpqError
 
 

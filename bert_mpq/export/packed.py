@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bert_mpq.quantization import rtn
 from bert_mpq.quantization.model import QuantizedModel
 from bert_mpq.quantization.weight import QuantizedWeight
-from bert_mpq.settings.choices import EmbeddingPrecision
+from bert_mpq.settings.config import EmbeddingPrecision
 from bert_mpq.settings.errors import MpqError
 
 EmbeddingWidth = Literal["fp32", "fp16", "int8"]

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from bert_mpq.settings.choices import EmbeddingPrecision
-from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.config import EmbeddingPrecision, RunConfig
 from bert_mpq.settings.quantizers import QuantizerName
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bert_mpq.settings.choices import Granularity
+from bert_mpq.settings.config import Granularity
 from bert_mpq.settings.errors import MpqError
 
 

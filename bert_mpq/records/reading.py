@@ -11,7 +11,7 @@ from bert_mpq.records.files import EVALUATION, SENSITIVITIES
 from bert_mpq.records.json_file import read_json, refusals, versioned
 from bert_mpq.records.run_record import SCHEMA, VERSION
 from bert_mpq.records.sensitivity import SensitivityResult
-from bert_mpq.settings.config import from_json
+from bert_mpq.settings.config_json import from_json
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.paths import user_path
 from bert_mpq.settings.type_hints import converted

@@ -9,7 +9,8 @@ from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.json_file import json_text
 from bert_mpq.records.sensitivity import SensitivityResult
 from bert_mpq.settings import flags
-from bert_mpq.settings.config import to_json
+from bert_mpq.settings.config_json import to_json
+from bert_mpq.settings.flag import Subcommand
 
 SCHEMA = "bert-mpq/run-record"
 VERSION = 1
@@ -24,7 +25,7 @@ def record_text(result: SensitivityResult | EvaluationResult, timestamp: str, re
         timestamp: local time, YYYYmmdd_HHMMSS.
         revision: commit of the model where it is known, else "".
     """
-    phase = "sensitivity" if isinstance(result, SensitivityResult) else "quantize"
+    phase: Subcommand = "sensitivity" if isinstance(result, SensitivityResult) else "quantize"
     content = {
         "schema": SCHEMA,
         "version": VERSION,

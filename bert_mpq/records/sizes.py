@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bert_mpq.records.outline import LinearShape, Outline
-from bert_mpq.settings.choices import EmbeddingPrecision
+from bert_mpq.settings.config import EmbeddingPrecision
 from bert_mpq.settings.quantizers import QuantizerName, quantizer_for
 
 

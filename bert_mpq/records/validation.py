@@ -10,7 +10,8 @@ from bert_mpq.records.files import write_new
 from bert_mpq.records.json_file import json_text
 from bert_mpq.records.run_record import environment
 from bert_mpq.settings import flags
-from bert_mpq.settings.config import RunConfig, to_json
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.config_json import to_json
 
 PREDICTS, ROUGHLY = 0.7, 0.5  # rank correlations from which a score counts as a predictor, or a rough one
 Verdict = Literal["predicts", "roughly", "no", "unknown"]

@@ -9,7 +9,8 @@ from pathlib import Path
 from bert_mpq.records.files import SENSITIVITIES, write_new
 from bert_mpq.records.json_file import json_text, read_json, refusals, versioned
 from bert_mpq.records.outline import Outline
-from bert_mpq.settings.config import RunConfig, from_json, to_json
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.config_json import from_json, to_json
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.metrics import Metric
 from bert_mpq.settings.paths import user_path

@@ -9,8 +9,7 @@ from bert_mpq.allocation.clustering import allocate
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.sensitivity.accumulation import Accumulation
 from bert_mpq.sensitivity.estimates import Estimate, estimate, kl_estimate
-from bert_mpq.settings.choices import Grouping
-from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.config import Grouping, RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.metrics import Metric, required_reviews
 

@@ -1,43 +1,27 @@
 """The one description of a run: every front end (wizard, flags, JSON file, Python) builds a ``RunConfig``."""
 
 import dataclasses
-import typing
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from bert_mpq.settings.bits import SUPPORTED_BITS, check_bits
-from bert_mpq.settings.choices import (
-    Clustering,
-    Device,
-    EmbeddingPrecision,
-    Granularity,
-    Pooling,
-    Precision,
-    Sampling,
-    Scope,
-)
-from bert_mpq.settings.errors import MpqError, UsageError
-from bert_mpq.settings.metrics import METRICS, Metric, Rows
-from bert_mpq.settings.quantizers import QuantizerName
+from bert_mpq.settings.bits import parse_bits
+from bert_mpq.settings.checks import check_config
+from bert_mpq.settings.errors import UsageError
+from bert_mpq.settings.flag import choice, number, read_decimal, read_widths, read_words, setting, text
+from bert_mpq.settings.metrics import Metric, Rows
+from bert_mpq.settings.quantizers import GROUP_SIZES, QuantizerName
 from bert_mpq.settings.targets import EXAMPLES, Target, parse_pin, parse_target
-from bert_mpq.settings.type_hints import fits
 
-GROUP_SIZES = (32, 64, 128)
-LOWEST = {
-    "fit_head": 10,
-    "calibration_size": 1,
-    "gptq_reviews": 1,
-    "eval_size": 1,
-    "max_length": 8,
-    "batch_tokens": 8,
-    "max_widths": 1,
-    "protect_last": 0,
-    "qat_epochs": 0,
-    "qat_reviews": 20,
-    "seed": 0,
-}
-LARGEST = 2**32 - 1
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["fp32", "tf32", "bf16"]
+Sampling = Literal["stratified", "random"]
+Scope = Literal["propagated", "isolated", "cumulative"]
+Pooling = Literal["mean", "cls", "none"]
+Granularity = Literal["layer", "linear"]
+Grouping = Literal["kmeans", "percentile", "hierarchical"]
+Clustering = Literal[Grouping, "budget"]
+EmbeddingPrecision = Literal["fp32", "fp16"]
+TRAINING = ("quantize", "run", "sweep")  # the commands that train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +43,7 @@ class RunConfig:
             run; with ``until_stable`` the first one.
         probe_bits: widths of the fake-quantized layer in Phase 1; the sensitivity files hold the scores of
             the first. None = 4, and 4, 2, 3 and 8 where a budget is to be planned.
-        scope: where the effect of quantizing a layer is measured (see ``bert_mpq.probing``).
+        scope: where the effect of quantizing a layer is measured (see ``bert_mpq.sensitivity.probe``).
         pooling: how a review's token vectors become one row; ``none`` makes every token a row.
         until_stable: stop Phase 1 as soon as more reviews would not change the allocation (95 %).
         granularity: what ``validate`` quantizes at a time: an encoder layer, or a Linear module.
@@ -67,11 +51,11 @@ class RunConfig:
         eval_size: evaluation reviews for Phase 2; None = the whole split.
         clustering: how layers are grouped by score; ``budget`` finds the best bits for ``target`` instead.
         bits: bits per group, most sensitive group first; its length is the number of groups.
-        target: what a budget asks for: ``4x``, ``30MB``, ``4.5bits`` or ``0.5pp`` (see ``bert_mpq.targets``).
+        target: what a budget asks for: ``4x``, ``30MB``, ``4.5bits`` or ``0.5pp``; see ``parse_target``.
         score: the loss that a budget minimises.
         pin: layers that a budget keeps at a width, as ``layer_11=16``.
         max_widths: most distinct widths in a budget's allocation; None = any number.
-        quantizer: the algorithm below 16 bits (see ``bert_mpq.quantizer``).
+        quantizer: the algorithm below 16 bits (see ``bert_mpq.settings.quantizers``).
         group_size: input weights that share a scale; None = a whole output channel.
         gptq_reviews: calibration reviews that GPTQ looks at, in both phases.
         embeddings: precision in which the embedding tables are kept.
@@ -87,63 +71,155 @@ class RunConfig:
         UsageError: a field has a value that no run can have.
     """
 
-    model: str = "default"
-    data: str = "imdb"
-    device: Device = "auto"
-    precision: Precision = "fp32"
-    fit_head: int | None = None
-    output: str = "."
-    calibration_size: int | None = None
-    sampling: Sampling = "stratified"
-    metrics: tuple[Metric, ...] = ("pwcca", "cka")
-    probe_bits: tuple[int, ...] | None = None
-    scope: Scope = "propagated"
-    pooling: Pooling = "mean"
-    until_stable: bool = False
-    granularity: Granularity = "layer"
-    sensitivities: str | None = None
-    eval_size: int | None = None
-    clustering: Clustering = "kmeans"
-    bits: tuple[int, ...] = (16, 8, 4)
-    target: str | None = None
-    score: Metric = "kl"
-    pin: tuple[str, ...] = ()
-    max_widths: int | None = None
-    quantizer: QuantizerName = "auto"
-    group_size: int | None = 64
-    gptq_reviews: int = 128
-    embeddings: EmbeddingPrecision = "fp32"
-    protect_last: int = 0
-    qat_epochs: int = 0
-    qat_reviews: int | None = None
-    qat_learning_rate: float = 2e-4
-    max_length: int | None = None
-    batch_tokens: int | None = None
-    seed: int = 42
+    model: str = text(
+        "default",
+        "ID|PATH|embedded",
+        "classifier: hub id, folder, or the embedded one",
+        phase=0,
+        remembered=True,
+    )
+    data: str = text(
+        "imdb", "imdb|PATH", "reviews: IMDB, or a local file with text and label", phase=0, remembered=True
+    )
+    device: Device = choice("auto", Device, "where the model runs", phase=0, remembered=True)
+    precision: Precision = choice("fp32", Precision, "arithmetic of the forward passes", phase=0)
+    fit_head: int | None = number(
+        None, "N|off", "fit the classification head on N calibration reviews", "off", phase=0, lowest=10
+    )
+    output: str = text(".", "DIR", "folder of Sensitivities/ and Evaluation/", phase=0)
+    calibration_size: int | None = number(
+        None, "N|all", "calibration reviews", "all", phase=1, remembered=True, lowest=1
+    )
+    sampling: Sampling = choice("stratified", Sampling, "how reviews are drawn", phase=0, remembered=True)
+    metrics: tuple[Metric, ...] = setting(
+        ("pwcca", "cka"),
+        read=lambda value: read_words(value.lower()),
+        shown=",".join(get_args(Metric)),
+        about="comma-separated; the first one with enough reviews decides the bits of a full run",
+        phase=1,
+        commands=("sensitivity", "run", "plan", "validate"),
+        remembered=True,
+    )
+    probe_bits: tuple[int, ...] | None = setting(
+        None,
+        read=read_widths,
+        shown="4|2,3,4,8",
+        about="bits of the fake-quantized layer, or several widths for a budget",
+        phase=1,
+        none="auto",
+    )
+    scope: Scope = choice(
+        "propagated",
+        Scope,
+        "compare after the last layer, after the layer itself, or all quantized",
+        phase=1,
+        commands=("sensitivity", "run", "plan", "sweep"),
+    )
+    pooling: Pooling = choice(
+        "mean", Pooling, "rows to compare: mean over tokens, the first token, or every token (none)", phase=1
+    )
+    until_stable: bool = setting(
+        False,
+        read=bool,
+        shown="",
+        about="stop once more reviews would not change the bit allocation (95 %% sure)",
+        phase=1,
+        commands=("sensitivity", "run"),
+        remembered=True,
+        switch=True,
+    )
+    granularity: Granularity = choice(
+        "layer", Granularity, "validate: what is quantized at a time", phase=0, commands=("validate",)
+    )
+    sensitivities: str | None = text(
+        None, "FILE", "sensitivity file of Phase 1", phase=2, commands=("quantize", "plan"), remembered=True
+    )
+    eval_size: int | None = number(
+        None,
+        "N|all",
+        "evaluation reviews",
+        "all",
+        phase=2,
+        commands=("quantize", "run", "plan", "sweep", "validate"),
+        remembered=True,
+        lowest=1,
+    )
+    clustering: Clustering = choice(
+        "kmeans",
+        Clustering,
+        "how layers are grouped by score, or the best bits for a target",
+        phase=2,
+        commands=("sensitivity", "quantize", "run", "sweep"),
+        remembered=True,
+    )
+    bits: tuple[int, ...] = setting(
+        (16, 8, 4),
+        read=parse_bits,
+        shown="16,8,4",
+        about="bits per group, most sensitive group first",
+        phase=2,
+        commands=("sensitivity", "quantize", "run"),
+        remembered=True,
+    )
+    target: str | None = text(
+        None,
+        "1.5x|50MB|4.5bits|0.5pp",
+        "what a budget asks for",
+        none="none",
+        phase=2,
+        commands=("quantize", "run", "plan"),
+        remembered=True,
+    )
+    score: Metric = choice("kl", Metric, "the loss that a budget minimises", phase=2)
+    pin: tuple[str, ...] = setting(
+        (),
+        read=read_words,
+        shown="layer_11=16",
+        about="keep a layer at a width; may be repeated",
+        phase=2,
+        repeats=True,
+    )
+    max_widths: int | None = number(
+        None, "N|any", "most distinct widths of a budget", "any", phase=2, lowest=1
+    )
+    quantizer: QuantizerName = choice("auto", QuantizerName, "weight quantizer", phase=0)
+    group_size: int | None = number(
+        64, f"channel|{'|'.join(map(str, GROUP_SIZES))}", "weights that share one scale", "channel", phase=0
+    )
+    gptq_reviews: int = number(128, "N", "calibration reviews that GPTQ looks at", phase=0, lowest=1)
+    embeddings: EmbeddingPrecision = choice(
+        "fp32", EmbeddingPrecision, "precision of the embedding tables", phase=2
+    )
+    protect_last: int = number(
+        0,
+        "N",
+        "keep the last N layers at 16 bits or more",
+        phase=2,
+        commands=("sensitivity", "quantize", "run", "plan", "sweep"),
+        lowest=0,
+    )
+    qat_epochs: int = number(
+        0,
+        "N",
+        "epochs of quantization-aware training afterwards, 1 to 3",
+        phase=2,
+        commands=TRAINING,
+        lowest=0,
+    )
+    qat_reviews: int | None = number(
+        None, "N|all", "calibration reviews for that training", "all", phase=2, commands=TRAINING, lowest=20
+    )
+    qat_learning_rate: float = setting(
+        2e-4, read=read_decimal, shown="X", about="its peak learning rate", phase=2, commands=TRAINING
+    )
+    max_length: int | None = number(
+        None, "N", "tokens per review", "auto", phase=0, remembered=True, lowest=8
+    )
+    batch_tokens: int | None = number(None, "N", "tokens per forward pass", "auto", phase=0, lowest=8)
+    seed: int = number(42, "N", "random seed", phase=0, lowest=0)
 
     def __post_init__(self) -> None:
-        for field, hint in typing.get_type_hints(type(self)).items():
-            _check_type(field, getattr(self, field), hint)
-        check_bits(self.bits)
-        _check_probe_bits(self.probe_bits)
-        self._check_budget()
-        if self.until_stable and self.clustering == "budget":
-            raise _invalid("until-stable", "clustering budget", "it watches the groups of a clustering")
-        if not self.metrics or len(set(self.metrics)) != len(self.metrics):
-            raise _invalid("metrics", ",".join(self.metrics), "name each metric once, at least one")
-        if self.group_size is not None and self.group_size not in GROUP_SIZES:
-            raise _invalid("group-size", self.group_size, "use channel, 32, 64 or 128")
-        for name, low in LOWEST.items():
-            value = getattr(self, name)
-            if value is not None and not low <= value <= LARGEST:
-                raise _invalid(name.replace("_", "-"), value, f"use a whole number from {low} to {LARGEST:,}")
-        if not 0 < self.qat_learning_rate <= 1:
-            raise _invalid("qat-learning-rate", self.qat_learning_rate, "use a number such as 0.0002")
-        of_logits = [metric for metric in self.metrics if METRICS[metric].of_logits]
-        if of_logits and self.scope != "propagated":
-            raise _invalid("metrics", of_logits[0], "only --scope propagated has logits for each layer")
-        if not self.model.strip() or not self.data.strip():
-            raise _invalid("model" if not self.model.strip() else "data", "", "give a name or a path")
+        check_config(self)
 
     @property
     def head_text(self) -> str:
@@ -178,65 +254,6 @@ class RunConfig:
         """Bits of the pinned layers."""
         return dict(map(parse_pin, self.pin))
 
-    def _check_budget(self) -> None:
-        if self.target is not None:
-            parse_target(self.target)
-        pins = [parse_pin(text) for text in self.pin]
-        for layer, bits in pins:
-            if bits not in SUPPORTED_BITS:
-                raise UsageError("E-BITS-VALUE", f"layer_{layer}={bits}: use 2, 3, 4, 6, 8, 16 or 32 bits.")
-        if len({layer for layer, _ in pins}) < len(pins):
-            raise _invalid("pin", ",".join(self.pin), "pin each layer once")
-        if (self.clustering == "budget") != (self.target is not None):
-            missing = "--target" if self.target is None else "--clustering budget"
-            given = "--clustering budget" if self.target is None else "--target"
-            raise UsageError("E-BUDGET", f"{given} needs {missing}.", f"A target is {EXAMPLES}.")
-
     def replace(self, **changes: Any) -> "RunConfig":
         """Return a copy with ``changes``; raises UsageError as the constructor does."""
         return dataclasses.replace(self, **changes)
-
-
-def to_json(config: RunConfig) -> dict[str, Any]:
-    """Return ``config`` as JSON values, one key per field."""
-    return {
-        key: list(value) if isinstance(value, tuple) else value
-        for key, value in dataclasses.asdict(config).items()
-    }
-
-
-def from_json(values: object) -> RunConfig:
-    """Read what ``to_json`` returned; absent keys keep their defaults.
-
-    Raises:
-        MpqError: E-CONFIG, for a key or a type that no RunConfig has.
-    """
-    if not isinstance(values, Mapping):
-        raise MpqError("E-CONFIG", "The configuration is not a JSON object.")
-    known = {field.name for field in dataclasses.fields(RunConfig)}
-    unknown = sorted(str(key) for key in values if key not in known)
-    if unknown:
-        raise MpqError("E-CONFIG", f'"{unknown[0]}" is no setting of a run.', "See bert-mpq run --help.")
-    given: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-    if type(given.get("probe_bits")) is int:  # one width may stand without brackets
-        given["probe_bits"] = (given["probe_bits"],)
-    return RunConfig(**given)
-
-
-def _check_probe_bits(widths: tuple[int, ...] | None) -> None:
-    if widths is None:
-        return
-    if not widths or len(set(widths)) < len(widths) or not {*widths} <= {*SUPPORTED_BITS} - {32}:
-        shown = ",".join(map(str, widths))
-        raise _invalid("probe-bits", shown, "use 2, 3, 4, 6, 8 or 16, each once")
-
-
-def _check_type(field: str, value: object, hint: Any) -> None:
-    if not fits(value, hint):
-        choices = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
-        raise _invalid(field.replace("_", "-"), value, f"use {', '.join(choices)}" if choices else "")
-
-
-def _invalid(flag: str, value: object, hint: str) -> UsageError:
-    sentence = f"--{flag} cannot be {value!r}"
-    return UsageError("E-CONFIG", f"{sentence}: {hint}." if hint else f"{sentence}.")

@@ -5,7 +5,7 @@ Every one carries a code, one sentence that says what is wrong, and a hint that 
     MpqError               exit code 1: the run cannot be done, or failed
     └── UsageError         exit code 2: the command itself is wrong, or there is no terminal
 
-Only ``cli.main`` and the wizard print them; the engine raises them.
+Only ``ui.main`` and the wizard print them; the engine raises them.
 """
 
 from typing import Literal, get_args
@@ -45,6 +45,14 @@ LONGEST_TITLE = 300
 ERROR_CODES: tuple[str, ...] = get_args(ErrorCode)
 
 
+def excerpt(text: str, longest: int = 40) -> str:
+    """Return ``text``, or its beginning and dots where it has more than ``longest`` characters.
+
+    Unlike ``textwrap.shorten`` it keeps blanks, and the beginning of a single long word.
+    """
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
 class MpqError(Exception):
     """A problem that the user can mend.
 
@@ -59,7 +67,7 @@ class MpqError(Exception):
     def __init__(self, code: ErrorCode, title: str, hint: str = "") -> None:
         # A name or a number out of a broken file can be of any length, and have any number of lines.
         line = " ".join(title.splitlines())
-        self.title = line if len(line) <= LONGEST_TITLE else f"{line[: LONGEST_TITLE - 3]}..."
+        self.title = excerpt(line, LONGEST_TITLE)
         super().__init__(self.title)
         self.code: ErrorCode = code
         self.hint = hint

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import MpqError, excerpt
 
 
 def user_path(text: str | Path) -> Path:
@@ -19,7 +19,7 @@ def user_path(text: str | Path) -> Path:
     except (FileNotFoundError, NotADirectoryError):
         return path
     except (RuntimeError, ValueError, OSError) as error:
-        shown = str(text) if len(str(text)) < 60 else f"{str(text)[:57]}..."
+        shown = excerpt(str(text), 60)
         raise MpqError("E-NOFILE", f"{shown!r} is no path that can be used.", "Check the path.") from error
     return path
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 from bert_mpq.settings.bits import SUPPORTED_BITS
 
+GROUP_SIZES = (32, 64, 128)
 Algorithm = Literal["gptq", "rtn-mse", "rtn", "per-tensor"]
 QuantizerName = Literal["auto", Algorithm]
 

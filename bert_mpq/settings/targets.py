@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from bert_mpq.settings.errors import UsageError
+from bert_mpq.settings.errors import UsageError, excerpt
 
 TargetKind = Literal["ratio", "megabytes", "bits", "drop"]
 KINDS: dict[str, TargetKind] = {"x": "ratio", "mb": "megabytes", "bits": "bits", "bit": "bits", "pp": "drop"}
@@ -42,8 +42,7 @@ def parse_target(text: str) -> Target:
     match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([a-z]+)", text.strip().lower())
     kind = KINDS.get(match[2]) if match else None
     if match is None or kind is None:
-        shown = text.strip() if len(text) < 40 else f"{text.strip()[:37]}..."
-        raise UsageError("E-BUDGET", f'"{shown}" is no target.', f"Write {EXAMPLES}.")
+        raise UsageError("E-BUDGET", f'"{excerpt(text.strip())}" is no target.', f"Write {EXAMPLES}.")
     value = float(match[1])
     if not math.isfinite(value) or (value <= 0 and kind != "drop"):
         raise UsageError(
@@ -60,6 +59,5 @@ def parse_pin(text: str) -> tuple[int, int]:
     """
     match = re.fullmatch(r"layer_(0|[1-9][0-9]{0,4})=([1-9][0-9]?)", text.strip())
     if match is None:
-        shown = text.strip() if len(text) < 40 else f"{text.strip()[:37]}..."
-        raise UsageError("E-BUDGET", f'"{shown}" pins no layer.', "Write layer_11=16.")
+        raise UsageError("E-BUDGET", f'"{excerpt(text.strip())}" pins no layer.', "Write layer_11=16.")
     return int(match[1]), int(match[2])

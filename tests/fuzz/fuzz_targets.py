@@ -25,7 +25,8 @@ from bert_mpq.records.reading import read_evaluation
 from bert_mpq.records.run_record import record_text
 from bert_mpq.records.sensitivity_file import read_sensitivities
 from bert_mpq.records.width_scores import MetricTable, WidthScores, read_width_scores, write_width_scores
-from bert_mpq.settings.config import RunConfig, to_json
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.config_json import to_json
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.embedded.lora import SETTINGS, WEIGHTS, adapted
 from bert_mpq.ui.commands.phases import read_config

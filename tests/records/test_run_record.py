@@ -7,7 +7,7 @@ import pytest
 
 from bert_mpq.records.run_record import record_text
 from bert_mpq.records.sensitivity import LayerScore, MetricAgreement, Scores
-from bert_mpq.settings.config import from_json
+from bert_mpq.settings.config_json import from_json
 
 TIMESTAMP = "20250113_142530"
 

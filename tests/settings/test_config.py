@@ -5,7 +5,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bert_mpq.settings.bits import check_bits, parse_bits
-from bert_mpq.settings.config import RunConfig, from_json, to_json
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.config_json import from_json, to_json
 from bert_mpq.settings.errors import ERROR_CODES, MpqError, UsageError
 
 

@@ -10,19 +10,21 @@ from hypothesis import strategies as st
 
 from bert_mpq.settings import flags
 from bert_mpq.settings.bits import SUPPORTED_BITS
-from bert_mpq.settings.choices import (
+from bert_mpq.settings.config import (
     Clustering,
     Device,
     EmbeddingPrecision,
     Granularity,
     Pooling,
+    RunConfig,
     Sampling,
     Scope,
 )
-from bert_mpq.settings.config import GROUP_SIZES, RunConfig, from_json, to_json
+from bert_mpq.settings.config_json import from_json, to_json
 from bert_mpq.settings.errors import UsageError
+from bert_mpq.settings.flag import Subcommand
 from bert_mpq.settings.metrics import Metric
-from bert_mpq.settings.quantizers import QuantizerName
+from bert_mpq.settings.quantizers import GROUP_SIZES, QuantizerName
 
 SUBCOMMANDS = ("sensitivity", "quantize", "run", "validate")
 
@@ -121,7 +123,7 @@ def test_a_config_survives_json(config):
 def test_fields_that_a_subcommand_does_not_take_are_at_their_defaults(subcommand, config):
     relevant, taken = flags.relevant(subcommand, config), set(flags.fields_of(subcommand))
     if subcommand == "sensitivity" and not config.until_stable:
-        taken -= set(flags.ALLOCATION)
+        taken -= {"clustering", "bits", "protect_last"}
     for field in dataclasses.fields(RunConfig):
         source = config if field.name in taken else RunConfig()
         assert getattr(relevant, field.name) == getattr(source, field.name)
@@ -129,6 +131,19 @@ def test_fields_that_a_subcommand_does_not_take_are_at_their_defaults(subcommand
 
 def test_every_field_has_a_flag_of_its_name():
     assert list(flags.FLAGS) == [field.name for field in dataclasses.fields(RunConfig)]
+
+
+def test_a_command_takes_the_fields_of_the_phases_it_runs_and_no_others():
+    for name, flag in flags.FLAGS.items():
+        assert flag.taken_by, name
+        assert set(flag.taken_by) <= set(typing.get_args(Subcommand)), name
+        runs = "run" in flag.taken_by
+        assert runs == (name not in ("sensitivities", "granularity"))
+        if flag.phase == 1:
+            assert runs, name
+            assert "quantize" not in flag.taken_by, name
+    stopping = {name for name, flag in flags.FLAGS.items() if flag.only_to_stop}
+    assert stopping == {"clustering", "bits", "protect_last"}
 
 
 def test_each_phase_leaves_the_fields_of_the_other_out():
@@ -143,6 +158,13 @@ def test_phase_1_has_an_allocation_only_where_it_may_stop_early():
     stopping = config.replace(until_stable=True)
     assert flags.relevant("sensitivity", stopping) == stopping
     assert flags.relevant("quantize", stopping) == config
+
+
+def test_the_words_of_a_flag_name_its_phase():
+    assert flags.FLAGS["metrics"].help.startswith("Phase 1: comma-separated")
+    assert flags.FLAGS["target"].help == "Phase 2: what a budget asks for"
+    assert flags.FLAGS["protect_last"].help.endswith("16 bits or more (in Phase 1: for --until-stable)")
+    assert flags.FLAGS["seed"].help == "random seed"
 
 
 def test_a_switch_of_a_file_can_be_taken_back():

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from bert_mpq.records.json_file import read_json, refusals
 from bert_mpq.settings import flags
-from bert_mpq.settings.config import RunConfig, from_json
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.config_json import from_json
 from bert_mpq.settings.paths import user_path
 from bert_mpq.ui.commands.command import Command
 

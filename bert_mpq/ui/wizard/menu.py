@@ -20,8 +20,8 @@ from bert_mpq.ui.wizard.header import header, setting_line
 from bert_mpq.ui.wizard.offers import offer
 from bert_mpq.ui.wizard.prompts import Option, choose
 from bert_mpq.ui.wizard.questions import phase_1_steps, phase_2_steps
-from bert_mpq.ui.wizard.remembered import SETTINGS, remembered
-from bert_mpq.ui.wizard.settings import change_settings
+from bert_mpq.ui.wizard.remembered import remembered
+from bert_mpq.ui.wizard.settings import SETTINGS, change_settings
 from bert_mpq.ui.wizard.steps import Back, Step, Walk, ask
 
 Entry = Literal["sensitivity", "quantize", "run", "compare", "settings", "exit"]
@@ -41,7 +41,7 @@ class Wizard:
         self, *, config: RunConfig, given: frozenset[str], output: Console, execution: Execution
     ) -> None:
         last = remembered(config.output)
-        unsaid = [name for name in SETTINGS if name not in given]
+        unsaid = [name for name in SETTINGS if flags.FLAGS[name].remembered and name not in given]
         self._config = config.replace(**{name: getattr(last, name) for name in unsaid})
         self._given = given
         self._output = output

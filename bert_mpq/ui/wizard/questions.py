@@ -7,7 +7,7 @@ from bert_mpq.records.width_scores import is_width_file
 from bert_mpq.runs.plan import Sources
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import UsageError
-from bert_mpq.settings.flags import read_number
+from bert_mpq.settings.flag import read_number
 from bert_mpq.settings.metrics import FRUGAL, menu_rows, required_reviews
 from bert_mpq.sources.halves import Split
 from bert_mpq.ui.views.timing import about, split_rate

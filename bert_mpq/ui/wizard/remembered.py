@@ -4,14 +4,11 @@ from typing import Any
 
 from bert_mpq.compute.hardware import accelerator
 from bert_mpq.records.reading import EvaluationRecord, SensitivityRecord, list_analyses, list_evaluations
-from bert_mpq.settings import flags
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.flag import Phase
+from bert_mpq.settings.flags import FLAGS
 from bert_mpq.settings.paths import user_path
-
-SETTINGS = ("model", "data", "device", "max_length")
-ASKED_1 = ("calibration_size", "metrics", "until_stable")
-ASKED_2 = (*flags.PHASE_2, *flags.ALLOCATION)
 
 
 def remembered(output: str) -> RunConfig:
@@ -20,16 +17,23 @@ def remembered(output: str) -> RunConfig:
     Each phase's answers come from that phase's newest record, what both have in common from the newer one.
     """
     config = RunConfig(output=output)
-    phase_1, phase_2 = list_analyses(output)[:1], list_evaluations(output)[:1]
-    records: list[SensitivityRecord | EvaluationRecord] = [*phase_1, *phase_2]
-    for record in records:
-        fields = ASKED_1 if record in phase_1 else ASKED_2
-        config = _changed(config, {name: _answer(record, name) for name in fields})
-    newest = max(records, key=lambda record: record.timestamp, default=None)
+    analyses, evaluations = list_analyses(output)[:1], list_evaluations(output)[:1]
+    for analysis in analyses:
+        config = _changed(config, _answers(analysis, 1))
+    for evaluation in evaluations:
+        config = _changed(config, _answers(evaluation, 2))
+    both: list[SensitivityRecord | EvaluationRecord] = [*analyses, *evaluations]
+    newest = max(both, key=lambda record: record.timestamp, default=None)
     if newest is None:
         return config
-    settings = {name: getattr(newest.result.config, name) for name in (*SETTINGS, "sampling")}
-    return _changed(config, {name: value for name, value in settings.items() if _still_valid(name, value)})
+    common = _answers(newest, 0)
+    return _changed(config, {name: value for name, value in common.items() if _still_valid(name, value)})
+
+
+def _answers(record: SensitivityRecord | EvaluationRecord, phase: Phase) -> dict[str, Any]:
+    """Return what a record has of the fields of a phase (0: of both) that the menu remembers."""
+    fields = [name for name, flag in FLAGS.items() if flag.remembered and flag.phase == phase]
+    return {name: _answer(record, name) for name in fields}
 
 
 def _changed(config: RunConfig, answers: dict[str, Any]) -> RunConfig:

@@ -8,9 +8,10 @@ from rich.console import Console
 from bert_mpq.compute.hardware import accelerator
 from bert_mpq.records.files import EVALUATION, SENSITIVITIES, check_writable
 from bert_mpq.settings import quantizers
-from bert_mpq.settings.config import LOWEST, RunConfig
+from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError, UsageError
-from bert_mpq.settings.flags import read_number
+from bert_mpq.settings.flag import read_number
+from bert_mpq.settings.flags import FLAGS
 from bert_mpq.sources.classifiers import DEFAULT_MODEL, LONGEST, find_classifier
 from bert_mpq.sources.reviews import find_reviews, known_size, load_reviews
 from bert_mpq.ui.console import error_console
@@ -138,7 +139,7 @@ def _max_length(config: RunConfig, output: Console) -> RunConfig | None:
             number = read_number(text)
         except UsageError as error:
             return error.title.rstrip(".")
-        low = LOWEST["max_length"]
+        low = FLAGS["max_length"].lowest or 0
         return "" if low <= number <= LONGEST else f"Choose {low} to {LONGEST}, or {AUTO}"
 
     text = ask_text(f"Tokens per review, {AUTO} = the model's own", check, str(config.max_length or AUTO))

@@ -21,7 +21,7 @@ from bert_mpq.compute.evaluate import evaluate
 from bert_mpq.compute.reporting import Lines, Reporter
 from bert_mpq.compute.workload import Workload
 from bert_mpq.records.evaluation import Accuracy
-from bert_mpq.settings.choices import Device
+from bert_mpq.settings.config import Device
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.embedded import loading as embedded
 from bert_mpq.sources.embedded.training.adapter import add_adapter, write_adapter
