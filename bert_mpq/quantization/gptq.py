@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from bert_mpq.quantization import rtn, rtn_mse
+from bert_mpq.quantization import rtn
 from bert_mpq.quantization.grid import clipped_scale, grouped
 from bert_mpq.quantization.hessian import Hessian
 from bert_mpq.quantization.weight import QuantizedWeight, finite
@@ -30,7 +30,7 @@ def quantize(
     codes = _walk(weight, per_weight, bits, hessian)
     candidates = [
         QuantizedWeight(codes=codes.to(torch.int16), scale=scale, bits=bits),
-        rtn_mse.quantize(weight, bits, group_size),
+        rtn.quantize_clipped(weight, bits, group_size),
         rtn.quantize(weight, bits, group_size),
     ]
     errors = torch.stack([hessian.error(entry.dequantize() - weight) for entry in candidates])

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from bert_mpq.quantization.weight import QuantizedWeight
 from bert_mpq.records.sizes import groups_of
 
 # Scales tried by the clip search, as shares of the one that cuts nothing off.
@@ -72,3 +73,9 @@ def encoded(groups: Tensor, scale: Tensor, bits: int) -> Tensor:
     """Return the nearest codes, -2^(bits-1) .. 2^(bits-1) - 1, as floats shaped like ``groups``."""
     half = 2 ** (bits - 1)
     return torch.round(groups / scale.float()[:, :, None]).clamp_(-half, half - 1)
+
+
+def nearest(weight: Tensor, scale: Tensor, bits: int) -> QuantizedWeight:
+    """Return the codes nearest to a (out, in) weight on the grid of (out, groups) float16 scales."""
+    codes = encoded(weight.reshape(*scale.shape, -1), scale, bits)
+    return QuantizedWeight(codes=codes.reshape(weight.shape).to(torch.int16), scale=scale, bits=bits)

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bert_mpq.compute.encoder import encoder_layers, linear_names, linears, outline_of
 from bert_mpq.compute.reporting import Reporter, Silent
 from bert_mpq.compute.workload import Workload
-from bert_mpq.quantization import gptq, per_tensor, rtn, rtn_mse
+from bert_mpq.quantization import gptq, per_tensor, rtn
 from bert_mpq.quantization.calibration import LayerHessians
 from bert_mpq.quantization.hessian import Hessian
 from bert_mpq.quantization.scheme import Scheme
@@ -22,7 +22,7 @@ from bert_mpq.settings.quantizers import Algorithm, QuantizerName, needs_calibra
 
 ALGORITHMS: dict[Algorithm, Quantize] = {
     "gptq": gptq.quantize,
-    "rtn-mse": rtn_mse.quantize,
+    "rtn-mse": rtn.quantize_clipped,
     "rtn": rtn.quantize,
     "per-tensor": per_tensor.quantize,
 }
@@ -46,36 +46,6 @@ class QuantizedModel:
 
 
 @torch.no_grad()
-def quantize_linear(
-    linear: nn.Linear, bits: int, quantizer: QuantizerName, group_size: int | None, hessian: Hessian | None
-) -> QuantizedWeight | None:
-    """Replace a Linear's weight, in place, by its fake-quantized value.
-
-    Args:
-        linear: the module.
-        bits: 32 leaves it untouched, 16 rounds to float16, fewer go through the quantizer.
-        quantizer: the algorithm; GPTQ without a Hessian becomes ``rtn-mse``.
-        group_size: inputs per scale; None = the whole channel.
-        hessian: of its calibration inputs.
-
-    Returns:
-        Codes and scales, in host memory; None at 16 and 32 bits.
-
-    Raises:
-        ValueError: NaN or infinity, or values beyond the range of float16.
-    """
-    weight: Tensor = linear.weight
-    if bits >= 16:
-        exact = finite(weight)
-        weight.copy_(finite(exact.half()) if bits == 16 else exact)
-        return None
-    chosen = quantizer_for(quantizer, bits, group_size, calibrated=hessian is not None)
-    source = weight if hessian is None else weight.to(hessian.matrix.device)
-    quantized = ALGORITHMS[chosen.algorithm](source, bits, chosen.group_size, hessian).cpu()
-    weight.copy_(quantized.dequantize())
-    return quantized
-
-
 def quantize_layer(
     layer: nn.Module,
     bits: Mapping[str, int],
@@ -87,28 +57,35 @@ def quantize_layer(
 
     Args:
         layer: an encoder layer.
-        bits: of each of its Linears, by its name in the layer; see ``quantize_linear``.
-        quantizer: the algorithm.
+        bits: of each of its Linears, by its name in the layer: 32 leaves it untouched, 16 rounds to float16,
+            fewer go through the quantizer.
+        quantizer: the algorithm; GPTQ without a Hessian becomes ``rtn-mse``.
         group_size: inputs per scale; None = the whole channel.
         hessians: of the calibration inputs, by the name in the layer.
 
     Returns:
-        Codes and scales by the name in the layer, of the Linears below 16 bits.
+        Codes and scales by the name in the layer, in host memory, of the Linears below 16 bits.
 
     Raises:
-        MpqError: E-MODEL when a weight or a calibration input holds NaN or infinity.
+        MpqError: E-MODEL when a weight or a calibration input holds NaN, infinity or values beyond float16.
     """
     weights = {}
     for name, linear in linears(layer):
         hessian = hessians.get(name) if hessians else None
         try:
-            quantized = quantize_linear(linear, bits[name], quantizer, group_size, hessian)
+            if bits[name] >= 16:
+                exact = finite(linear.weight)
+                linear.weight.copy_(finite(exact.half()) if bits[name] == 16 else exact)
+                continue
+            chosen = quantizer_for(quantizer, bits[name], group_size, calibrated=hessian is not None)
+            source = linear.weight if hessian is None else linear.weight.to(hessian.matrix.device)
+            quantized = ALGORITHMS[chosen.algorithm](source, bits[name], chosen.group_size, hessian)
         except ValueError as error:
             raise MpqError(
                 "E-MODEL", f"The weight of {name}: {error}.", "The checkpoint is broken."
             ) from error
-        if quantized is not None:
-            weights[name] = quantized
+        weights[name] = quantized.cpu()
+        linear.weight.copy_(weights[name].dequantize())
     return weights
 
 

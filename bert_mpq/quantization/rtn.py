@@ -1,9 +1,8 @@
 """Round to nearest, symmetric, one scale per output channel or per group of inputs."""
 
-import torch
 from torch import Tensor
 
-from bert_mpq.quantization.grid import absmax_scale, encoded, grouped
+from bert_mpq.quantization.grid import absmax_scale, clipped_scale, grouped, nearest
 from bert_mpq.quantization.hessian import Hessian
 from bert_mpq.quantization.weight import QuantizedWeight, finite
 
@@ -13,7 +12,15 @@ def quantize(
 ) -> QuantizedWeight:
     """Quantize on the grid that cuts nothing off (``grid.absmax_scale``); see ``weight.Quantize``."""
     weight = finite(weight)
-    groups = grouped(weight, group_size)
-    scale = absmax_scale(groups, bits)
-    codes = encoded(groups, scale, bits)
-    return QuantizedWeight(codes=codes.reshape(weight.shape).to(torch.int16), scale=scale, bits=bits)
+    return nearest(weight, absmax_scale(grouped(weight, group_size), bits), bits)
+
+
+def quantize_clipped(
+    weight: Tensor, bits: int, group_size: int | None, hessian: Hessian | None = None
+) -> QuantizedWeight:
+    """Quantize with the clip of every group searched (``grid.clipped_scale``); see ``weight.Quantize``.
+
+    The grid of least squared error: the best without calibration inputs.
+    """
+    weight = finite(weight)
+    return nearest(weight, clipped_scale(grouped(weight, group_size), bits), bits)

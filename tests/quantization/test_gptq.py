@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_mpq.quantization import gptq, rtn, rtn_mse
+from bert_mpq.quantization import gptq, rtn
 from bert_mpq.quantization.grid import clipped_scale, grouped
 from bert_mpq.quantization.hessian import Hessian
 
@@ -36,8 +36,8 @@ problems = st.builds(random_problem, st.integers(0, 2**32 - 1), inputs=st.sample
 def test_gptq_is_never_worse_than_rounding_to_nearest(problem, bits, group_size):
     weight, hessian = problem
     error = output_error(gptq.quantize(weight, bits, group_size, hessian), weight, hessian)
-    for other in (rtn, rtn_mse):
-        rounded = output_error(other.quantize(weight, bits, group_size), weight, hessian)
+    for quantize in (rtn.quantize, rtn.quantize_clipped):
+        rounded = output_error(quantize(weight, bits, group_size), weight, hessian)
         assert error <= rounded * (1 + 1e-6) + 1e-12
 
 
@@ -92,7 +92,7 @@ def test_codes_are_those_of_the_textbook(columns):
 def test_uncorrelated_inputs_leave_nothing_to_make_up_for():
     weight, _ = random_problem(2)
     hessian = Hessian(matrix=torch.eye(64, dtype=torch.float64))
-    quantized, rounded = gptq.quantize(weight, 4, 32, hessian), rtn_mse.quantize(weight, 4, 32)
+    quantized, rounded = gptq.quantize(weight, 4, 32, hessian), rtn.quantize_clipped(weight, 4, 32)
     assert quantized.codes.equal(rounded.codes)
     assert quantized.scale.equal(rounded.scale)
 

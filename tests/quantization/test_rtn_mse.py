@@ -2,7 +2,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_mpq.quantization import rtn, rtn_mse
+from bert_mpq.quantization import rtn
 from bert_mpq.quantization.grid import absmax_scale, clipped_scale, encoded, grouped
 
 ALL_BITS = (2, 3, 4, 6, 8)
@@ -24,7 +24,7 @@ def squared_error(quantized, weight):
 
 @given(weights, bits_per_code, group_sizes)
 def test_no_row_is_worse_than_without_clipping(weight, bits, group_size):
-    clipped, plain = rtn_mse.quantize(weight, bits, group_size), rtn.quantize(weight, bits, group_size)
+    clipped, plain = rtn.quantize_clipped(weight, bits, group_size), rtn.quantize(weight, bits, group_size)
     assert (squared_error(clipped, weight) <= squared_error(plain, weight) * (1 + 1e-5)).all()
 
 
@@ -47,14 +47,14 @@ def test_with_two_bits_an_outlier_is_cut_off():
     weight = torch.full((1, 64), 0.1)
     weight[0, ::2] = -0.1
     weight[0, 0] = -0.4
-    assert squared_error(rtn_mse.quantize(weight, 2, None), weight) < 0.5 * squared_error(
+    assert squared_error(rtn.quantize_clipped(weight, 2, None), weight) < 0.5 * squared_error(
         rtn.quantize(weight, 2, None), weight
     )
 
 
 @given(weights, bits_per_code, group_sizes)
 def test_codes_scales_and_weight_are_one(weight, bits, group_size):
-    quantized = rtn_mse.quantize(weight, bits, group_size)
+    quantized = rtn.quantize_clipped(weight, bits, group_size)
     assert quantized.scale.dtype == torch.float16
     steps = quantized.scale.float().repeat_interleave(64 // quantized.scale.shape[1], dim=1)
     assert quantized.dequantize().equal(quantized.codes.float() * steps)
@@ -64,7 +64,7 @@ def test_codes_scales_and_weight_are_one(weight, bits, group_size):
 
 @given(weights, bits_per_code)
 def test_quantizing_on_the_grid_once_more_gives_the_same_codes(weight, bits):
-    quantized = rtn_mse.quantize(weight, bits, 32)
+    quantized = rtn.quantize_clipped(weight, bits, 32)
     again = encoded(grouped(quantized.dequantize(), 32), quantized.scale, bits)
     assert again.reshape(weight.shape).equal(quantized.codes.float())
 
@@ -83,4 +83,4 @@ def test_importance_moves_the_error_to_inputs_that_do_not_matter():
 
 
 def test_zeros_stay_zero():
-    assert rtn_mse.quantize(torch.zeros(2, 64), 2, 32).dequantize().equal(torch.zeros(2, 64))
+    assert rtn.quantize_clipped(torch.zeros(2, 64), 2, 32).dequantize().equal(torch.zeros(2, 64))

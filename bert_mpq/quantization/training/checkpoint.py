@@ -68,17 +68,20 @@ class Counters:
 
     Args:
         curve: the checks so far.
-        best_step: the step of the best one.
         losses: steps whose loss has been added up since the last check.
         seconds: spent so far.
         steps: optimizer steps made.
     """
 
     curve: tuple[CurvePoint, ...] = ()
-    best_step: int = 0
     losses: int = 0
     seconds: float = 0.0
     steps: int = 0
+
+    @property
+    def best(self) -> CurvePoint:
+        """The first of the checks with the lowest KL."""
+        return min(self.curve, key=lambda point: point.kl)
 
 
 def snapshot(optimization: Optimization, loss: Tensor, best: Frozen, counters: Counters) -> State:

@@ -132,8 +132,8 @@ class Training:
 
     @property
     def _out_of_patience(self) -> bool:
-        later = sum(point.step > self._counters.best_step for point in self._counters.curve)
-        return later >= self._recipe.patience
+        best = self._counters.best.step
+        return sum(point.step > best for point in self._counters.curve) >= self._recipe.patience
 
     def _step(self, batch: Indices, reporter: Reporter) -> None:
         """Make one optimizer step; with smaller parts when memory runs out."""
@@ -185,10 +185,9 @@ class Training:
                 f"Use a lower --qat-learning-rate than {self._recipe.learning_rate:g}.",
             )
         point = self._validation.measure(frozen, counters.steps, loss)
-        if not counters.curve or point.kl < min(earlier.kl for earlier in counters.curve):
-            self._best = frozen
-            counters = dataclasses.replace(counters, best_step=point.step)
         self._counters = dataclasses.replace(counters, curve=(*counters.curve, point), losses=0)
+        if self._counters.best is point:
+            self._best = frozen
         self._loss.zero_()
         reporter.note(_sentence(point, self._order))
 
@@ -207,7 +206,7 @@ class Training:
             learning_rate=self._recipe.learning_rate,
             planned_steps=self._order.steps,
             steps=self._counters.steps,
-            best_step=self._counters.best_step,
+            best_step=self._counters.best.step,
             curve=self._counters.curve,
             seconds=seconds,
         )

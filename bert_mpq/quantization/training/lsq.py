@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.utils import parametrize
 
+from bert_mpq.quantization.grid import nearest
 from bert_mpq.quantization.weight import QuantizedWeight
 
 SMALLEST_STEP = 2.0**-24  # the smallest float16 above zero
@@ -76,12 +77,7 @@ class LearnedStep(nn.Module):
     @torch.no_grad()
     def freeze(self, weight: Tensor) -> QuantizedWeight:
         """Return codes and float16 scales; their ``dequantize`` equals ``forward`` bit by bit."""
-        half = 2 ** (self.bits - 1)
-        step = _float16(self.step)
-        codes = torch.round(weight.reshape(*step.shape, -1) / step[:, :, None]).clamp_(-half, half - 1)
-        return QuantizedWeight(
-            codes=codes.reshape(weight.shape).to(torch.int16), scale=step.half(), bits=self.bits
-        )
+        return nearest(weight, _float16(self.step).half(), self.bits)
 
 
 def _float16(step: Tensor) -> Tensor:
