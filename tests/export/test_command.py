@@ -27,6 +27,9 @@ def test_the_command_prints_sizes_comparison_and_how_to_repeat_it(record, tmp_pa
     shown = " ".join(said.out.split())
     assert "Reloaded weights identical" in shown
     assert "Largest difference 0 in the logits of 64 reviews" in shown
+    size = (target / "model.safetensors").stat().st_size
+    assert f"Weights file {size / 1024**2:.2f} MB" in shown  # as an evaluation and a plan count
+    assert "1 MB = 1024^2 bytes." in shown
     assert f'AutoModelForSequenceClassification.from_pretrained("{target}")' in shown
     repeat = command_line(str(record), str(target), "compressed-tensors", "as-evaluated")
     assert repeat in said.out.splitlines()

@@ -6,12 +6,11 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bert_mpq.records.numbers import megabytes
 from bert_mpq.ui.views import panels as views
 
 if TYPE_CHECKING:
     from bert_mpq.export.result import Export
-
-MEGABYTE = 1_000_000
 
 
 def export_views(export: "Export") -> list[RenderableType]:
@@ -19,17 +18,17 @@ def export_views(export: "Export") -> list[RenderableType]:
     return [
         views.heading(f"Exported as {export.kind}"),
         _figures(export),
-        Text(f"1 MB = 10^6 bytes. {_advice(export)}"),
+        Text(f"1 MB = 1024^2 bytes. {_advice(export)}"),
     ]
 
 
 def _figures(export: "Export") -> Table:
     size, comparison = export.size, export.comparison
     rows = [
-        ("Weights file", f"{_megabytes(size.total)}, {size.ratio:.2f}x smaller than FP32"),
-        ("  predicted", f"{_megabytes(size.predicted)}, header {size.header:,} bytes more"),
-        ("FP32 / FP16 model", f"{_megabytes(size.original)} / {_megabytes(size.original // 2)}"),
-        ("Whole folder", _megabytes(export.folder_bytes)),
+        ("Weights file", f"{_size(size.total)}, {size.ratio:.2f}x smaller than FP32"),
+        ("  predicted", f"{_size(size.predicted)}, header {size.header:,} bytes more"),
+        ("FP32 / FP16 model", f"{_size(size.original)} / {_size(size.original // 2)}"),
+        ("Whole folder", _size(export.folder_bytes)),
         ("Reloaded weights", "identical" if comparison.identical else "rounded to float16"),
         (
             "Largest difference",
@@ -57,5 +56,5 @@ def _advice(export: "Export") -> str:
     return text
 
 
-def _megabytes(count: int) -> str:
-    return f"{count / MEGABYTE:.2f} MB"
+def _size(count: int) -> str:
+    return f"{megabytes(8 * count):.2f} MB"
