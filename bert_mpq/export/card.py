@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bert_mpq.export.formats import FORMATS, Embeddings, Format
+from bert_mpq.export.formats import Embeddings, Format
 from bert_mpq.export.result import Comparison, FileSize
 from bert_mpq.records.evaluation import Accuracy
 from bert_mpq.records.files import SENSITIVITIES
@@ -16,7 +16,7 @@ WIDTHS = {"fp16": "float16", "int8": "int8, groups of 64"}
 
 def card_text(
     record: EvaluationRecord,
-    kind: Format,
+    file_format: Format,
     embeddings: Embeddings,
     folder: str,
     size: FileSize,
@@ -26,7 +26,7 @@ def card_text(
 
     Args:
         record: the evaluation.
-        kind: the format.
+        file_format: what it is written as.
         embeddings: what is stored of the embedding tables.
         folder: name of the folder, for the example.
         size: of the safetensors file.
@@ -36,11 +36,11 @@ def card_text(
 
     sections = [
         _heading(record, folder),
-        ["## Load it", "", *_loading(kind, folder)],
+        ["## Load it", "", *_loading(file_format, folder)],
         ["## Figures", "", *_figures(record)],
         ["## Bits per encoder layer", "", *_plan(record, embeddings)],
-        ["## Size", "", *_size(size, comparison)],
-        ["## Good to know", "", *_caveats(kind, embeddings)],
+        ["## Size", "", *_size(file_format, size, comparison)],
+        ["## Good to know", "", *_caveats(file_format, embeddings)],
         ["## How it was made", "", "```", _command(record), "```"],
     ]
     body = "\n\n".join("\n".join(section) for section in sections)
@@ -121,14 +121,14 @@ def _heading(record: EvaluationRecord, folder: str) -> list[str]:
     ]
 
 
-def _loading(kind: Format, folder: str) -> list[str]:
-    needs = FORMATS[kind].needs
+def _loading(file_format: Format, folder: str) -> list[str]:
+    needs = f" and `{file_format.needs}`" if file_format.needs else ""
     return [
-        f"Needs `transformers`{f' and `{needs}`' if needs else ''}.",
+        f"Needs `transformers`{needs}.",
         "",
         "```python",
         "from transformers import AutoTokenizer",
-        *FORMATS[kind].loading.format(folder=folder).splitlines(),
+        *file_format.loading.format(folder=folder).splitlines(),
         f'tokenizer = AutoTokenizer.from_pretrained("{folder}")',
         "```",
     ]
@@ -174,8 +174,8 @@ def _plan(record: EvaluationRecord, embeddings: Embeddings) -> list[str]:
     ]
 
 
-def _size(size: FileSize, comparison: Comparison) -> list[str]:
-    exact = "bit by bit the same" if comparison.identical else "rounded to float16"
+def _size(file_format: Format, size: FileSize, comparison: Comparison) -> list[str]:
+    exact = "bit by bit the same" if comparison.identical else file_format.rounding
     return [
         f"* {size.total:,} bytes on disk, {size.header:,} of them header. The FP32 model takes"
         f" {size.original:,} bytes, {size.ratio:.2f} times as much; in float16 {size.ratio / 2:.2f} times.",
@@ -185,29 +185,11 @@ def _size(size: FileSize, comparison: Comparison) -> list[str]:
     ]
 
 
-def _caveats(kind: Format, embeddings: Embeddings) -> list[str]:
-    notes = {
-        "mpq": [
-            "* Saves disk space and download time. In memory the weights are float32 again: no less memory,"
-            " no more speed.",
-        ],
-        "compressed-tensors": [
-            "* Saves disk space and download time. The first forward pass unpacks the weights to float32: no"
-            " less memory, no more speed.",
-            "* Copy the folder to pass it on. `save_pretrained` of the loaded model writes the unpacked"
-            " weights with a config.json that still calls them packed.",
-            "* Do not load it with `CompressedTensorsConfig(dequantize=True)`: that expects one width for"
-            " the whole model.",
-        ],
-        "dense-fp16": [
-            "* Every weight is rounded to float16 once more: close to what was evaluated, not the same.",
-            "* config.json asks for float32, so that it runs on every CPU; pass `dtype=torch.float16` for"
-            " half the memory on a GPU.",
-        ],
-    }
+def _caveats(file_format: Format, embeddings: Embeddings) -> list[str]:
+    notes = list(file_format.caveats)
     if embeddings in WIDTHS:
-        changed = (
-            f"* The embeddings are stored as {WIDTHS[embeddings]}, narrower than the figures were measured"
+        notes.append(
+            f"The embeddings are stored as {WIDTHS[embeddings]}, narrower than the figures were measured"
+            " with; see the difference of the logits above."
         )
-        return [*notes[kind], f"{changed} with; see the difference of the logits above."]
-    return notes[kind]
+    return [f"* {note}" for note in notes]

@@ -24,7 +24,7 @@ from bert_mpq.compute.forward import run_batches
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.compute.reviews import Reviews
 from bert_mpq.compute.workload import Workload
-from bert_mpq.export.formats import Format
+from bert_mpq.export.formats import FORMATS, Format
 from bert_mpq.records.files import disk_errors
 from bert_mpq.settings.errors import MpqError
 
@@ -77,7 +77,7 @@ class Reload:
 
     Args:
         folder: what was exported, tokenizer included.
-        kind: its format.
+        file_format: what it was written as.
         names: tensors of the state dict to take the fingerprint of.
         texts: reviews.
         max_length: tokens per review at most.
@@ -87,9 +87,14 @@ class Reload:
     """
 
     def __init__(
-        self, folder: Path, kind: Format, names: Sequence[str], texts: Sequence[str], max_length: int
+        self, folder: Path, file_format: Format, names: Sequence[str], texts: Sequence[str], max_length: int
     ) -> None:
-        question = {"folder": str(folder), "kind": kind, "names": list(names), "texts": list(texts)}
+        question = {
+            "folder": str(folder),
+            "format": file_format.name,
+            "names": list(names),
+            "texts": list(texts),
+        }
         with disk_errors(Path(tempfile.gettempdir())):
             self._place = tempfile.TemporaryDirectory(prefix="bert-mpq-")
             asked, self._answered = (Path(self._place.name, name) for name in ("question", "answer"))
@@ -138,16 +143,11 @@ class Reload:
 def answer(asked: Path, answered: Path) -> None:
     """Do what the question says; runs in the fresh process."""
     from safetensors.torch import save_file
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoTokenizer
 
     question = json.loads(asked.read_text(encoding="utf-8"))
     folder, texts = question["folder"], question["texts"]
-    if question["kind"] == "mpq":
-        from bert_mpq.export.loading import load
-
-        model = load(folder)
-    else:
-        model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    model = FORMATS[question["format"]].load(folder)
     tokenizer, length = AutoTokenizer.from_pretrained(folder), question["max_length"]
     # The first forward pass unpacks the weights of compressed-tensors, which only one thread may do.
     logits_of(model, tokenizer, texts[:1], length)

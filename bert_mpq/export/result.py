@@ -25,11 +25,6 @@ class FileSize:
     original: int
 
     @property
-    def tensors(self) -> int:
-        """Bytes without the header."""
-        return self.total - self.header
-
-    @property
     def ratio(self) -> float:
         """FP32 over this file."""
         return self.original / self.total
@@ -41,10 +36,11 @@ class Comparison:
 
     Args:
         reviews: how many.
-        max_difference: largest |logit difference| to what was written (dense-fp16: to what was evaluated).
+        max_difference: largest |logit difference| to what was written (of a format that rounds: to what was
+            evaluated).
         identical: whether every weight has come back bit by bit.
-        max_change: largest |logit difference| to the evaluated model; more than 0 with dense-fp16 or with
-            embeddings stored narrower than they were evaluated.
+        max_change: largest |logit difference| to the evaluated model; more than 0 with a format that rounds
+            or with embeddings stored narrower than they were evaluated.
         same_predictions: reviews with the prediction of the evaluated model.
     """
 
@@ -61,7 +57,7 @@ class Export:
 
     Args:
         record: the evaluation it comes from.
-        kind: the format.
+        file_format: what it is written as.
         embeddings: what is stored of the embedding tables.
         folder: where it is.
         files: what is in it.
@@ -71,7 +67,7 @@ class Export:
     """
 
     record: EvaluationRecord
-    kind: Format
+    file_format: Format
     embeddings: Embeddings
     folder: Path
     files: tuple[Path, ...]

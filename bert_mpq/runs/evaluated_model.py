@@ -9,7 +9,7 @@ from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.export.kept_weights import restored
-from bert_mpq.export.packed import PackedModel, halves_of, pack_quantized_model
+from bert_mpq.export.packed import PackedModel, pack_model
 from bert_mpq.records.reading import EvaluationRecord
 from bert_mpq.runs.plan import Plan, find_sources
 from bert_mpq.runs.quantize import calibration_for, quantize
@@ -63,8 +63,8 @@ def evaluated_model(record: EvaluationRecord, session: Session, reporter: Report
     classifier = session.classifier(plan, reporter)
     if record.result.weights_file:
         bits = outline_of(classifier.model).bits_by_name(record.result.allocation.bits)
-        halves = halves_of(classifier.model, bits, plan.config.embeddings)
-        packed = restored(classifier.model, record.path.parent / record.result.weights_file, halves)
+        path = record.path.parent / record.result.weights_file
+        packed = restored(classifier.model, path, bits, plan.config.embeddings)
     else:
         packed = _quantized_again(plan, classifier, session, reporter)
     state = packed.state()
@@ -101,7 +101,7 @@ def _quantized_again(plan: Plan, classifier: Classifier, session: Session, repor
     machine = _machine(plan, session)
     calibration = calibration_for(plan, plan.allocation.bits, machine, session, reporter)
     quantized = quantize(plan.config, plan.allocation, classifier, calibration and calibration[0], reporter)
-    return pack_quantized_model(quantized, plan.config.embeddings)
+    return pack_model(quantized.model, quantized.weights, quantized.bits, plan.config.embeddings)
 
 
 def _machine(plan: Plan, session: Session) -> Machine:

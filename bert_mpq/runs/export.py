@@ -10,8 +10,7 @@ from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.reporting import Reporter, Silent
 from bert_mpq.export.card import card_text
 from bert_mpq.export.folder import check_space, check_target, new_folder
-from bert_mpq.export.formats import FORMATS, Embeddings, Format, check_format
-from bert_mpq.export.formats.writing import header_bytes, predicted_bytes, write_checkpoint
+from bert_mpq.export.formats import DEFAULT, FORMATS, Embeddings, Format
 from bert_mpq.export.packed import PackedModel, with_embeddings
 from bert_mpq.export.reload import Reload, logits_of
 from bert_mpq.export.result import Comparison, Export, FileSize
@@ -19,20 +18,17 @@ from bert_mpq.records.files import write_atomic
 from bert_mpq.records.reading import EvaluationRecord, read_evaluation
 from bert_mpq.runs.evaluated_model import Evaluated, evaluated_model
 from bert_mpq.runs.session import Clock, Session
-from bert_mpq.settings.errors import MpqError
-from bert_mpq.settings.quantizers import is_symmetric
+from bert_mpq.settings.errors import MpqError, UsageError
 
-REVIEWS, TOKENS = (
-    64,
-    128,
-)  # compared after the reload; longer reviews are cut, every weight is compared anyway
+REVIEWS = 64  # whose logits are compared after the reload
+TOKENS = 128  # longer reviews are cut: every weight is compared anyway
 CARD = "README.md"
 
 
 def export_model(
     evaluation: Path | str,
     to: Path | str,
-    kind: Format = "mpq",
+    format_name: str = DEFAULT,
     embeddings: Embeddings = "as-evaluated",
     reporter: Reporter | None = None,
     session: Session | None = None,
@@ -44,7 +40,7 @@ def export_model(
     Args:
         evaluation: the run record (.json) of the evaluation, or the report (.txt) beside it.
         to: the folder to make.
-        kind: the format, see ``bert_mpq.export.formats``.
+        format_name: one of ``bert_mpq.export.formats.FORMATS``.
         embeddings: store the embedding tables narrower than they were evaluated.
         reporter: shows progress; default none.
         session: remembers the model of the evaluation.
@@ -54,35 +50,34 @@ def export_model(
             weights cannot be made again; E-DISK; E-READONLY; what loading the model raises.
     """
     reporter, session = reporter or Silent(), session or Session()
+    if format_name not in FORMATS:
+        raise UsageError("E-EXPORT", f"There is no format {format_name}.", f"Take {' or '.join(FORMATS)}.")
+    file_format = FORMATS[format_name]
     record = read_evaluation(evaluation)
     target = check_target(to)
-    asymmetric = not is_symmetric(record.result.config.quantizer)
-    check_format(kind, record.result.allocation.bits, asymmetric, embeddings)
+    file_format.check(record.result, embeddings)
     check_space(target, record.result.sizes.whole_original_bits // 8)
     clock = Clock()
     evaluated = evaluated_model(record, session, reporter)
     clock.lap("Restore the model")
-    packed = evaluated.packed
-    if embeddings != "as-evaluated":
-        packed = with_embeddings(packed, evaluated.model, embeddings)
+    packed = with_embeddings(evaluated.packed, evaluated.model, embeddings)
     with new_folder(target) as folder:
-        weights = write_checkpoint(
-            folder, kind, packed, evaluated.model, evaluated.tokenizer, _facts(record, embeddings)
-        )
+        facts = _facts(record, embeddings)
+        weights = file_format.write(folder, packed, evaluated.model, evaluated.tokenizer, facts)
         clock.lap("Write")
         size = FileSize(
             total=weights.stat().st_size,
-            header=header_bytes(weights),
-            predicted=predicted_bytes(kind, record.result.sizes, packed, evaluated.model),
+            header=file_format.header_bytes(weights),
+            predicted=file_format.predicted_bytes(record.result.sizes, packed, evaluated.model),
             original=record.result.sizes.whole_original_bits // 8,
         )
-        comparison = _compare(folder, kind, packed, evaluated, reporter)
+        comparison = _compare(folder, file_format, packed, evaluated, reporter)
         clock.lap("Reload and compare")
-        text = card_text(record, kind, embeddings, target.name, size, comparison)
+        text = card_text(record, file_format, embeddings, target.name, size, comparison)
         write_atomic(folder / CARD, text)
     return Export(
         record=record,
-        kind=kind,
+        file_format=file_format,
         embeddings=embeddings,
         folder=target,
         files=tuple(sorted(target.iterdir())),
@@ -93,7 +88,7 @@ def export_model(
 
 
 def _compare(
-    folder: Path, kind: Format, packed: PackedModel, evaluated: Evaluated, reporter: Reporter
+    folder: Path, file_format: Format, packed: PackedModel, evaluated: Evaluated, reporter: Reporter
 ) -> Comparison:
     """Reload the folder in a fresh process and compare.
 
@@ -103,15 +98,15 @@ def _compare(
     texts, length = evaluated.texts(REVIEWS), min(evaluated.max_length, TOKENS)
     state = packed.state()
     for _ in reporter.track([folder], "Reload in a fresh process", 1):
-        with Reload(folder, kind, sorted(state), texts, length) as process:
+        with Reload(folder, file_format, sorted(state), texts, length) as process:
             before = written = logits_of(evaluated.model, evaluated.tokenizer, texts, length)
-            if FORMATS[kind].exact and packed is not evaluated.packed:
+            if file_format.exact and packed is not evaluated.packed:
                 written = logits_of(_with_state(evaluated.model, state), evaluated.tokenizer, texts, length)
             reloaded = process.result()
     change = float((reloaded.logits - before).abs().max())
     difference = float((reloaded.logits - written).abs().max())
     identical = reloaded.fingerprint == weights_fingerprint(state)
-    if FORMATS[kind].exact and (difference or not identical):
+    if file_format.exact and (difference or not identical):
         raise MpqError(
             "E-EXPORT",
             f"The reloaded model differs from the evaluated one (logits by up to {difference:g}).",

@@ -15,6 +15,5 @@ def parameter_count(path: Path | None) -> int | None:
             tensors = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118
     except (OSError, SafetensorError):
         return None
-    return sum(
-        math.prod(tensor.get_shape()) for tensor in tensors if tensor.get_dtype().startswith(("F", "BF"))
-    )
+    floating = [tensor for tensor in tensors if tensor.get_dtype().startswith(("F", "BF"))]
+    return sum(int(math.prod(tensor.get_shape())) for tensor in floating)

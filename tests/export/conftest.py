@@ -1,26 +1,21 @@
 import pytest
 import torch
 
-from bert_mpq.export.packed import pack_model
-from bert_mpq.quantization import per_tensor
-from tests.helpers.export_cases import quantized
+from tests.helpers.export_cases import packed_pair
 
 
 @pytest.fixture(params=[(4, 2), (3, 6), (8, 16), (5, 32), "per-tensor"], ids=str)
 def packed_case(request, tiny_model):
     """A quantized tiny model and its packed form, for several plans."""
     if request.param == "per-tensor":
-        model, weights, halves = quantized(tiny_model, (4, 8), quantize=per_tensor.quantize)
-    else:
-        model, weights, halves = quantized(tiny_model, request.param)
-    return model, pack_model(model, weights, halves)
+        return packed_pair(tiny_model, (4, 8), "per-tensor")
+    return packed_pair(tiny_model, request.param)
 
 
 @pytest.fixture
 def packed_model(tiny_model):
     """One such model: 8 and 2 bits."""
-    model, weights, halves = quantized(tiny_model, (8, 2))
-    return model, pack_model(model, weights, halves)
+    return packed_pair(tiny_model, (8, 2))
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import signal
 
 import pytest
 
-from bert_mpq.export.formats import FORMATS, command_line
+from bert_mpq.export.formats import FORMATS
+from bert_mpq.ui.commands.export import command_line
 from bert_mpq.ui.main import main
 from bert_mpq.ui.wizard import export_offer
 
@@ -82,7 +83,7 @@ def test_the_offer_fits_the_screen(evaluation_of):
     assert set(formats) == set(FORMATS)
     assert formats["compressed-tensors"].disabled.startswith("3-bit codes")
     assert not formats["mpq"].disabled
-    for row in (*formats.values(), *export_offer._embeddings(result, "dense-fp16")):
+    for row in (*formats.values(), *export_offer._embeddings(result, FORMATS["dense-fp16"])):
         assert len(row.title) + len(row.disabled) + 3 <= 74
         assert len(row.description) <= 64
 

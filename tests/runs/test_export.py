@@ -11,9 +11,10 @@ from safetensors.torch import load_file, save_file
 
 import bert_mpq
 from bert_mpq.export import reload
+from bert_mpq.export.formats.mpq import Mpq
 from bert_mpq.runs import export as exporting
 from bert_mpq.runs.export import export_model
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import MpqError, UsageError
 
 
 def test_mpq_reloads_bit_by_bit_with_its_card(record, tmp_path):
@@ -79,6 +80,12 @@ def test_dense_files_need_nothing_and_are_close(record, tmp_path):
     config = json.loads((tmp_path / "dense" / "config.json").read_text())
     assert "quantization_config" not in config
     assert config["dtype"] == "float32"
+
+
+def test_a_format_that_there_is_not_is_refused_by_name(record, tmp_path):
+    with pytest.raises(UsageError, match="There is no format gguf") as refused:
+        export_model(record, tmp_path / "out", "gguf")
+    assert refused.value.code == "E-EXPORT"
 
 
 @pytest.fixture
@@ -150,13 +157,13 @@ def test_a_folder_with_something_in_it_is_left_alone(record, tmp_path, no_reload
 
 
 def test_a_folder_that_does_not_load_again_is_not_kept(record, tmp_path, monkeypatch):
-    def broken(folder, kind, packed, model, tokenizer, facts):
-        path = write(folder, kind, packed, model, tokenizer, facts)
+    def broken(self, folder, *rest):
+        path = write(self, folder, *rest)
         (folder / "config.json").write_text("{")
         return path
 
-    write = exporting.write_checkpoint
-    monkeypatch.setattr(exporting, "write_checkpoint", broken)
+    write = Mpq.write
+    monkeypatch.setattr(Mpq, "write", broken)
     with pytest.raises(MpqError, match=r"cannot be loaded again: .*model_mpq") as refused:
         export_model(record, tmp_path / "out")
     assert refused.value.code == "E-EXPORT"
@@ -182,6 +189,6 @@ def test_a_folder_that_gives_other_weights_is_not_kept(record, tmp_path, monkeyp
 
 
 def test_a_process_that_is_still_running_ends_with_its_owner(tmp_path):
-    with reload.Reload(tmp_path, "mpq", [], ["a review"], 8) as running:
+    with reload.Reload(tmp_path, Mpq(), [], ["a review"], 8) as running:
         process = running._process
     assert process.returncode is not None

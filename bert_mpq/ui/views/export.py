@@ -1,4 +1,4 @@
-"""An export with progress on stderr, and what came back from it."""
+"""What an export wrote, and what came back from it."""
 
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def export_views(export: "Export") -> list[RenderableType]:
     """Return sizes and the comparison."""
     return [
-        views.heading(f"Exported as {export.kind}"),
+        views.heading(f"Exported as {export.file_format.name}"),
         _figures(export),
         Text(f"1 MB = 1024^2 bytes. {_advice(export)}"),
     ]
@@ -29,7 +29,7 @@ def _figures(export: "Export") -> Table:
         ("  predicted", f"{_size(size.predicted)}, header {size.header:,} bytes more"),
         ("FP32 / FP16 model", f"{_size(size.original)} / {_size(size.original // 2)}"),
         ("Whole folder", _size(export.folder_bytes)),
-        ("Reloaded weights", "identical" if comparison.identical else "rounded to float16"),
+        ("Reloaded weights", "identical" if comparison.identical else export.file_format.rounding),
         (
             "Largest difference",
             f"{comparison.max_difference:g} in the logits of {comparison.reviews} reviews",
@@ -48,10 +48,9 @@ def _figures(export: "Export") -> Table:
 
 
 def _advice(export: "Export") -> str:
-    if export.kind == "dense-fp16":
-        return "The model needs as much memory as before, and is not faster on a CPU."
-    text = "Only the file is smaller: in memory the weights are float32 again, no faster."
-    if export.record.result.sizes.mostly_wide_embeddings and export.embeddings == "as-evaluated":
+    text = export.file_format.memory
+    as_evaluated = export.file_format.exact and export.embeddings == "as-evaluated"
+    if as_evaluated and export.record.result.sizes.mostly_wide_embeddings:
         return f"{text} Most of it is FP32 embeddings: --embeddings fp16 halves them."
     return text
 
