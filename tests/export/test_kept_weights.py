@@ -82,8 +82,17 @@ def test_weights_of_gptq_are_kept_and_exported_as_they_were(evaluate, tmp_path, 
     read = read_evaluation(record)
     kept = record.with_name(read.result.weights_file)
     assert kept.name == f"{record.stem}.safetensors"
-    monkeypatch.setattr("bert_mpq.runs.evaluated_model.quantize", None)  # nothing is quantized again
+    monkeypatch.setattr("bert_mpq.runs.evaluated_model.quantized_copy", None)  # nothing is quantized again
     evaluated = evaluated_model(read, Session(), Silent())
+    assert weights_fingerprint(evaluated.model.state_dict()) == read.result.weights_fingerprint
+
+
+def test_weights_that_gptq_had_no_reviews_for_are_rounded_again(evaluate, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "gptq_calibration", lambda *_: None)
+        read = read_evaluation(evaluate(bits=(8, 4), quantizer="gptq"))
+    assert read.result.weights_file == ""
+    evaluated = evaluated_model(read, Session(), Silent())  # now there are reviews
     assert weights_fingerprint(evaluated.model.state_dict()) == read.result.weights_fingerprint
 
 
