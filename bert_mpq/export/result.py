@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bert_mpq.export.formats import Embeddings, Format
-from bert_mpq.records.context import Stage
 from bert_mpq.records.reading import EvaluationRecord
 
 
@@ -63,7 +62,7 @@ class Export:
         files: what is in it.
         size: of the safetensors file.
         comparison: the reload.
-        stages: seconds.
+        seconds: how long it took.
     """
 
     record: EvaluationRecord
@@ -73,14 +72,9 @@ class Export:
     files: tuple[Path, ...]
     size: FileSize
     comparison: Comparison
-    stages: tuple[Stage, ...]
+    seconds: float
 
     @property
     def folder_bytes(self) -> int:
         """Bytes of all files."""
         return sum(path.stat().st_size for path in self.files)
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of all stages."""
-        return sum(stage.seconds for stage in self.stages)

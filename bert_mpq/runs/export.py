@@ -1,10 +1,9 @@
 """``export_model``: from a run record to a folder that has been loaded again and compared."""
 
 import copy
+import time
 from pathlib import Path
 from typing import Any
-
-from torch import nn
 
 from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.reporting import Reporter, Silent
@@ -12,12 +11,12 @@ from bert_mpq.export.card import card_text
 from bert_mpq.export.folder import check_space, check_target, new_folder
 from bert_mpq.export.formats import DEFAULT, FORMATS, Embeddings, Format
 from bert_mpq.export.packed import PackedModel, with_embeddings
-from bert_mpq.export.reload import Reload, logits_of
+from bert_mpq.export.reload import logits_of, reloaded
 from bert_mpq.export.result import Comparison, Export, FileSize
 from bert_mpq.records.files import write_atomic
 from bert_mpq.records.reading import EvaluationRecord, read_evaluation
 from bert_mpq.runs.evaluated_model import Evaluated, evaluated_model
-from bert_mpq.runs.session import Clock, Session
+from bert_mpq.runs.session import Session
 from bert_mpq.settings.errors import MpqError, UsageError
 
 REVIEWS = 64  # whose logits are compared after the reload
@@ -57,14 +56,12 @@ def export_model(
     target = check_target(to)
     file_format.check(record.result, embeddings)
     check_space(target, record.result.sizes.whole_original_bits // 8)
-    clock = Clock()
+    started = time.perf_counter()
     evaluated = evaluated_model(record, session, reporter)
-    clock.lap("Restore the model")
     packed = with_embeddings(evaluated.packed, evaluated.model, embeddings)
     with new_folder(target) as folder:
         facts = _facts(record, embeddings)
         weights = file_format.write(folder, packed, evaluated.model, evaluated.tokenizer, facts)
-        clock.lap("Write")
         size = FileSize(
             total=weights.stat().st_size,
             header=file_format.header_bytes(weights),
@@ -72,7 +69,6 @@ def export_model(
             original=record.result.sizes.whole_original_bits // 8,
         )
         comparison = _compare(folder, file_format, packed, evaluated, reporter)
-        clock.lap("Reload and compare")
         text = card_text(record, file_format, embeddings, target.name, size, comparison)
         write_atomic(folder / CARD, text)
     return Export(
@@ -83,7 +79,7 @@ def export_model(
         files=tuple(sorted(target.iterdir())),
         size=size,
         comparison=comparison,
-        stages=clock.stages,
+        seconds=time.perf_counter() - started,
     )
 
 
@@ -98,14 +94,15 @@ def _compare(
     texts, length = evaluated.texts(REVIEWS), min(evaluated.max_length, TOKENS)
     state = packed.state()
     for _ in reporter.track([folder], "Reload in a fresh process", 1):
-        with Reload(folder, file_format, sorted(state), texts, length) as process:
-            before = written = logits_of(evaluated.model, evaluated.tokenizer, texts, length)
-            if file_format.exact and packed is not evaluated.packed:
-                written = logits_of(_with_state(evaluated.model, state), evaluated.tokenizer, texts, length)
-            reloaded = process.result()
-    change = float((reloaded.logits - before).abs().max())
-    difference = float((reloaded.logits - written).abs().max())
-    identical = reloaded.fingerprint == weights_fingerprint(state)
+        before = written = logits_of(evaluated.model, evaluated.tokenizer, texts, length)
+        if file_format.exact and packed is not evaluated.packed:
+            narrower = copy.deepcopy(evaluated.model)
+            narrower.load_state_dict(state)
+            written = logits_of(narrower, evaluated.tokenizer, texts, length)
+        again = reloaded(folder, file_format, sorted(state), texts, length)
+    change = float(abs(again.logits - before).max())
+    difference = float(abs(again.logits - written).max())
+    identical = again.fingerprint == weights_fingerprint(state)
     if file_format.exact and (difference or not identical):
         raise MpqError(
             "E-EXPORT",
@@ -117,14 +114,8 @@ def _compare(
         max_difference=difference,
         identical=identical,
         max_change=change,
-        same_predictions=int((reloaded.logits.argmax(1) == before.argmax(1)).sum()),
+        same_predictions=int((again.logits.argmax(1) == before.argmax(1)).sum()),
     )
-
-
-def _with_state(model: nn.Module, state: dict[str, Any]) -> nn.Module:
-    changed = copy.deepcopy(model)
-    changed.load_state_dict(state)
-    return changed
 
 
 def _facts(record: EvaluationRecord, embeddings: Embeddings) -> dict[str, Any]:
