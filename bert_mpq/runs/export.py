@@ -69,7 +69,7 @@ def export_model(
             original=record.result.sizes.whole_original_bits // 8,
         )
         comparison = _compare(folder, file_format, packed, evaluated, reporter)
-        text = card_text(record, file_format, embeddings, target.name, size, comparison)
+        text = card_text(record.result, file_format, embeddings, target.name, size, comparison)
         write_atomic(folder / CARD, text)
     return Export(
         record=record,
