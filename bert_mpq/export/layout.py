@@ -106,7 +106,8 @@ def _weight(stored: dict[str, Tensor], name: str, facts: object) -> QuantizedWei
     bits, columns = (facts.get("bits"), facts.get("columns")) if isinstance(facts, dict) else (None, None)
     if type(bits) is not int or not 2 <= bits <= 8 or type(columns) is not int or columns < 1:
         raise ValueError(f"{name} has no usable bits and columns")
-    stream, scale = _taken(stored, f"{name}.q", torch.uint8), _taken(stored, f"{name}.s", torch.float16)
+    stream = _taken(stored, f"{name}.q", torch.uint8)
+    scale = _taken(stored, f"{name}.s", torch.float16, torch.float32)  # float32: one for the whole weight
     zero_point = _taken(stored, f"{name}.z", torch.uint8) if f"{name}.z" in stored else None
     rows, groups = stream.shape[0], scale.shape[1]
     if stream.shape[1] != row_bytes(columns, bits) or scale.shape[0] not in (1, rows) or not groups:
@@ -125,11 +126,10 @@ def _weight(stored: dict[str, Tensor], name: str, facts: object) -> QuantizedWei
     return QuantizedWeight(codes=codes, scale=scale, bits=bits, zero_point=zero_point)
 
 
-def _taken(stored: dict[str, Tensor], name: str, kind: torch.dtype) -> Tensor:
+def _taken(stored: dict[str, Tensor], name: str, *types: torch.dtype) -> Tensor:
     tensor = stored.pop(name, None)
     if tensor is None:
         raise ValueError(f"{name} is missing")
-    # Scales of the per-tensor quantizer are float32.
-    if tensor.dtype not in ((kind, torch.float32) if kind == torch.float16 else (kind,)) or tensor.ndim != 2:
+    if tensor.dtype not in types or tensor.ndim != 2:
         raise ValueError(f"{name} has the wrong type or shape")
     return tensor

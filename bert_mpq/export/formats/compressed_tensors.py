@@ -118,8 +118,8 @@ def check_package() -> None:
         raise MpqError("E-EXTRA", f"{PACKAGE} {version} is too old; {OLDEST} or newer is needed.", hint)
 
 
-class Scheme(NamedTuple):
-    """What a config group says of its weights; group_size 0 = one scale per output channel."""
+class ConfigGroup(NamedTuple):
+    """What config.json says of a set of weights; group_size 0 = one scale per output channel."""
 
     bits: int
     group_size: int
@@ -132,22 +132,22 @@ def quantization_config(packed: "PackedModel", linears: Sequence[str]) -> dict[s
         packed: the model.
         linears: names of every Linear module of the model; those without codes are listed as ignored.
     """
-    schemes: dict[Scheme, list[str]] = defaultdict(list)
+    members: dict[ConfigGroup, list[str]] = defaultdict(list)
     for name, weight in packed.weights.items():
-        schemes[scheme_of(weight)].append(name)
+        members[group_of(weight)].append(name)
     groups = {
         f"group_{index}": {
             "targets": targets(names),
             "weights": {
-                "num_bits": scheme.bits,
+                "num_bits": group.bits,
                 "type": "int",
                 "symmetric": True,
-                "strategy": "group" if scheme.group_size else "channel",
-                "group_size": scheme.group_size or None,
+                "strategy": "group" if group.group_size else "channel",
+                "group_size": group.group_size or None,
                 "dynamic": False,
             },
         }
-        for index, (scheme, names) in enumerate(sorted(schemes.items()))
+        for index, (group, names) in enumerate(sorted(members.items()))
     }
     return {
         "quant_method": "compressed-tensors",
@@ -158,10 +158,10 @@ def quantization_config(packed: "PackedModel", linears: Sequence[str]) -> dict[s
     }
 
 
-def scheme_of(weight: "QuantizedWeight") -> Scheme:
+def group_of(weight: "QuantizedWeight") -> ConfigGroup:
     """Return the config group that a weight belongs to."""
     groups = weight.scale.shape[1]
-    return Scheme(weight.bits, weight.codes.shape[1] // groups if groups > 1 else 0)
+    return ConfigGroup(weight.bits, weight.codes.shape[1] // groups if groups > 1 else 0)
 
 
 def targets(names: Iterable[str]) -> list[str]:

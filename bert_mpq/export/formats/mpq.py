@@ -64,9 +64,9 @@ class Mpq(Format):
                 raise ValueError("config.json is of another model")
             # First without memory, so that a wrong config.json cannot ask for any amount of it.
             with torch.device("meta"):
-                shapes = AutoModelForSequenceClassification.from_config(config).state_dict()
-            if mismatch := _mismatch(shapes, state):
-                raise ValueError(f"{mismatch} does not fit config.json")
+                empty = AutoModelForSequenceClassification.from_config(config).state_dict()
+            if odd := _shapes(empty) ^ _shapes(state):
+                raise ValueError(f"{min(name for name, _ in odd)} does not fit config.json")
             model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
             model.load_state_dict(state)
         except Exception as error:  # every version of transformers refuses a wrong config.json in its own way
@@ -75,12 +75,8 @@ class Mpq(Format):
         return model.eval()
 
 
+def _shapes(state: "Mapping[str, Tensor]") -> set[tuple[str, tuple[int, ...]]]:
+    return {(name, tuple(tensor.shape)) for name, tensor in state.items()}
+
+
 load = Mpq().load
-
-
-def _mismatch(shapes: "dict[str, Tensor]", state: "dict[str, Tensor]") -> str:
-    """Return the first tensor that only one side has, or has in another shape; "" when all agree."""
-    for name in sorted({*shapes, *state}):
-        if name not in shapes or name not in state or shapes[name].shape != state[name].shape:
-            return name
-    return ""

@@ -18,9 +18,9 @@ from transformers import (
 from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.export.formats.compressed_tensors import (
     CompressedTensors,
-    Scheme,
+    ConfigGroup,
+    group_of,
     quantization_config,
-    scheme_of,
     targets,
 )
 from tests.helpers.export_cases import packed_pair
@@ -72,11 +72,11 @@ def test_targets_match_exactly_the_names_they_were_made_from(tiny_model):
     assert not any(re.match(pattern, "bert.encoder.layer.1.attention.self") for pattern in patterns)
 
 
-def test_every_scheme_has_its_group_and_the_rest_is_ignored(tiny_model):
+def test_every_width_has_its_group_and_the_rest_is_ignored(tiny_model):
     model, packed = packed_pair(tiny_model, (8, 4))
     linears = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     written = quantization_config(packed, linears)
     widths = [group["weights"]["num_bits"] for group in written["config_groups"].values()]
     assert widths == [4, 8]
     assert written["ignore"] == ["bert.pooler.dense", "classifier"]
-    assert {scheme_of(weight) for weight in packed.weights.values()} == {Scheme(8, 0), Scheme(4, 0)}
+    assert {group_of(weight) for weight in packed.weights.values()} == {ConfigGroup(8, 0), ConfigGroup(4, 0)}
