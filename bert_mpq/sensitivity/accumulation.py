@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bert_mpq.compute import distributed
 from bert_mpq.compute.batches import Indices
+from bert_mpq.sensitivity.block_sums import BlockSums
 from bert_mpq.similarity.moments import Moments
 from bert_mpq.similarity.sums import PairedRows, Sums, paired
 
@@ -45,12 +46,6 @@ class Accumulation:
         """Return one without any review for the same sample and probes."""
         first = self.blocks[0]
         return Accumulation(first[0].dim, len(first), len(self.done), len(self.blocks))
-
-    @property
-    def counts(self) -> Indices:
-        """(blocks,) reviews done in each block."""
-        blocks = len(self.blocks)
-        return np.bincount(np.flatnonzero(self.done) % blocks, minlength=blocks)
 
     def parts(self, chosen: Indices | None = None) -> list[Indices]:
         """Return the reviews that are not done, by block; batches must be made within a part.
@@ -149,14 +144,10 @@ class Accumulation:
             distributed.add(tensor)
         self.kl, self.done = kl.numpy(), done.numpy() > 0
 
-    def every(self, start: int, step: int) -> "Accumulation":
-        """Return the sums so far of every ``step``-th probe from ``start`` on; they are not copied."""
+    def so_far(self) -> BlockSums:
+        """Return the sums so far; they are not copied, so that adding more changes them."""
         self.flush()
-        view = Accumulation(0, 0, len(self.done), len(self.blocks))
-        view.blocks = tuple(block[start::step] for block in self.blocks)
-        view.kl = None if self.kl is None else self.kl[:, start::step]
-        view.done = self.done
-        return view
+        return BlockSums(blocks=self.blocks, kl=self.kl, done=self.done)
 
     def mean_kl(self) -> tuple[float, ...]:
         """Return the mean KL in nats over the reviews done, one per probe of scope propagated."""
@@ -169,14 +160,6 @@ class Accumulation:
     def block_under_way(self) -> tuple[Moments, ...]:
         """The moments of each probe over the block that is not in the blocks yet; empty between blocks."""
         return () if self._open is None else Moments.of(self._open[1])
-
-    def total(self, probe: int) -> Moments:
-        """Return the moments of ``probe`` over all reviews done."""
-        self.flush()
-        whole = Moments(self.blocks[0][probe].dim)
-        for block in self.blocks:
-            whole.merge(block[probe])
-        return whole
 
     @property
     def shifts(self) -> tuple[Tensor, ...]:

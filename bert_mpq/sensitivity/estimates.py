@@ -11,7 +11,7 @@ import threadpoolctl
 import torch
 
 from bert_mpq.compute.reporting import Reporter
-from bert_mpq.sensitivity.accumulation import Accumulation
+from bert_mpq.sensitivity.block_sums import BlockSums
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.metrics import Metric
 from bert_mpq.similarity import cka
@@ -48,7 +48,7 @@ class Estimate:
 
 
 def estimate(
-    sums: Accumulation, metrics: Sequence[Metric], reporter: Reporter, replicates: bool = True
+    sums: BlockSums, metrics: Sequence[Metric], reporter: Reporter, replicates: bool = True
 ) -> tuple[Estimate, ...]:
     """Return every similarity metric among ``metrics``, in this order.
 
@@ -60,7 +60,6 @@ def estimate(
         MpqError: E-MODEL when the FP32 model gave NaN or infinity.
     """
     wanted = tuple(metric for metric in metrics if metric in SIMILARITIES)
-    sums.flush()
     filled = [sums.blocks[block] for block in np.flatnonzero(sums.counts)]
     probes = range(len(sums.blocks[0]))
     try:
@@ -75,7 +74,7 @@ def estimate(
         replicate, probe = task
         rest = totals[probe].without(filled[replicate - 1][probe]) if replicate else None
         covariances = whole[probe] if rest is None else rest.covariances()
-        covariances.share_reference(references.setdefault(replicate, covariances))
+        covariances = covariances.sharing(references.setdefault(replicate, covariances))
         return [SIMILARITIES[metric](covariances) for metric in wanted]
 
     # A block alone leaves no rest.
@@ -88,9 +87,8 @@ def estimate(
     )
 
 
-def kl_estimate(sums: Accumulation) -> Estimate:
+def kl_estimate(sums: BlockSums) -> Estimate:
     """Return the mean KL of the logits of every probe; ``sums`` must have one per probe."""
-    sums.flush()
     assert sums.kl is not None
     counts = sums.counts
     total, filled = sums.kl.sum(0), counts > 0

@@ -18,6 +18,7 @@ from bert_mpq.compute.workload import Workload
 from bert_mpq.records.context import Stage
 from bert_mpq.records.sensitivity import Stopping
 from bert_mpq.sensitivity.accumulation import BLOCKS, Accumulation
+from bert_mpq.sensitivity.block_sums import BlockSums
 from bert_mpq.sensitivity.live_scores import RunningScores
 from bert_mpq.sensitivity.one_pass import TITLE, Pass
 from bert_mpq.sensitivity.probe import Probe
@@ -40,7 +41,7 @@ class Measurement:
         weight_errors: relative squared error of the quantized weights, one per probe.
     """
 
-    sums: Accumulation
+    sums: BlockSums
     batches: BatchUse
     stages: tuple[Stage, ...]
     scope: str
@@ -129,7 +130,7 @@ def measure(
     used = one_pass.batches
     asked = batch_tokens if used.budget == work.batch_tokens else used.budget * probed.computed
     return Measurement(
-        sums=one_pass.sums,
+        sums=one_pass.sums.so_far(),
         confidence=one_pass.confidence,
         batches=BatchUse(largest=used.largest, budget=asked),
         scope=probe.scope,

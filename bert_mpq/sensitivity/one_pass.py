@@ -16,6 +16,7 @@ from bert_mpq.compute.forward import BatchUse, run_batches
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.workload import Workload
 from bert_mpq.sensitivity.accumulation import Accumulation
+from bert_mpq.sensitivity.block_sums import BlockSums
 from bert_mpq.sensitivity.live_scores import RunningScores
 from bert_mpq.similarity.jackknife import LEVEL
 
@@ -59,7 +60,7 @@ class Pass:
         forward: Forward,
         reporter: Reporter,
         checkpoint: Checkpoint | None = None,
-        confidence: Callable[[Accumulation], float] | None = None,
+        confidence: Callable[[BlockSums], float] | None = None,
     ) -> None:
         """Run every batch that is left, then add up the sums of all processes.
 
@@ -123,7 +124,7 @@ class Pass:
         ]
         return np.concatenate([np.empty(0, np.int64), *distributed.share(batches)])
 
-    def _look(self, look: int, confidence: Callable[[Accumulation], float]) -> float:
+    def _look(self, look: int, confidence: Callable[[BlockSums], float]) -> float:
         """Ask process 0 with the sums of all; 0 where a resumed pass was farther already."""
         self._align()
         self.sums.flush()
@@ -134,7 +135,7 @@ class Pass:
             together = self._empty()
             together.load_state_dict(self.sums.state_dict())
             together.all_reduce()
-        return distributed.on_first(lambda: confidence(together))
+        return distributed.on_first(lambda: confidence(together.so_far()))
 
     def _align(self) -> None:
         """Once: let every process subtract what process 0 subtracts, else sums could not be added up."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from bert_mpq.allocation.clustering import allocate
 from bert_mpq.compute.reporting import Reporter
-from bert_mpq.sensitivity.accumulation import Accumulation
+from bert_mpq.sensitivity.block_sums import BlockSums
 from bert_mpq.sensitivity.estimates import Estimate, estimate, kl_estimate
 from bert_mpq.settings.config import Grouping, RunConfig
 from bert_mpq.settings.errors import MpqError
@@ -60,7 +60,7 @@ class Stability:
             look *= GROWTH
         return [*looks, reviews]
 
-    def confidence(self, sums: Accumulation, reporter: Reporter) -> float:
+    def confidence(self, sums: BlockSums, reporter: Reporter) -> float:
         """Return the confidence that all reviews of the sample would give the allocation that ``sums`` give.
 
         Raises:

@@ -1,6 +1,6 @@
 """Centred moments, ready for the metrics."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +18,7 @@ class Covariances:
     Args:
         samples: n, rows without NaN or infinity.
         bad_rows: rows left out because Y held NaN or infinity.
-        xx: (d, d) X^T X.
+        reference: X^T X with its decompositions.
         xe: (d, d) X^T E.
         ee: (d, d) E^T E.
         aa: sum of a^2, with a = |x|^2 per row.
@@ -31,7 +31,7 @@ class Covariances:
 
     samples: int
     bad_rows: int
-    xx: Array
+    reference: Side
     xe: Array
     ee: Array
     aa: float
@@ -41,19 +41,22 @@ class Covariances:
     relative_noise: float
 
     @cached_property
-    def reference(self) -> Side:
-        """X^T X with its decompositions."""
-        return Side(self.xx)
-
-    @cached_property
     def perturbed(self) -> Side:
         """Y^T Y with its decompositions."""
         return Side(self.yy)
 
-    def share_reference(self, other: "Covariances") -> None:
-        """Use the decompositions of the reference of ``other`` where it is the same, to the last bit."""
-        if np.array_equal(self.xx, other.xx):
-            self.__dict__["reference"] = other.reference
+    def sharing(self, other: "Covariances") -> "Covariances":
+        """Return these with the reference of ``other`` where it is the same, to the last bit.
+
+        What has been decomposed need not be decomposed again.
+        """
+        same = np.array_equal(self.xx, other.xx)
+        return replace(self, reference=other.reference) if same else self
+
+    @property
+    def xx(self) -> Array:
+        """(d, d) X^T X."""
+        return self.reference.covariance
 
     @property
     def ye(self) -> Array:
@@ -113,7 +116,7 @@ class Covariances:
         return cls(
             samples=int(n),
             bad_rows=int(bad_y),
-            xx=(xx + xx.T) / 2,
+            reference=Side((xx + xx.T) / 2),
             xe=sxe - n * np.outer(m, u),
             ee=(ee + ee.T) / 2,
             aa=float(aa),

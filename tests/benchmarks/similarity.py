@@ -248,10 +248,9 @@ def goals() -> None:
     for part in sums.parts():
         noise = torch.randn(len(part), layers, dim, generator=generator)
         sums.add(part, x[part, None], x[part, None] + 0.1 * noise, torch.zeros(len(part), layers).double())
-    sums.flush()
     metrics = ("pwcca", "svcca", "cka", "debiased_cka")
     for replicates in (False, True):
-        took = _seconds(lambda replicates=replicates: estimate(sums, metrics, Silent(), replicates))
+        took = _seconds(lambda replicates=replicates: estimate(sums.so_far(), metrics, Silent(), replicates))
         what = f"with {BLOCKS} jackknife replicates" if replicates else "all four metrics"
         print(f"Finalising 12 layers, {what}: {took:.1f} s on {torch.get_num_threads()} threads.", flush=True)
 

@@ -94,9 +94,18 @@ def test_the_total_is_that_of_all_rows():
     for probe in range(PROBES):
         whole = Moments(DIM)
         whole.update(REFERENCE[:, 0], PERTURBED[:, probe])
-        total = filled().total(probe)
+        total = filled().so_far().total(probe)
         assert total.samples == REVIEWS
         assert cka(total).distance == pytest.approx(cka(whole).distance, rel=1e-12)
+
+
+def test_every_second_probe_shares_its_sums_with_all_of_them():
+    whole = filled().so_far()
+    part = whole.every(1, 2)
+    assert [len(block) for block in part.blocks] == [len(range(1, PROBES, 2))] * len(whole.blocks)
+    assert all(mine[0] is all_of_them[1] for mine, all_of_them in zip(part.blocks, whole.blocks, strict=True))
+    assert (part.kl == whole.kl[:, 1::2]).all()
+    assert part.counts.sum() == part.done.sum() == REVIEWS
 
 
 def test_a_batch_of_several_blocks_is_refused():
@@ -109,8 +118,8 @@ def test_each_probe_has_its_own_reference_where_there_are_several():
     sums = empty()
     for part in sums.parts():
         sums.add(part, references[part], PERTURBED[part], KL[part])
-    assert cka(sums.total(0)).distance > 1e-4
-    assert cka(sums.total(1)).distance < 1e-12
+    assert cka(sums.so_far().total(0)).distance > 1e-4
+    assert cka(sums.so_far().total(1)).distance < 1e-12
 
 
 @pytest.mark.parametrize("batches_before", [0, 1, 9])

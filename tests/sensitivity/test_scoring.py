@@ -78,7 +78,7 @@ def measurement():
     for part in sums.parts():
         sums.add(part, x[part], y[part], kl[part])
     batches = BatchUse(largest=40, budget=40)
-    return Measurement(sums=sums, batches=batches, stages=(), scope="propagated")
+    return Measurement(sums=sums.so_far(), batches=batches, stages=(), scope="propagated")
 
 
 def test_scores_are_the_metrics_of_the_whole_with_intervals_around_them(measurement):
@@ -137,7 +137,8 @@ def test_too_few_reviews_leave_scores_without_intervals():
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
     for part in sums.parts():
         sums.add(part, x[part], x[part] + noise[part], torch.zeros(len(part), 0).double())
-    measured = Measurement(sums=sums, batches=BatchUse(largest=1, budget=1), stages=(), scope="isolated")
+    batches = BatchUse(largest=1, budget=1)
+    measured = Measurement(sums=sums.so_far(), batches=batches, stages=(), scope="isolated")
     (scores,) = score(measured, ("pwcca",), Silent()).scores
     assert scores.usable
     assert scores.layers[0].interval is None
