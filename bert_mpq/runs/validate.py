@@ -1,13 +1,9 @@
 """Do the scores predict the damage? One unit quantized at a time, its scores against the KL of the logits."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-
-import numpy as np
-import scipy.stats
 
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.reporting import Reporter, Silent
@@ -21,6 +17,7 @@ from bert_mpq.runs.quantize import calibration_for
 from bert_mpq.runs.session import Clock, Prepared, Session
 from bert_mpq.sensitivity.measure import Measurement, measure
 from bert_mpq.sensitivity.probe import Probe
+from bert_mpq.sensitivity.scoring import spearman
 from bert_mpq.sensitivity.widths import metric_values, output_errors
 from bert_mpq.settings.config import RunConfig
 
@@ -139,10 +136,3 @@ def _predictors(
         Predictor(name=name, scope=scope, values=values, spearman=spearman(values, kl))
         for name, values in found
     ]
-
-
-def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Return the rank correlation; None where a value is missing or one side is constant."""
-    if len(set(first)) < 2 or len(set(second)) < 2 or not np.isfinite([*first, *second]).all():
-        return None
-    return float(scipy.stats.spearmanr(first, second).statistic)

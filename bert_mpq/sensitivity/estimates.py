@@ -1,5 +1,6 @@
 """Every metric of every probe, from all reviews and without each block in turn."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import threadpoolctl
 import torch
 
 from bert_mpq.compute.reporting import Reporter
+from bert_mpq.records.sensitivity import LayerScore, Scores
 from bert_mpq.sensitivity.block_sums import BlockSums
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.metrics import Metric
@@ -35,20 +37,20 @@ class Estimate:
     """One metric of K probes.
 
     Args:
-        metric: its name.
-        values: (K,) from all reviews.
+        scores: from all reviews, without intervals.
         jackknife: the logs with every replicate.
-        similarities: what the values mean; empty for the KL.
     """
 
-    metric: Metric
-    values: tuple[float, ...]
+    scores: Scores
     jackknife: Jackknife
-    similarities: tuple[Similarity, ...] = ()
 
 
 def estimate(
-    sums: BlockSums, metrics: Sequence[Metric], reporter: Reporter, replicates: bool = True
+    sums: BlockSums,
+    metrics: Sequence[Metric],
+    reporter: Reporter,
+    replicates: bool = True,
+    rows: str = "reviews",
 ) -> tuple[Estimate, ...]:
     """Return every similarity metric among ``metrics``, in this order.
 
@@ -82,7 +84,7 @@ def estimate(
     tasks = list(product(range(left_out + 1), probes))
     answers = list(_in_parallel(work, tasks, reporter)) if wanted else []
     return tuple(
-        _estimate(metric, [answer[index] for answer in answers], len(probes))
+        _estimate(metric, [answer[index] for answer in answers], len(probes), rows)
         for index, metric in enumerate(wanted)
     )
 
@@ -94,18 +96,36 @@ def kl_estimate(sums: BlockSums) -> Estimate:
     total, filled = sums.kl.sum(0), counts > 0
     values = np.maximum(total / counts.sum(), 0.0)  # rounding can leave -1e-17; NaN stays
     rest = (total - sums.kl[filled]) / np.maximum(counts.sum() - counts[filled], 1)[:, None]
-    return Estimate(metric="kl", values=tuple(values.tolist()), jackknife=Jackknife.from_scores(values, rest))
+    return Estimate(
+        scores=Scores(metric="kl", layers=tuple(map(_divergence, values.tolist()))),
+        jackknife=Jackknife.from_scores(values, rest),
+    )
 
 
-def _estimate(metric: Metric, answers: Sequence[Similarity], probes: int) -> Estimate:
+def _divergence(value: float) -> LayerScore:
+    if math.isfinite(value):
+        return LayerScore(value=value)
+    explanation = "the logits hold NaN or infinite values"
+    return LayerScore(value=value, status="nonfinite", explanation=explanation, usable=False)
+
+
+def _estimate(metric: Metric, answers: Sequence[Similarity], probes: int, rows: str) -> Estimate:
     # A replicate of too few reviews means nothing, and a layer that broke has no spread.
     usable = [a.distance if a.status in ("ok", "few_samples") else np.nan for a in answers]
     values = np.array(usable).reshape(-1, probes)
+    layers = tuple(
+        LayerScore(
+            value=answer.distance,
+            status=answer.status,
+            explanation=answer.explanation(rows),
+            ranks=answer.ranks,
+            usable=answer.usable,
+            noise_floor=answer.noise_floor,
+        )
+        for answer in answers[:probes]
+    )
     return Estimate(
-        metric=metric,
-        values=tuple(answer.distance for answer in answers[:probes]),
-        jackknife=Jackknife.from_scores(values[0], values[1:]),
-        similarities=tuple(answers[:probes]),
+        scores=Scores(metric=metric, layers=layers), jackknife=Jackknife.from_scores(values[0], values[1:])
     )
 
 

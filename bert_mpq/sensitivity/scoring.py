@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 
 import numpy as np
 import scipy.stats
 
 from bert_mpq.compute.reporting import Reporter
-from bert_mpq.records.sensitivity import LayerScore, MetricAgreement, Scores
+from bert_mpq.records.sensitivity import MetricAgreement, Scores
 from bert_mpq.sensitivity.estimates import Estimate, estimate, kl_estimate
 from bert_mpq.sensitivity.measure import Measurement
 from bert_mpq.settings.metrics import Metric
@@ -39,12 +39,13 @@ def score(
     Raises:
         MpqError: E-MODEL when the FP32 model gave NaN or infinity.
     """
-    made = {entry.metric: entry for entry in estimate(measurement.sums, metrics, reporter)}
+    entries = estimate(measurement.sums, metrics, reporter, rows=rows)
+    made: dict[str, Estimate] = {entry.scores.metric: entry for entry in entries}
     if measurement.kl:
         made["kl"] = kl_estimate(measurement.sums)
     ordered = [made[metric] for metric in dict.fromkeys([*metrics, *made])]
     return Scoring(
-        scores=tuple(_scores(entry, rows) for entry in ordered if entry.metric in metrics),
+        scores=tuple(_with_intervals(entry) for entry in ordered if entry.scores.metric in metrics),
         agreement=agreement(ordered),
     )
 
@@ -53,43 +54,23 @@ def agreement(estimates: Sequence[Estimate]) -> tuple[MetricAgreement, ...]:
     """Return rank correlation and disagreement of every two of ``estimates``."""
     return tuple(
         MetricAgreement(
-            first=a.metric,
-            second=b.metric,
-            spearman=_spearman(a.values, b.values),
+            first=a.scores.metric,
+            second=b.scores.metric,
+            spearman=spearman(a.scores.values, b.scores.values),
             flagged=_flagged(a, b),
         )
         for a, b in combinations(estimates, 2)
     )
 
 
-def _scores(entry: Estimate, rows: str) -> Scores:
-    scores = Scores(
-        metric=entry.metric, layers=tuple(_layer(entry, layer, rows) for layer in range(len(entry.values)))
-    )
-    confidence = tuple(entry.jackknife.confidence(a, b) for a, b in pairwise(scores.ranking))
-    return Scores(metric=scores.metric, layers=scores.layers, rank_confidence=confidence)
-
-
-def _layer(entry: Estimate, layer: int, rows: str) -> LayerScore:
-    value, interval = entry.values[layer], entry.jackknife.interval(layer)
-    if not entry.similarities:  # the KL
-        finite = bool(np.isfinite(value))
-        return LayerScore(
-            value=value,
-            status="ok" if finite else "nonfinite",
-            explanation="" if finite else "the logits hold NaN or infinite values",
-            usable=finite,
-            interval=interval,
-        )
-    similarity = entry.similarities[layer]
-    return LayerScore(
-        value=value,
-        status=similarity.status,
-        explanation=similarity.explanation(rows),
-        ranks=similarity.ranks,
-        usable=similarity.usable,
-        interval=interval,
-        noise_floor=similarity.noise_floor,
+def _with_intervals(entry: Estimate) -> Scores:
+    scores, jackknife = entry.scores, entry.jackknife
+    return replace(
+        scores,
+        layers=tuple(
+            replace(layer, interval=jackknife.interval(index)) for index, layer in enumerate(scores.layers)
+        ),
+        rank_confidence=tuple(jackknife.confidence(a, b) for a, b in pairwise(scores.ranking)),
     )
 
 
@@ -97,7 +78,7 @@ def _flagged(first: Estimate, second: Estimate) -> tuple[int, ...]:
     """Return layers whose removal leaves no contradiction: each time those with the most of them."""
     left = [
         (i, j)
-        for i, j in combinations(range(len(first.values)), 2)
+        for i, j in combinations(range(len(first.scores.layers)), 2)
         if _order(first, i, j) * _order(second, i, j) == -1
     ]
     flagged: list[int] = []
@@ -116,7 +97,8 @@ def _order(entry: Estimate, i: int, j: int) -> int:
     return int(confidence > CERTAIN) - int(confidence < 1 - CERTAIN)
 
 
-def _spearman(first: tuple[float, ...], second: tuple[float, ...]) -> float | None:
+def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Return the rank correlation; None where a value is missing or one side is constant."""
     if len(set(first)) < 2 or len(set(second)) < 2 or not np.isfinite([*first, *second]).all():
         return None
     return float(scipy.stats.spearmanr(first, second).statistic)

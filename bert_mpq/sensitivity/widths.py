@@ -20,7 +20,7 @@ def metric_values(
         MpqError: E-MODEL when the FP32 model gave NaN or infinity.
     """
     return {
-        made.metric: tuple(s.distance if s.usable else math.nan for s in made.similarities)
+        made.scores.metric: tuple(s.value if s.usable else math.nan for s in made.scores.layers)
         for made in estimate(measurement.sums, metrics, reporter, replicates=False)
     }
 

@@ -14,7 +14,7 @@ from bert_mpq.records.outline import LinearShape, Outline
 from bert_mpq.records.validation import Predictor, ValidationResult, WidthValidation
 from bert_mpq.runs.equal_size_plans import candidate_plans, unit_cost
 from bert_mpq.runs.session import Session
-from bert_mpq.runs.validate import spearman, validate
+from bert_mpq.runs.validate import validate
 from bert_mpq.sources.reviews import find_reviews, load_reviews
 from bert_mpq.sources.sampling import sample
 from bert_mpq.ui.views.validation import verdict
@@ -150,20 +150,6 @@ def test_the_verdict_is_a_plain_sentence_for_each_score():
 def test_with_linear_modules_there_is_no_word_of_too_few_units():
     lines = verdict(result({("cka", "propagated"): 0.94}, units=36, granularity="linear"))
     assert lines[-1] == "With 36 units, 0.33 is reached by chance in 1 case of 20."
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "expected"),
-    [
-        ((1, 2, 3), (10, 20, 30), 1.0),
-        ((1, 2, 3), (3, 2, 1), -1.0),
-        ((1, 1, 1), (1, 2, 3), None),
-        ((1, float("nan"), 3), (1, 2, 3), None),
-    ],
-)
-def test_spearman_of_what_cannot_be_ranked_is_none(first, second, expected):
-    found = spearman(first, second)
-    assert found == expected if expected is None else found == pytest.approx(expected)
 
 
 def test_candidates_take_at_most_the_size_of_a_uniform_plan():

@@ -6,10 +6,11 @@ import torch
 
 from bert_mpq.compute.forward import BatchUse
 from bert_mpq.compute.reporting import Silent
+from bert_mpq.records.sensitivity import LayerScore, Scores
 from bert_mpq.sensitivity.accumulation import Accumulation
 from bert_mpq.sensitivity.estimates import Estimate, estimate, kl_estimate
 from bert_mpq.sensitivity.measure import Measurement
-from bert_mpq.sensitivity.scoring import agreement, score
+from bert_mpq.sensitivity.scoring import agreement, score, spearman
 from bert_mpq.similarity import cka
 from bert_mpq.similarity.cca import pwcca
 from bert_mpq.similarity.jackknife import Jackknife
@@ -23,8 +24,7 @@ def made(metric, values, spread=0.01, seed=0):
     values = np.array(values, float)
     replicates = values * np.exp(noise)
     return Estimate(
-        metric=metric,
-        values=tuple(values.tolist()),
+        scores=Scores(metric=metric, layers=tuple(LayerScore(value=value) for value in values.tolist())),
         jackknife=Jackknife.from_scores(values, replicates),
     )
 
@@ -41,6 +41,20 @@ def test_agreement_pairs_every_score_with_every_other():
 def test_a_score_that_does_not_vary_has_no_rank_correlation():
     (pair,) = agreement((made("cka", [1, 1, 1]), made("kl", [1, 2, 4])))
     assert pair.spearman is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ((1, 2, 3), (10, 20, 30), 1.0),
+        ((1, 2, 3), (3, 2, 1), -1.0),
+        ((1, 1, 1), (1, 2, 3), None),
+        ((1, float("nan"), 3), (1, 2, 3), None),
+    ],
+)
+def test_spearman_of_what_cannot_be_ranked_is_none(first, second, expected):
+    found = spearman(first, second)
+    assert found == expected if expected is None else found == pytest.approx(expected)
 
 
 def test_the_layer_that_two_metrics_place_differently_is_flagged():
@@ -62,7 +76,7 @@ def test_without_the_flagged_layers_nothing_is_ordered_oppositely():
     first, second = made("pwcca", [1, 2, 3, 4, 5, 6]), made("cka", [4, 2, 1, 3, 6, 5], seed=1)
     (pair,) = agreement((first, second))
     kept = [layer for layer in range(6) if layer not in pair.flagged]
-    for values in (first.values, second.values):
+    for values in (first.scores.values, second.scores.values):
         assert [values[layer] for layer in kept] == sorted(values[layer] for layer in kept)
     assert 0 in pair.flagged
     assert 3 not in pair.flagged
@@ -120,7 +134,7 @@ def test_scores_do_not_depend_on_the_number_of_threads(measurement):
 def test_the_kl_has_an_interval_too(measurement):
     entry = kl_estimate(measurement.sums)
     sums = measurement.sums.kl
-    assert entry.values == pytest.approx(sums.sum(0) / REVIEWS)
+    assert entry.scores.values == pytest.approx(sums.sum(0) / REVIEWS)
     assert entry.jackknife.replicates[3] == pytest.approx(np.log((sums.sum(0) - sums[3]) / (REVIEWS - 40)))
     (scores,) = score(measurement, ("kl",), Silent()).scores
     assert all(layer.interval[0] < layer.value < layer.interval[1] for layer in scores.layers)

@@ -8,6 +8,7 @@ import pytest
 from bert_mpq.allocation.clustering import allocate
 from bert_mpq.compute.batches import tokenize
 from bert_mpq.compute.reporting import Silent
+from bert_mpq.records.sensitivity import LayerScore, Scores
 from bert_mpq.sensitivity.estimates import Estimate, estimate
 from bert_mpq.sensitivity.measure import measure
 from bert_mpq.sensitivity.probe import Probe
@@ -26,7 +27,8 @@ def of_means(rows):
     blocks = np.array([rows[b::10].sum(0) for b in range(10)])
     counts = np.array([len(rows[b::10]) for b in range(10)])[:, None]
     whole, rest = rows.mean(0), (rows.sum(0) - blocks) / (len(rows) - counts)
-    return Estimate(metric="kl", values=tuple(whole.tolist()), jackknife=Jackknife.from_scores(whole, rest))
+    layers = tuple(LayerScore(value=value) for value in whole.tolist())
+    return Estimate(scores=Scores(metric="kl", layers=layers), jackknife=Jackknife.from_scores(whole, rest))
 
 
 def test_the_embedded_classifier_gets_the_allocation_of_the_full_set_from_a_part(classifier, imdb):
@@ -42,7 +44,8 @@ def test_the_embedded_classifier_gets_the_allocation_of_the_full_set_from_a_part
     assert early.stopping.confidence >= 0.95
     assert full.stopping is None
     assert (
-        allocate(part.values, (8, 4), "percentile").bits == allocate(whole.values, (8, 4), "percentile").bits
+        allocate(part.scores.values, (8, 4), "percentile").bits
+        == allocate(whole.scores.values, (8, 4), "percentile").bits
     )
 
 
@@ -56,7 +59,7 @@ def test_stops_are_right_as_often_as_they_claim():
             entry = of_means(rows[:part])
             if rule().allocation_confidence(entry, part / len(rows)) >= 0.95:
                 stops += 1
-                same = allocate(entry.values, (16, 8, 4), "kmeans").bits
+                same = allocate(entry.scores.values, (16, 8, 4), "kmeans").bits
                 right += same == allocate(rows.mean(0).tolist(), (16, 8, 4), "kmeans").bits
                 break
     assert 15 < stops < 60  # some samples are clear, others are not
