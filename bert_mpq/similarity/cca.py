@@ -8,7 +8,7 @@ from bert_mpq.similarity.covariances import Covariances
 from bert_mpq.similarity.linalg import Array, eigh, svd
 from bert_mpq.similarity.moments import Moments
 from bert_mpq.similarity.score import Similarity, Status
-from bert_mpq.similarity.special import special_case
+from bert_mpq.similarity.special import centred
 from bert_mpq.similarity.whitening import Basis, Whitening
 
 
@@ -29,10 +29,9 @@ def pwcca(data: Moments | Covariances) -> Similarity:
     count with rho = 0 (the paper sums only over the smaller rank, which would make a collapsed layer look
     perfect). Needs more rows than the two ranks together.
     """
-    covariances = data.covariances() if isinstance(data, Moments) else data
-    special = special_case(covariances)
-    if special is not None:
-        return special
+    covariances = centred(data)
+    if isinstance(covariances, Similarity):
+        return covariances
     dead = 1e-14 * np.diag(covariances.xx + covariances.ee)  # what cancellation leaves of a variance
     reference = covariances.reference.numerical(1e-10, dead)
     other = covariances.perturbed.numerical(1e-12, dead)
@@ -62,10 +61,9 @@ def svcca(data: Moments | Covariances, variance: float = 0.99, top_k: int | None
     """
     if not 0.0 < variance <= 1.0 or (top_k is not None and top_k < 1):
         raise ValueError(f"variance must be in (0, 1] and top_k at least 1, got {variance=} and {top_k=}")
-    covariances = data.covariances() if isinstance(data, Moments) else data
-    special = special_case(covariances)
-    if special is not None:
-        return special
+    covariances = centred(data)
+    if isinstance(covariances, Similarity):
+        return covariances
     reference = covariances.reference.principal(variance, top_k)
     other = covariances.perturbed.principal(variance, top_k)
     canonical = _correlate(covariances, reference, other)

@@ -9,7 +9,7 @@ from bert_mpq.similarity.covariances import Covariances
 from bert_mpq.similarity.linalg import Array
 from bert_mpq.similarity.moments import Moments
 from bert_mpq.similarity.score import Similarity
-from bert_mpq.similarity.special import special_case
+from bert_mpq.similarity.special import centred
 
 
 def cka(data: Moments | Covariances) -> Similarity:
@@ -17,10 +17,9 @@ def cka(data: Moments | Covariances) -> Similarity:
 
     Equals ||Y^T X||_F^2 / (||X^T X||_F ||Y^T Y||_F) (Kornblith et al. 2019, eq. 5 with a linear kernel).
     """
-    covariances = data.covariances() if isinstance(data, Moments) else data
-    special = special_case(covariances)
-    if special is not None:
-        return special
+    covariances = centred(data)
+    if isinstance(covariances, Similarity):
+        return covariances
     if not covariances.far:
         return _near(covariances, *_gram_products(covariances), (0.0, 0.0, 0.0))
     answer = _far(covariances, (0.0, 0.0, 0.0))
@@ -34,11 +33,10 @@ def debiased_cka(data: Moments | Covariances) -> Similarity:
     It is 0 on average for independent representations, so it can be negative and the distance above 1. It
     needs at least 4 rows; fewer are ``saturated``.
     """
-    covariances = data.covariances() if isinstance(data, Moments) else data
+    covariances = centred(data)
+    if isinstance(covariances, Similarity):
+        return covariances
     n = covariances.samples
-    special = special_case(covariances)
-    if special is not None:
-        return special
     if n < 4:
         return Similarity(distance=math.nan, status="saturated", samples=n)
     f, g = n / (n - 2), 1.0 / ((n - 1) * (n - 2))

@@ -3,14 +3,16 @@
 import math
 
 from bert_mpq.similarity.covariances import Covariances
+from bert_mpq.similarity.moments import Moments
 from bert_mpq.similarity.score import Similarity
 
 
-def special_case(covariances: Covariances) -> Similarity | None:
-    """Return the answer where the data leaves no choice, else None.
+def centred(data: Moments | Covariances) -> Covariances | Similarity:
+    """Return the covariances of ``data``, or the answer where they leave no choice.
 
     Non-finite Y: distance 1. Constant X: no value. Y equal to X: exactly 0. Constant Y: distance 1.
     """
+    covariances = data.covariances() if isinstance(data, Moments) else data
     n = covariances.samples
     if covariances.bad_rows:
         return Similarity(distance=1.0, status="nonfinite", samples=n)
@@ -22,4 +24,4 @@ def special_case(covariances: Covariances) -> Similarity | None:
         return Similarity(distance=0.0, status="ok", samples=n)
     if covariances.collapsed:
         return Similarity(distance=1.0, status="collapsed", samples=n)
-    return None
+    return covariances

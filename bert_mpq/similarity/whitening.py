@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -11,29 +11,6 @@ from bert_mpq.similarity.linalg import Array, cholesky, eigh, reciprocal_conditi
 
 Made = TypeVar("Made")
 SAFE = 1e-8  # reciprocal condition above which no direction can fall below the thresholds of a rank
-
-
-class Whitening(Protocol):
-    """A matrix A (d x r) with A^T C A = I; it is only ever applied."""
-
-    @property
-    def rank(self) -> int:
-        """Directions kept."""
-        ...
-
-    @property
-    def condition(self) -> float:
-        """Largest over smallest variance among the directions kept."""
-        ...
-
-    def apply(self, matrix: Array) -> Array:
-        """Return A^T B for a (d, m) matrix B."""
-        ...
-
-    @property
-    def root(self) -> Array:
-        """(r, d) A^T C."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +77,9 @@ class Basis:
     def root(self) -> Array:
         """(r, d) A^T C = diag(lam)^1/2 V^T S."""
         return (self.kept * np.sqrt(self.kept_variance)).T * self.scale
+
+
+Whitening = Triangular | Basis  # a matrix A (d x r) with A^T C A = I, which is only ever applied
 
 
 class Side:
