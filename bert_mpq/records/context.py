@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from bert_mpq.records.files import slug
+
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
@@ -36,6 +38,11 @@ class Setting:
     processes: int = 1
 
 
+def file_words(setting: Setting) -> str:
+    """Return model and data as they stand in the names of files."""
+    return f"{slug(setting.model_word)}_{slug(setting.data_word)}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sample:
     """Reviews that a phase used.
@@ -63,3 +70,14 @@ class Stage:
 
     name: str
     seconds: float
+
+
+class Staged:
+    """A result with the stages it was measured in."""
+
+    stages: tuple[Stage, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all stages."""
+        return sum(stage.seconds for stage in self.stages)

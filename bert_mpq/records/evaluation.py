@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bert_mpq.records.context import Sample, Setting, Stage
+from bert_mpq.records.context import Sample, Setting, Stage, Staged
 from bert_mpq.records.sizes import SizeReport
 from bert_mpq.records.training import TrainingReport
 from bert_mpq.settings.config import RunConfig
@@ -63,6 +63,17 @@ class Accuracy:
     size: int
     seconds: float
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """Shares and loss under the original tool's keys."""
+        return {
+            "accuracy": self.accuracy,
+            "precision": self.precision,
+            "recall": self.recall,
+            "f1_score": self.f1,
+            "loss": self.loss,
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedEvaluation:
@@ -82,7 +93,7 @@ class TrainedEvaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationResult:
+class EvaluationResult(Staged):
     """What Phase 2 measured: the same reviews through the FP32 and through the quantized model.
 
     ``after`` and ``agreement`` are the model's after post-training quantization; ``trained`` is there when it
@@ -111,7 +122,7 @@ class EvaluationResult:
         """The figures of the model that the run ends with."""
         return self.trained.accuracy if self.trained else self.after
 
-    @property
-    def seconds(self) -> float:
-        """Seconds of all stages."""
-        return sum(stage.seconds for stage in self.stages)
+    def relative_drop(self, after: Accuracy) -> float:
+        """Return the drop to ``after`` as a share of the baseline accuracy (0 where that is 0)."""
+        before = self.before.accuracy
+        return (before - after.accuracy) / before if before else 0.0

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
+from bert_mpq.records.context import file_words
 from bert_mpq.records.evaluation import EvaluationResult
-from bert_mpq.records.files import slug
 from bert_mpq.records.numbers import megabytes
-from bert_mpq.records.training_report import accuracy_lines, training_sections
+from bert_mpq.records.training_report import accuracy_lines, drop_line, training_sections
 
 
 def evaluation_stem(result: EvaluationResult, timestamp: str) -> str:
     """Return the file name without suffix; the defaults give the original tool's names."""
-    words = f"{slug(result.setting.model_word)}_{slug(result.setting.data_word)}"
+    words = file_words(result.setting)
     groups = len(result.allocation.group_bits)
     return f"eval_{words}_{result.allocation.method}_{groups}groups_{timestamp}"
 
@@ -28,17 +28,6 @@ def evaluation_text(result: EvaluationResult, timestamp: str) -> str:
         *training_sections(result),
     ]
     return "\n\n".join("\n".join(section) for section in sections) + "\n"
-
-
-def relative_drop(result: EvaluationResult, trained: bool = False) -> float:
-    """Return the accuracy drop as a share of the baseline accuracy (0 where that is 0).
-
-    Args:
-        result: the evaluation.
-        trained: the drop of the model that the run ends with, quantization-aware training included.
-    """
-    before, after = result.before.accuracy, result.final if trained else result.after
-    return (before - after.accuracy) / before if before else 0.0
 
 
 def _heading(result: EvaluationResult, timestamp: str) -> list[str]:
@@ -106,7 +95,7 @@ def _drops(result: EvaluationResult) -> list[str]:
     before, after = result.before, result.after
     return [
         "# Accuracy Drops",
-        f"accuracy_drop: {before.accuracy - after.accuracy:.6f} ({relative_drop(result):.2%})",
+        drop_line(result, after),
         f"precision_drop: {before.precision - after.precision:.6f}",
         f"recall_drop: {before.recall - after.recall:.6f}",
         f"f1_drop: {before.f1 - after.f1:.6f}",

@@ -16,6 +16,7 @@ from bert_mpq.settings.paths import user_path
 
 SENSITIVITIES = "Sensitivities"
 EVALUATION = "Evaluation"
+RUN, WIDTHS, VALIDATION = "run_", "widths_", "validation_"  # how the other files in Sensitivities/ begin
 ABANDONED = 86_400.0  # seconds; a write that is under way takes a few
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # exFAT, some network drives
 

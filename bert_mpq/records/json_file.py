@@ -3,12 +3,13 @@
 import contextlib
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bert_mpq.settings.errors import ErrorCode, MpqError
 
+Read = TypeVar("Read")
 LONGEST_INTEGER = 4000  # digits; Python reads 4,300
 
 
@@ -80,6 +81,15 @@ def versioned(content: Any, schema: str, version: int, otherwise: str) -> dict[s
     if content.get("version") != version:
         raise ValueError(f"its version is {content.get('version')!r:.20}, this program reads {version}")
     return content
+
+
+def readable(paths: Iterable[Path], read: Callable[[Path], Read]) -> list[Read]:
+    """Return what ``read`` makes of every file but those that are not ours, broken, or deleted meanwhile."""
+    found = []
+    for path in paths:
+        with contextlib.suppress(MpqError):
+            found.append(read(path))
+    return found
 
 
 def json_text(content: Any) -> str:

@@ -1,23 +1,18 @@
 """Reads run records back into what a phase measured; every value is checked."""
 
-import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from bert_mpq.records.evaluation import EvaluationResult
-from bert_mpq.records.files import EVALUATION, SENSITIVITIES
-from bert_mpq.records.json_file import read_json, refusals, versioned
-from bert_mpq.records.run_record import SCHEMA, VERSION
+from bert_mpq.records.files import EVALUATION, RUN, SENSITIVITIES
+from bert_mpq.records.json_file import read_json, readable, refusals, versioned
+from bert_mpq.records.run_record import LARGEST_RECORD, RECORD_SCHEMA, RECORD_VERSION
 from bert_mpq.records.sensitivity import SensitivityResult
 from bert_mpq.settings.config_json import from_json
-from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.paths import user_path
 from bert_mpq.settings.type_hints import converted
-
-LARGEST = 1 << 24  # bytes; a record of a thousand layers takes 200 KB
-
 
 Result = TypeVar("Result", SensitivityResult, EvaluationResult)
 PHASES: dict[type, tuple[str, str]] = {
@@ -76,22 +71,20 @@ def list_evaluations(output: Path | str) -> list[EvaluationRecord]:
 
 def list_analyses(output: Path | str) -> list[SensitivityRecord]:
     """Return the records of Phase 1 in ``output/Sensitivities`` that can be read, newest first."""
-    return _listed(user_path(output).joinpath(SENSITIVITIES).glob("run_*.json"), read_analysis)
+    return _listed(user_path(output).joinpath(SENSITIVITIES).glob(f"{RUN}*.json"), read_analysis)
 
 
 def _listed(paths: Iterable[Path], read: Callable[[Path], RunRecord[Result]]) -> list[RunRecord[Result]]:
-    records = []
-    for path in paths:
-        with contextlib.suppress(MpqError):  # not ours, broken, or deleted meanwhile
-            records.append(read(path))
-    return sorted(records, key=lambda record: (record.timestamp, record.path.name), reverse=True)
+    return sorted(
+        readable(paths, read), key=lambda record: (record.timestamp, record.path.name), reverse=True
+    )
 
 
 def _read(path: Path, kind: type[Result], hint: str) -> RunRecord[Result]:
     phase, words = PHASES[kind]
     with refusals(path, "run record", hint):
-        content = read_json(path, LARGEST, "run record")
-        content = versioned(content, SCHEMA, VERSION, "it has no schema of a run record")
+        content = read_json(path, LARGEST_RECORD, "run record")
+        content = versioned(content, RECORD_SCHEMA, RECORD_VERSION, "it has no schema of a run record")
         if content.get("phase") != phase:
             raise ValueError(f"it is no record of {words}")
         environment = content.get("environment")

@@ -12,8 +12,9 @@ from bert_mpq.settings import flags
 from bert_mpq.settings.config_json import to_json
 from bert_mpq.settings.flag import Subcommand
 
-SCHEMA = "bert-mpq/run-record"
-VERSION = 1
+RECORD_SCHEMA = "bert-mpq/run-record"
+RECORD_VERSION = 1
+LARGEST_RECORD = 1 << 24  # bytes; a record of a thousand layers takes 200 KB
 PACKAGES = ("bert-mpq", "torch", "transformers", "datasets", "numpy", "scipy", "scikit-learn")
 
 
@@ -27,8 +28,8 @@ def record_text(result: SensitivityResult | EvaluationResult, timestamp: str, re
     """
     phase: Subcommand = "sensitivity" if isinstance(result, SensitivityResult) else "quantize"
     content = {
-        "schema": SCHEMA,
-        "version": VERSION,
+        "schema": RECORD_SCHEMA,
+        "version": RECORD_VERSION,
         "phase": phase,
         "timestamp": timestamp,
         "command": flags.command_line(phase, result.config),

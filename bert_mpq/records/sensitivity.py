@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bert_mpq.records.context import Sample, Setting, Stage
+from bert_mpq.records.context import Sample, Setting, Stage, Staged
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.metrics import Metric
 from bert_mpq.settings.quantizers import WidthQuantizer
@@ -102,7 +102,7 @@ class Stopping:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SensitivityResult:
+class SensitivityResult(Staged):
     """What Phase 1 measured.
 
     Args:
@@ -129,8 +129,3 @@ class SensitivityResult:
     gptq_sample: Sample | None
     stages: tuple[Stage, ...]
     stopping: Stopping | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of all stages."""
-        return sum(stage.seconds for stage in self.stages)

@@ -6,15 +6,16 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from bert_mpq.records.context import file_words
 from bert_mpq.records.evaluation import Sensitivities
-from bert_mpq.records.files import SENSITIVITIES, slug, write_atomic
+from bert_mpq.records.files import RUN, SENSITIVITIES, VALIDATION, WIDTHS, write_atomic
 from bert_mpq.records.json_file import read_json
 from bert_mpq.records.sensitivity import Scores, SensitivityResult
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.metrics import title_of
 from bert_mpq.settings.paths import user_path
 
-LARGEST = 1 << 20  # bytes; a thousand layers take 40 KB
+LARGEST_SENSITIVITIES = 1 << 20  # bytes; a thousand layers take 40 KB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +37,7 @@ class SensitivityFile:
 
 def sensitivity_path(folder: Path, result: SensitivityResult, metric: str) -> Path:
     """Return the JSON path for a metric; the defaults give the original tool's names."""
-    words = f"{slug(result.setting.model_word)}_{slug(result.setting.data_word)}"
-    return folder / f"layer_sensitivity_{words}_{metric}.json"
+    return folder / f"layer_sensitivity_{file_words(result.setting)}_{metric}.json"
 
 
 def write_sensitivities(folder: Path, result: SensitivityResult, scores: Scores) -> list[Path]:
@@ -125,7 +125,7 @@ def list_sensitivities(output: Path | str) -> list[SensitivityFile]:
     """Return every sensitivity JSON in ``output/Sensitivities``, newest first; broken ones say why."""
     files = []
     for path in user_path(output).joinpath(SENSITIVITIES).glob("*.json"):
-        if path.name.startswith(("run_", "widths_", "validation_")):
+        if path.name.startswith((RUN, WIDTHS, VALIDATION)):
             continue
         try:
             files.append(_listed(path, read_sensitivities(path), ""))
@@ -142,7 +142,7 @@ def _listed(path: Path, sensitivities: Sensitivities | None, problem: str) -> Se
 
 def _parsed(path: Path) -> object:
     try:
-        return read_json(path, LARGEST, "sensitivity file")
+        return read_json(path, LARGEST_SENSITIVITIES, "sensitivity file")
     except FileNotFoundError as error:
         raise MpqError("E-NOFILE", f"No sensitivity file at {path}.", "Run Phase 1 first.") from error
     except json.JSONDecodeError as error:

@@ -8,14 +8,12 @@ def training_sections(result: EvaluationResult) -> list[list[str]]:
     trained = result.trained
     if trained is None:
         return []
-    before = result.before.accuracy
-    drop = before - trained.accuracy.accuracy
     return [
         _training(result, trained),
         [
             "# After Quantization-Aware Training",
             *accuracy_lines(trained.accuracy),
-            f"accuracy_drop: {drop:.6f} ({drop / before if before else 0.0:.2%})",
+            drop_line(result, trained.accuracy),
             f"prediction_agreement: {trained.agreement:.6f}",
         ],
         _side_by_side(result, trained),
@@ -25,13 +23,15 @@ def training_sections(result: EvaluationResult) -> list[list[str]]:
 def accuracy_lines(accuracy: Accuracy) -> list[str]:
     """Return the figures of one model, with the original tool's keys."""
     return [
-        f"accuracy: {accuracy.accuracy:.6f}",
-        f"precision: {accuracy.precision:.6f}",
-        f"recall: {accuracy.recall:.6f}",
-        f"f1_score: {accuracy.f1:.6f}",
-        f"loss: {accuracy.loss:.6f}",
+        *(f"{name}: {value:.6f}" for name, value in accuracy.figures.items()),
         f"evaluation_time_s: {accuracy.seconds:.3f}",
     ]
+
+
+def drop_line(result: EvaluationResult, after: Accuracy) -> str:
+    """Return how much lower an accuracy is than the FP32 model's."""
+    drop = result.before.accuracy - after.accuracy
+    return f"accuracy_drop: {drop:.6f} ({result.relative_drop(after):.2%})"
 
 
 def _training(result: EvaluationResult, trained: TrainedEvaluation) -> list[str]:
@@ -58,17 +58,11 @@ def _training(result: EvaluationResult, trained: TrainedEvaluation) -> list[str]
 
 
 def _side_by_side(result: EvaluationResult, trained: TrainedEvaluation) -> list[str]:
-    models = (result.before, result.after, trained.accuracy)
-    rows = [
-        ("accuracy", [model.accuracy for model in models]),
-        ("precision", [model.precision for model in models]),
-        ("recall", [model.recall for model in models]),
-        ("f1_score", [model.f1 for model in models]),
-        ("loss", [model.loss for model in models]),
-        ("prediction_agreement", [1.0, result.agreement, trained.agreement]),
-    ]
+    models = (result.before.figures, result.after.figures, trained.accuracy.figures)
+    rows = {name: [model[name] for model in models] for name in result.before.figures}
+    rows["prediction_agreement"] = [1.0, result.agreement, trained.agreement]
     return [
         "# FP32, PTQ and QAT",
         "figure\tfp32\tptq\tqat",
-        *("\t".join([name, *(f"{value:.6f}" for value in values)]) for name, values in rows),
+        *("\t".join([name, *(f"{value:.6f}" for value in values)]) for name, values in rows.items()),
     ]

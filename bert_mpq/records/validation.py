@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bert_mpq.records.context import Sample, Setting, Stage
-from bert_mpq.records.files import write_new
+from bert_mpq.records.context import Sample, Setting, Stage, Staged
+from bert_mpq.records.files import VALIDATION, write_new
 from bert_mpq.records.json_file import json_text
 from bert_mpq.records.run_record import environment
 from bert_mpq.settings import flags
@@ -74,7 +74,7 @@ class SizedPlan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ValidationResult:
+class ValidationResult(Staged):
     """The scores against the damage.
 
     Args:
@@ -98,11 +98,6 @@ class ValidationResult:
     widths: tuple[WidthValidation, ...]
     plans: tuple[SizedPlan, ...]
     stages: tuple[Stage, ...]
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of all stages."""
-        return sum(stage.seconds for stage in self.stages)
 
     @property
     def names(self) -> tuple[tuple[str, str], ...]:
@@ -142,11 +137,6 @@ class ValidationResult:
         return limit / float((free + limit**2) ** 0.5)
 
 
-SCHEMA = "bert-mpq/validation"
-VERSION = 1
-PREFIX = "validation_"
-
-
 def write_validation(folder: Path, result: ValidationResult, timestamp: str, revision: str) -> Path:
     """Write ``validation_{timestamp}.json``; null stands where there is no value.
 
@@ -154,8 +144,8 @@ def write_validation(folder: Path, result: ValidationResult, timestamp: str, rev
         MpqError: E-READONLY or E-DISK.
     """
     content = {
-        "schema": SCHEMA,
-        "version": VERSION,
+        "schema": "bert-mpq/validation",
+        "version": 1,
         "timestamp": timestamp,
         "command": flags.command_line("validate", result.config),
         "environment": environment(revision),
@@ -167,4 +157,4 @@ def write_validation(folder: Path, result: ValidationResult, timestamp: str, rev
         ],
         "seconds": result.seconds,
     }
-    return write_new(folder, f"{PREFIX}{timestamp}", ".json", json_text(content))
+    return write_new(folder, f"{VALIDATION}{timestamp}", ".json", json_text(content))

@@ -1,13 +1,12 @@
 """Scores at several widths: what a budget is planned from."""
 
-import contextlib
 import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from bert_mpq.records.files import SENSITIVITIES, write_new
-from bert_mpq.records.json_file import json_text, read_json, refusals, versioned
+from bert_mpq.records.files import SENSITIVITIES, WIDTHS, write_new
+from bert_mpq.records.json_file import json_text, read_json, readable, refusals, versioned
 from bert_mpq.records.outline import Outline
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.config_json import from_json, to_json
@@ -84,11 +83,10 @@ class WidthScores:
         return tuple(row[0] for row in self.table(metric).values)
 
 
-SCHEMA = "bert-mpq/width-scores"
-VERSION = 1
-LARGEST = 1 << 24  # bytes; a thousand layers take 1 MB
-PREFIX = "widths_"
-HINT = "Run Phase 1 with --probe-bits 4,2,3,8; it writes Sensitivities/widths_*.json."
+SCORES_SCHEMA = "bert-mpq/width-scores"
+SCORES_VERSION = 1
+LARGEST_SCORES = 1 << 24  # bytes; a thousand layers take 1 MB
+HOW_TO_MEASURE = "Run Phase 1 with --probe-bits 4,2,3,8; it writes Sensitivities/widths_*.json."
 
 
 def write_width_scores(folder: Path, scores: WidthScores, timestamp: str) -> Path:
@@ -98,22 +96,22 @@ def write_width_scores(folder: Path, scores: WidthScores, timestamp: str) -> Pat
         MpqError: E-READONLY or E-DISK.
     """
     content = {
-        "schema": SCHEMA,
-        "version": VERSION,
+        "schema": SCORES_SCHEMA,
+        "version": SCORES_VERSION,
         **dataclasses.asdict(scores),
         "config": to_json(scores.config),
     }
-    return write_new(folder, f"{PREFIX}{timestamp}", ".json", json_text(content))
+    return write_new(folder, f"{WIDTHS}{timestamp}", ".json", json_text(content))
 
 
 def is_width_file(name: Path | str) -> bool:
     """Return whether a file is named like one of these."""
-    return Path(name).name.startswith(PREFIX)
+    return Path(name).name.startswith(WIDTHS)
 
 
 def list_width_files(output: Path | str) -> list[Path]:
     """Return the files of scores at several widths in ``output/Sensitivities``, newest first."""
-    return sorted(user_path(output).joinpath(SENSITIVITIES).glob(f"{PREFIX}*.json"), reverse=True)
+    return sorted(user_path(output).joinpath(SENSITIVITIES).glob(f"{WIDTHS}*.json"), reverse=True)
 
 
 def read_width_scores(name: Path | str) -> WidthScores:
@@ -123,13 +121,15 @@ def read_width_scores(name: Path | str) -> WidthScores:
         MpqError: E-NOFILE; E-BUDGET for a sensitivity file, which has the scores of one width only; E-JSON.
     """
     path = user_path(name)
-    with refusals(path, "file of scores", HINT):
-        content = read_json(path, LARGEST, "file of scores")
+    with refusals(path, "file of scores", HOW_TO_MEASURE):
+        content = read_json(path, LARGEST_SCORES, "file of scores")
         if isinstance(content, dict) and "layer_0" in content:
             raise MpqError(
-                "E-BUDGET", f"{path.name} has the scores of one width; a budget needs several.", HINT
+                "E-BUDGET",
+                f"{path.name} has the scores of one width; a budget needs several.",
+                HOW_TO_MEASURE,
             )
-        content = versioned(content, SCHEMA, VERSION, "it holds no scores at several widths")
+        content = versioned(content, SCORES_SCHEMA, SCORES_VERSION, "it holds no scores at several widths")
         config = from_json(content.get("config"))
         scores: WidthScores = converted(content | {"config": config}, WidthScores, "")
         _check_shape(scores)
@@ -138,11 +138,7 @@ def read_width_scores(name: Path | str) -> WidthScores:
 
 def list_width_scores(output: Path | str) -> list[WidthScores]:
     """Return the scores in ``output/Sensitivities`` that can be read, newest first."""
-    found = []
-    for path in list_width_files(output):
-        with contextlib.suppress(MpqError):  # not ours, broken, or deleted meanwhile
-            found.append(read_width_scores(path))
-    return found
+    return readable(list_width_files(output), read_width_scores)
 
 
 def _check_shape(scores: WidthScores) -> None:

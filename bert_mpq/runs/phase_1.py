@@ -9,11 +9,11 @@ from bert_mpq.compute.checkpoints import Checkpoints
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.forward import memory_errors
 from bert_mpq.compute.reporting import Reporter, Silent
-from bert_mpq.records.files import SENSITIVITIES, prepare_folder, write_new
+from bert_mpq.records.files import RUN, SENSITIVITIES, WIDTHS, prepare_folder, write_new
 from bert_mpq.records.run_record import record_text
 from bert_mpq.records.sensitivity import Scores, SensitivityResult
 from bert_mpq.records.sensitivity_file import check_scores, sensitivity_path, write_sensitivities
-from bert_mpq.records.width_scores import PREFIX, WidthScores, write_width_scores
+from bert_mpq.records.width_scores import WidthScores, write_width_scores
 from bert_mpq.runs.plan import Plan, make_plan
 from bert_mpq.runs.quantize import calibration_for
 from bert_mpq.runs.session import Clock, Session
@@ -45,7 +45,7 @@ class Analysis:
             MpqError: E-SCORE when that metric has no valid score for every layer.
         """
         if config.clustering == "budget":
-            return next(path for path in self.files if path.name.startswith(PREFIX))
+            return next(path for path in self.files if path.name.startswith(WIDTHS))
         scores = self.deciding_scores(config)
         check_scores(scores)
         return sensitivity_path(self.files[-1].parent, self.result, scores.metric)
@@ -164,7 +164,7 @@ def _write(result: SensitivityResult, widths: WidthScores | None, revision: str)
     folder = prepare_folder(result.config.output, SENSITIVITIES)
     timestamp = time.strftime("%Y%m%d_%H%M%S")
     more = [write_width_scores(folder, widths, timestamp)] if widths else []
-    record = write_new(folder, f"run_{timestamp}", ".json", record_text(result, timestamp, revision))
+    record = write_new(folder, f"{RUN}{timestamp}", ".json", record_text(result, timestamp, revision))
     files = [
         path
         for scores in result.scores

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bert_mpq.records.evaluation_report import evaluation_stem, evaluation_text, relative_drop, report_path
+from bert_mpq.records.evaluation_report import evaluation_stem, evaluation_text, report_path
 from bert_mpq.records.numbers import megabytes
 from bert_mpq.settings.quantizers import quantizers_for
 
@@ -67,12 +67,13 @@ def test_other_models_and_data_are_named_in_the_name(evaluation_result):
 
 
 def test_the_drop_is_relative_to_the_baseline(evaluation_result):
-    assert relative_drop(evaluation_result) == pytest.approx(0.00222 / 0.92345)
+    assert evaluation_result.relative_drop(evaluation_result.after) == pytest.approx(0.00222 / 0.92345)
 
 
 def test_a_baseline_without_a_correct_answer_has_no_relative_drop(evaluation_result):
     before = dataclasses.replace(evaluation_result.before, accuracy=0.0)
-    assert relative_drop(dataclasses.replace(evaluation_result, before=before)) == 0.0
+    result = dataclasses.replace(evaluation_result, before=before)
+    assert result.relative_drop(result.after) == 0.0
 
 
 def test_a_gain_is_a_negative_drop(evaluation_result):

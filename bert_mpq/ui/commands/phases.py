@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from bert_mpq.records.json_file import read_json, refusals
+from bert_mpq.records.run_record import LARGEST_RECORD
 from bert_mpq.settings import flags
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.config_json import from_json
@@ -13,8 +14,6 @@ from bert_mpq.ui.commands.command import Command
 if TYPE_CHECKING:
     from bert_mpq.runs.plan import Phase
     from bert_mpq.ui.execution import Execution
-
-LARGEST = 1 << 24  # bytes; a run record of a thousand layers takes 200 KB
 
 
 def _command(phase: "Phase", text: str) -> Command:
@@ -56,7 +55,7 @@ def read_config(name: str) -> RunConfig:
     """
     path = user_path(name)
     with refusals(path, "configuration file", "Give a JSON file of settings, or a run record.", "E-CONFIG"):
-        content = read_json(path, LARGEST, "file of settings")
+        content = read_json(path, LARGEST_RECORD, "file of settings")
     # A run record holds its configuration under "config".
     if isinstance(content, dict) and "schema" in content:
         content = content.get("config")

@@ -7,7 +7,6 @@ from rich.table import Table
 from rich.text import Text
 
 from bert_mpq.records.evaluation import Accuracy, EvaluationResult
-from bert_mpq.records.evaluation_report import relative_drop
 from bert_mpq.records.numbers import megabytes, score_text
 from bert_mpq.records.sizes import SizeReport
 from bert_mpq.settings.metrics import title_of
@@ -43,7 +42,7 @@ def evaluation_views(result: EvaluationResult) -> list[RenderableType]:
 
 def advice(result: EvaluationResult) -> list[str]:
     """Return what to try next, by the rules of the original tool's guide."""
-    drop = relative_drop(result, trained=True)
+    drop = result.relative_drop(result.final)
     if drop > 0.05:
         return [f"The drop is over 5 %. Try, in this order: {'; '.join(_remedies(result))}."]
     if drop > 0.03:

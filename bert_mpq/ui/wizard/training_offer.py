@@ -1,6 +1,5 @@
 """Offers to train a quantized model that has lost too much."""
 
-from bert_mpq.records.evaluation_report import relative_drop
 from bert_mpq.runs.plan import check_trainable, make_plan
 from bert_mpq.settings import flags
 from bert_mpq.settings.errors import MpqError
@@ -21,7 +20,7 @@ def applies(finished: Finished) -> bool:
         check_trainable(result.config)
     except MpqError:
         return False
-    return relative_drop(result) > LARGE_DROP
+    return result.relative_drop(result.after) > LARGE_DROP
 
 
 def act(finished: Finished, execution: Execution) -> Finished | None:
