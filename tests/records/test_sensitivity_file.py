@@ -121,7 +121,12 @@ def test_a_byte_order_mark_is_no_error(tmp_path):
 
 def test_a_model_folder_with_an_undecodable_name_can_be_written_of(tmp_path, sensitivity_result, scores):
     setting = dataclasses.replace(sensitivity_result.setting, model_name=os.fsdecode(b"/models/caf\xe9"))
-    write_sensitivities(tmp_path, dataclasses.replace(sensitivity_result, setting=setting), scores)
+    path, text = write_sensitivities(
+        tmp_path, dataclasses.replace(sensitivity_result, setting=setting), scores
+    )
+    assert "model: /models/caf\\udce9" in text.read_text("utf-8").splitlines()
+    read = read_sensitivities(path)
+    assert (read.values, read.model_name) == (scores.values, "/models/caf\\udce9")
 
 
 def test_an_unusable_layer_is_an_error_and_nothing_is_written(tmp_path, sensitivity_result, scores):

@@ -73,11 +73,26 @@ def test_calibration_changes_nothing_but_gptq(name, bits, group_size):
         assert with_reviews == without
 
 
-@given(names, st.lists(st.sampled_from((2, 4, 8, 16, 32))), group_sizes)
-def test_calibration_is_needed_just_where_gptq_is_used(name, bits, group_size):
-    used = quantizers_for(name, bits, group_size)
-    assert needs_calibration(name, bits) == any(entry.algorithm == "gptq" for entry in used)
-    assert [entry.bits for entry in used] == sorted({b for b in bits if b < 16}, reverse=True)
+@pytest.mark.parametrize(
+    ("name", "bits", "needed"),
+    [
+        ("auto", (16, 8), False),
+        ("auto", (8, 4), True),
+        ("auto", (32, 16), False),
+        ("gptq", (8,), True),
+        ("gptq", (16, 32), False),
+        ("rtn-mse", (8, 4, 2), False),
+        ("rtn", (4,), False),
+        ("per-tensor", (8, 2), False),
+        ("gptq", (), False),
+    ],
+)
+def test_calibration_is_needed_just_where_gptq_is_used(name, bits, needed):
+    assert needs_calibration(name, bits) is needed
+
+
+def test_only_widths_below_16_are_quantized_each_once_widest_first():
+    assert [entry.bits for entry in quantizers_for("rtn", (4, 16, 2, 4, 32, 8), 64)] == [8, 4, 2]
 
 
 @pytest.mark.parametrize(

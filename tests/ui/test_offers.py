@@ -2,13 +2,29 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.ui.execution import Execution, Finished
+from bert_mpq.ui.wizard import offers as wizard
 from bert_mpq.ui.wizard.offers import Offer, offer
 from tests.helpers.keyboard import pressing
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The questions that are asked, each with its rows."""
+    questions = []
+
+    def counted(message, rows, default):
+        questions.append([row.title for row in rows])
+        return choose(message, rows, default)
+
+    choose = wizard.choose
+    monkeypatch.setattr(wizard, "choose", counted)
+    return questions
 
 
 def make(title, applies, done, fails=False):
@@ -28,20 +44,23 @@ def run(offers, *keys):
     return errors.file.getvalue()
 
 
-def test_nothing_is_asked_where_no_offer_applies():
-    run((make("Export", False, []),))
+def test_nothing_is_asked_where_no_offer_applies(asked):
+    run((make("Export", False, []),), "enter")
+    assert asked == []
 
 
-def test_enter_leads_back_to_the_menu():
+def test_enter_leads_back_to_the_menu(asked):
     done = []
-    run((make("Export", True, done),), "enter")
+    run((make("Export", True, done),), "enter", "enter")
     assert done == []
+    assert asked == [["Back to the menu", "Export"]]
 
 
-def test_an_offer_is_made_and_then_asked_for_again():
+def test_an_offer_is_made_and_then_asked_for_again(asked):
     done = []
-    run((make("Skipped", False, done), make("Export", True, done)), "down enter", "esc")
+    run((make("Skipped", False, done), make("Export", True, done)), "down enter", "esc", "enter")
     assert [title for title, _ in done] == ["Export"]
+    assert asked == [["Back to the menu", "Export"]] * 2
 
 
 def test_an_error_inside_an_offer_is_shown_and_leads_back_to_the_question():
@@ -51,7 +70,7 @@ def test_an_error_inside_an_offer_is_shown_and_leads_back_to_the_question():
     assert len(done) == 1
 
 
-def test_what_an_offer_makes_takes_the_place_of_what_was_there():
+def test_what_an_offer_makes_takes_the_place_of_what_was_there(asked):
     better = Finished(plan=RunConfig(seed=7))
     train = Offer(
         title="Train",
@@ -59,4 +78,5 @@ def test_what_an_offer_makes_takes_the_place_of_what_was_there():
         applies=lambda finished: finished.plan.seed != 7,
         act=lambda finished, execution: better,
     )
-    run((train,), "down enter")  # and no second question
+    run((train,), "down enter", "enter")
+    assert asked == [["Back to the menu", "Train"]]  # and no second question
