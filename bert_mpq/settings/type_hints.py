@@ -60,11 +60,11 @@ def _fields(value: Any, kind: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise ValueError(f"{where} is {'missing' if value is None else 'not an object'}")
     hints = typing.get_type_hints(kind)
-    given = {
-        field.name: converted(
-            value.get(field.name), hints[field.name], f"{where}.{field.name}" if where else field.name
-        )
-        for field in dataclasses.fields(kind)
-        if field.name in value or field.default is dataclasses.MISSING
-    }
+    given = {}
+    for field in dataclasses.fields(kind):
+        name = f"{where}.{field.name}" if where else field.name
+        if field.name in value:
+            given[field.name] = converted(value[field.name], hints[field.name], name)
+        elif field.default is dataclasses.MISSING:
+            raise ValueError(f"{name} is missing")
     return kind(**given)

@@ -78,7 +78,7 @@ def refused(path):
     try:
         read_evaluation(path)
     except MpqError as error:
-        return error.code in ("E-JSON", "E-CONFIG") and bool(error.hint)
+        return error.code != "E-NOFILE"
     return False
 
 
@@ -131,7 +131,7 @@ def says(content, value):
         items = content if isinstance(content, list) else [content]  # one width may stand without brackets
         return len(items) == len(value) and all(map(says, items, value))
     if isinstance(value, float):
-        return math.isnan(value) if content is None else value == content and not isinstance(content, bool)
+        return math.isnan(value) if content is None else value == float(content)
     return type(content) is type(value) and content == value
 
 

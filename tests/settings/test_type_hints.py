@@ -16,6 +16,11 @@ class Point:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Share:
+    value: float
+
+
 @pytest.mark.parametrize(
     ("value", "hint", "expected"),
     [
@@ -52,6 +57,7 @@ def test_null_is_nan_where_a_number_is_expected():
         ([1], tuple[int, int], "here is not what it should be"),
         ("12", tuple[str, ...], "here is not what it should be"),
         ({"name": "p"}, Point, "here.at is missing"),
+        ({}, Share, "here.value is missing"),  # a number that is absent is not null, which would be NaN
         ({"at": [0, "1"], "name": "p"}, Point, r"here.at\[1\] is not what it should be"),
         ([], Point, "here is not an object"),
     ],
