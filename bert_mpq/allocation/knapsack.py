@@ -13,11 +13,11 @@ from typing import Any
 from bert_mpq.allocation.quiet import quiet_stdout
 
 LARGEST_WEIGHT = 1e4  # HiGHS calls an absolute gap of 1e-6 closed: the objective is scaled far above it
-Choices = list[tuple[int, "Option"]]  # (unit, option): one binary variable each
+Choices = list[tuple[int, "WidthOption"]]  # (unit, option): one binary variable each
 
 
 @dataclass(frozen=True, kw_only=True)
-class Option:
+class WidthOption:
     """A unit at one width.
 
     Args:
@@ -31,7 +31,7 @@ class Option:
     loss: float
 
 
-Unit = tuple[Option, ...]
+Unit = tuple[WidthOption, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Assignment:
         options: the chosen ones, first unit first.
     """
 
-    options: tuple[Option, ...]
+    options: tuple[WidthOption, ...]
 
     @property
     def bits(self) -> tuple[int, ...]:
@@ -163,7 +163,7 @@ def non_dominated(assignments: Sequence[Assignment]) -> tuple[Assignment, ...]:
     return tuple(kept)
 
 
-def _divisor(options: Iterable[Option]) -> int:
+def _divisor(options: Iterable[WidthOption]) -> int:
     return math.gcd(*(option.cost for option in options)) or 1
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from bert_mpq.allocation.knapsack import Assignment, Option, Unit, repaired
+from bert_mpq.allocation.knapsack import Assignment, Unit, WidthOption, repaired
 from bert_mpq.settings.errors import MpqError
 
 FLOAT16, FLOAT32 = 16, 32
@@ -66,7 +66,7 @@ def layer_units(
         floor = FLOAT16 if layer >= len(losses) - protect_last else 0
         offered = [b for b in sorted(known) if floor <= b <= FLOAT16]
         chosen = [pins[layer]] if layer in pins else offered
-        units.append(tuple(Option(bits=b, cost=cost(layer, b), loss=known[b]) for b in chosen))
+        units.append(tuple(WidthOption(bits=b, cost=cost(layer, b), loss=known[b]) for b in chosen))
     return tuple(units)
 
 
@@ -79,6 +79,6 @@ def assignment_of(
         return None
     return Assignment(
         options=tuple(
-            Option(bits=b, cost=cost(layer, b), loss=losses[layer][b]) for layer, b in enumerate(final)
+            WidthOption(bits=b, cost=cost(layer, b), loss=losses[layer][b]) for layer, b in enumerate(final)
         )
     )

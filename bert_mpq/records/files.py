@@ -16,7 +16,8 @@ from bert_mpq.settings.paths import user_path
 
 SENSITIVITIES = "Sensitivities"
 EVALUATION = "Evaluation"
-RUN, WIDTHS, VALIDATION = "run_", "widths_", "validation_"  # how the other files in Sensitivities/ begin
+# What lies in Sensitivities/ beside the sensitivity files begins with one of these.
+RUN_PREFIX, WIDTHS_PREFIX, VALIDATION_PREFIX = "run_", "widths_", "validation_"
 ABANDONED = 86_400.0  # seconds; a write that is under way takes a few
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # exFAT, some network drives
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from bert_mpq.records.evaluation import EvaluationResult
-from bert_mpq.records.files import EVALUATION, RUN, SENSITIVITIES
+from bert_mpq.records.files import EVALUATION, RUN_PREFIX, SENSITIVITIES
 from bert_mpq.records.json_file import read_json, readable, refusals, versioned
 from bert_mpq.records.run_record import LARGEST_RECORD, RECORD_SCHEMA, RECORD_VERSION
 from bert_mpq.records.sensitivity import SensitivityResult
@@ -14,7 +14,7 @@ from bert_mpq.settings.config_json import from_json
 from bert_mpq.settings.paths import user_path
 from bert_mpq.settings.type_hints import converted
 
-Result = TypeVar("Result", SensitivityResult, EvaluationResult)
+Measured = TypeVar("Measured", SensitivityResult, EvaluationResult)
 PHASES: dict[type, tuple[str, str]] = {
     SensitivityResult: ("sensitivity", "Phase 1"),
     EvaluationResult: ("quantize", "an evaluation"),
@@ -22,7 +22,7 @@ PHASES: dict[type, tuple[str, str]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunRecord(Generic[Result]):
+class RunRecord(Generic[Measured]):
     """The record of a run.
 
     Args:
@@ -39,7 +39,7 @@ class RunRecord(Generic[Result]):
     command: str
     revision: str
     platform: str
-    result: Result
+    result: Measured
 
 
 EvaluationRecord = RunRecord[EvaluationResult]
@@ -71,16 +71,16 @@ def list_evaluations(output: Path | str) -> list[EvaluationRecord]:
 
 def list_analyses(output: Path | str) -> list[SensitivityRecord]:
     """Return the records of Phase 1 in ``output/Sensitivities`` that can be read, newest first."""
-    return _listed(user_path(output).joinpath(SENSITIVITIES).glob(f"{RUN}*.json"), read_analysis)
+    return _listed(user_path(output).joinpath(SENSITIVITIES).glob(f"{RUN_PREFIX}*.json"), read_analysis)
 
 
-def _listed(paths: Iterable[Path], read: Callable[[Path], RunRecord[Result]]) -> list[RunRecord[Result]]:
+def _listed(paths: Iterable[Path], read: Callable[[Path], RunRecord[Measured]]) -> list[RunRecord[Measured]]:
     return sorted(
         readable(paths, read), key=lambda record: (record.timestamp, record.path.name), reverse=True
     )
 
 
-def _read(path: Path, kind: type[Result], hint: str) -> RunRecord[Result]:
+def _read(path: Path, kind: type[Measured], hint: str) -> RunRecord[Measured]:
     phase, words = PHASES[kind]
     with refusals(path, "run record", hint):
         content = read_json(path, LARGEST_RECORD, "run record")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bert_mpq.records.context import file_words
 from bert_mpq.records.evaluation import Sensitivities
-from bert_mpq.records.files import RUN, SENSITIVITIES, VALIDATION, WIDTHS, write_atomic
+from bert_mpq.records.files import RUN_PREFIX, SENSITIVITIES, VALIDATION_PREFIX, WIDTHS_PREFIX, write_atomic
 from bert_mpq.records.json_file import read_json
 from bert_mpq.records.sensitivity import Scores, SensitivityResult
 from bert_mpq.settings.errors import MpqError
@@ -125,7 +125,7 @@ def list_sensitivities(output: Path | str) -> list[SensitivityFile]:
     """Return every sensitivity JSON in ``output/Sensitivities``, newest first; broken ones say why."""
     files = []
     for path in user_path(output).joinpath(SENSITIVITIES).glob("*.json"):
-        if path.name.startswith((RUN, WIDTHS, VALIDATION)):
+        if path.name.startswith((RUN_PREFIX, WIDTHS_PREFIX, VALIDATION_PREFIX)):
             continue
         try:
             files.append(_listed(path, read_sensitivities(path), ""))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from bert_mpq.records.context import Sample, Setting, Stage, Staged
-from bert_mpq.records.files import VALIDATION, write_new
+from bert_mpq.records.files import VALIDATION_PREFIX, write_new
 from bert_mpq.records.json_file import json_text
 from bert_mpq.records.run_record import environment
 from bert_mpq.settings import flags
@@ -157,4 +157,4 @@ def write_validation(folder: Path, result: ValidationResult, timestamp: str, rev
         ],
         "seconds": result.seconds,
     }
-    return write_new(folder, f"{VALIDATION}{timestamp}", ".json", json_text(content))
+    return write_new(folder, f"{VALIDATION_PREFIX}{timestamp}", ".json", json_text(content))

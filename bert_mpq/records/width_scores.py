@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from bert_mpq.records.files import SENSITIVITIES, WIDTHS, write_new
+from bert_mpq.records.files import SENSITIVITIES, WIDTHS_PREFIX, write_new
 from bert_mpq.records.json_file import json_text, read_json, readable, refusals, versioned
 from bert_mpq.records.outline import Outline
 from bert_mpq.settings.config import RunConfig
@@ -101,17 +101,17 @@ def write_width_scores(folder: Path, scores: WidthScores, timestamp: str) -> Pat
         **dataclasses.asdict(scores),
         "config": to_json(scores.config),
     }
-    return write_new(folder, f"{WIDTHS}{timestamp}", ".json", json_text(content))
+    return write_new(folder, f"{WIDTHS_PREFIX}{timestamp}", ".json", json_text(content))
 
 
 def is_width_file(name: Path | str) -> bool:
     """Return whether a file is named like one of these."""
-    return Path(name).name.startswith(WIDTHS)
+    return Path(name).name.startswith(WIDTHS_PREFIX)
 
 
 def list_width_files(output: Path | str) -> list[Path]:
     """Return the files of scores at several widths in ``output/Sensitivities``, newest first."""
-    return sorted(user_path(output).joinpath(SENSITIVITIES).glob(f"{WIDTHS}*.json"), reverse=True)
+    return sorted(user_path(output).joinpath(SENSITIVITIES).glob(f"{WIDTHS_PREFIX}*.json"), reverse=True)
 
 
 def read_width_scores(name: Path | str) -> WidthScores:

@@ -9,7 +9,7 @@ from bert_mpq.compute.checkpoints import Checkpoints
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.forward import memory_errors
 from bert_mpq.compute.reporting import Reporter, Silent
-from bert_mpq.records.files import RUN, SENSITIVITIES, WIDTHS, prepare_folder, write_new
+from bert_mpq.records.files import RUN_PREFIX, SENSITIVITIES, WIDTHS_PREFIX, prepare_folder, write_new
 from bert_mpq.records.run_record import record_text
 from bert_mpq.records.sensitivity import Scores, SensitivityResult
 from bert_mpq.records.sensitivity_file import check_scores, sensitivity_path, write_sensitivities
@@ -45,7 +45,7 @@ class Analysis:
             MpqError: E-SCORE when that metric has no valid score for every layer.
         """
         if config.clustering == "budget":
-            return next(path for path in self.files if path.name.startswith(WIDTHS))
+            return next(path for path in self.files if path.name.startswith(WIDTHS_PREFIX))
         scores = self.deciding_scores(config)
         check_scores(scores)
         return sensitivity_path(self.files[-1].parent, self.result, scores.metric)
@@ -164,7 +164,7 @@ def _write(result: SensitivityResult, widths: WidthScores | None, revision: str)
     folder = prepare_folder(result.config.output, SENSITIVITIES)
     timestamp = time.strftime("%Y%m%d_%H%M%S")
     more = [write_width_scores(folder, widths, timestamp)] if widths else []
-    record = write_new(folder, f"{RUN}{timestamp}", ".json", record_text(result, timestamp, revision))
+    record = write_new(folder, f"{RUN_PREFIX}{timestamp}", ".json", record_text(result, timestamp, revision))
     files = [
         path
         for scores in result.scores

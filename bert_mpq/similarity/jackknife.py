@@ -18,7 +18,7 @@ import scipy.stats
 from bert_mpq.similarity.linalg import Array
 
 LEVEL = 0.95
-FEWEST = 3  # blocks for an interval
+FEWEST_BLOCKS = 3  # blocks for an interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class Jackknife:
 
     def interval(self, layer: int) -> tuple[float, float] | None:
         """Return the interval of ``LEVEL`` of a score; None where a replicate has no score."""
-        if self.blocks < FEWEST:
+        if self.blocks < FEWEST_BLOCKS:
             return None
         error = self._error(self.replicates[:, layer])
         low, high = (math.exp(self.whole[layer] + sign * self.quantile * error) for sign in (-1, 1))
@@ -71,7 +71,7 @@ class Jackknife:
 
     def confidence(self, first: int, second: int) -> float | None:
         """Return the confidence that the score of ``first`` is above that of ``second``; None: unknown."""
-        if self.blocks < FEWEST:
+        if self.blocks < FEWEST_BLOCKS:
             return None
         difference = float(self.whole[first] - self.whole[second])
         error = self._error(self.replicates[:, first] - self.replicates[:, second])

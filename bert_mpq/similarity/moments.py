@@ -11,7 +11,7 @@ from bert_mpq.similarity.covariances import Covariances
 from bert_mpq.similarity.sums import PairedRows, Sums
 
 STATE = ("scalars", "vectors", "matrices")
-Rows = Tensor | npt.NDArray[np.floating]
+AnyArray = Tensor | npt.NDArray[np.floating]
 
 
 class Moments:
@@ -29,7 +29,9 @@ class Moments:
             0 where ``shift`` is given. Moments that will be merged must share both: see ``sibling``.
     """
 
-    def __init__(self, dim: int, shift: Rows | None = None, difference_shift: Rows | None = None) -> None:
+    def __init__(
+        self, dim: int, shift: AnyArray | None = None, difference_shift: AnyArray | None = None
+    ) -> None:
         self.dim = dim
         self._sums: Sums | None = None  # of this one pair; None before there are shifts
         if shift is not None:
@@ -114,7 +116,7 @@ class Moments:
             matrices=matrices[:, None],
         )
 
-    def update(self, x: Rows, y: Rows) -> None:
+    def update(self, x: AnyArray, y: AnyArray) -> None:
         """Add rows.
 
         A row with NaN or infinity is counted and left out: one such row would poison every sum.
@@ -218,7 +220,7 @@ class Moments:
         return other._sums
 
 
-def _tensor(rows: Rows) -> Tensor:
+def _tensor(rows: AnyArray) -> Tensor:
     """Return the rows as a tensor, which may share their memory."""
     if isinstance(rows, np.ndarray):  # a view with negative strides has no torch counterpart
         return torch.from_numpy(np.require(rows, requirements=["C", "W"]))

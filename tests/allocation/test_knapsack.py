@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bert_mpq.allocation.knapsack import (
     Assignment,
     InfeasibleError,
-    Option,
+    WidthOption,
     frontier,
     non_dominated,
     optimum,
@@ -30,7 +30,7 @@ def problems(draw, most=6):
         weights, overhead = draw(st.integers(1, 10**6)), draw(st.integers(0, 10**4))
         units.append(
             tuple(
-                Option(bits=bits, cost=weights * bits + overhead * (bits < 16), loss=draw(losses))
+                WidthOption(bits=bits, cost=weights * bits + overhead * (bits < 16), loss=draw(losses))
                 for bits in sorted(widths)
             )
         )
@@ -81,8 +81,8 @@ def test_at_most_k_widths_equals_brute_force(units, share, max_widths):
 
 
 @given(problems(most=4))
-@example((tuple(Option(bits=bits, cost=bits, loss=5e-324 * (9 - bits)) for bits in (2, 8)),))
-@example(((Option(bits=2, cost=2, loss=2.3e-308),),))
+@example((tuple(WidthOption(bits=bits, cost=bits, loss=5e-324 * (9 - bits)) for bits in (2, 8)),))
+@example(((WidthOption(bits=2, cost=2, loss=2.3e-308),),))
 def test_a_budget_that_is_exactly_the_cost_is_kept(units):
     for assignment in itertools.islice(itertools.product(*units), 3):
         check(units, sum(option.cost for option in assignment))
@@ -92,9 +92,9 @@ def test_losses_far_below_the_largest_still_decide():
     """At 8 bits and more the losses are a millionth of those at 2 bits: no tolerance may swallow them."""
     units = tuple(
         (
-            Option(bits=2, cost=200, loss=1.0),
-            Option(bits=8, cost=800, loss=1e-9 * (k + 1)),
-            Option(bits=16, cost=1600, loss=0.0),
+            WidthOption(bits=2, cost=200, loss=1.0),
+            WidthOption(bits=8, cost=800, loss=1e-9 * (k + 1)),
+            WidthOption(bits=16, cost=1600, loss=0.0),
         )
         for k in range(6)
     )
@@ -102,20 +102,20 @@ def test_losses_far_below_the_largest_still_decide():
 
 
 def test_bits_that_buy_nothing_are_not_spent():
-    unit = (Option(bits=8, cost=8, loss=0.0), Option(bits=16, cost=16, loss=0.0))
+    unit = (WidthOption(bits=8, cost=8, loss=0.0), WidthOption(bits=16, cost=16, loss=0.0))
     assert optimum((unit, unit), 10**6).bits == (8, 8)
 
 
 def test_a_single_width_may_cost_a_unit_more_than_it_needs():
     """With one width for all, a unit takes 8 bits though 4 would do it: the limit comes first."""
-    easy = (Option(bits=4, cost=4, loss=0.0), Option(bits=8, cost=8, loss=0.0))
-    hard = (Option(bits=4, cost=4, loss=9.0), Option(bits=8, cost=8, loss=0.5))
+    easy = (WidthOption(bits=4, cost=4, loss=0.0), WidthOption(bits=8, cost=8, loss=0.0))
+    hard = (WidthOption(bits=4, cost=4, loss=9.0), WidthOption(bits=8, cost=8, loss=0.5))
     assert optimum((easy, hard), 16, max_widths=1).bits == (8, 8)
     assert optimum((easy, hard), 16).bits == (4, 8)
 
 
 def test_pins_with_more_widths_than_allowed_have_no_smallest_size():
-    units = ((Option(bits=4, cost=4, loss=1.0),), (Option(bits=8, cost=8, loss=1.0),))
+    units = ((WidthOption(bits=4, cost=4, loss=1.0),), (WidthOption(bits=8, cost=8, loss=1.0),))
     with pytest.raises(InfeasibleError) as refused:
         optimum(units, 10**6, max_widths=1)
     assert refused.value.smallest is None
@@ -123,7 +123,7 @@ def test_pins_with_more_widths_than_allowed_have_no_smallest_size():
 
 def test_a_unit_without_options_has_no_smallest_size():
     with pytest.raises(InfeasibleError) as refused:
-        smallest(((Option(bits=4, cost=4, loss=1.0),), ()))
+        smallest(((WidthOption(bits=4, cost=4, loss=1.0),), ()))
     assert refused.value.smallest is None
 
 
@@ -142,7 +142,7 @@ def test_the_frontier_is_optimal_at_each_of_its_sizes_and_ends_at_both_extremes(
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=20))
 def test_non_dominated_keeps_what_no_other_beats(pairs):
-    everything = [Assignment(options=(Option(bits=4, cost=c, loss=float(loss)),)) for c, loss in pairs]
+    everything = [Assignment(options=(WidthOption(bits=4, cost=c, loss=float(loss)),)) for c, loss in pairs]
     kept = {(a.cost, a.loss) for a in non_dominated(everything)}
     for a in everything:
         beaten = any(
@@ -178,7 +178,7 @@ def test_what_the_solver_prints_stays_off_stdout(monkeypatch, capfd):
         return solve(*arguments, **options)
 
     monkeypatch.setattr("scipy.optimize.milp", loud)
-    units = (tuple(Option(bits=bits, cost=10 * bits, loss=1.0 / bits) for bits in (2, 4, 8)),) * 3
+    units = (tuple(WidthOption(bits=bits, cost=10 * bits, loss=1.0 / bits) for bits in (2, 4, 8)),) * 3
     assert optimum(units, 140).cost <= 140
     print("the plan")
     assert capfd.readouterr().out == "the plan\n"

@@ -7,7 +7,7 @@ import random
 import statistics
 import time
 
-from bert_mpq.allocation.knapsack import Option, Unit, frontier, optimum
+from bert_mpq.allocation.knapsack import Unit, WidthOption, frontier, optimum
 
 WIDTHS = (2, 3, 4, 6, 8, 16)
 SHAPES = ((768, 768), (768, 768), (768, 768), (768, 768), (3072, 768), (768, 3072))  # BERT base, a layer
@@ -18,7 +18,7 @@ def problem(seed: int, layers: int) -> tuple[Unit, ...]:
     random.seed(seed)
     return tuple(
         tuple(
-            Option(
+            WidthOption(
                 bits=bits,
                 cost=out * inputs * bits + (out * (inputs // 64) * 16 if bits < 16 else 0),
                 loss=random.lognormvariate(0, 1.5) * 4.0**-bits,
