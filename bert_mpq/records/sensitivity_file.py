@@ -9,7 +9,7 @@ from pathlib import Path
 from bert_mpq.records.context import file_words
 from bert_mpq.records.evaluation import Sensitivities
 from bert_mpq.records.files import RUN_PREFIX, SENSITIVITIES, VALIDATION_PREFIX, WIDTHS_PREFIX, write_atomic
-from bert_mpq.records.json_file import read_json
+from bert_mpq.records.json_file import read_json, refusals
 from bert_mpq.records.sensitivity import Scores, SensitivityResult
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.metrics import title_of
@@ -110,7 +110,8 @@ def read_sensitivities(path: Path | str) -> Sensitivities:
         MpqError: E-NOFILE, or E-JSON with what is wrong where.
     """
     path = user_path(path)
-    values = _checked(path.name, _parsed(path))
+    with refusals(path, "sensitivity file", "Run Phase 1 again, or pick another file."):
+        values = _checked(_parsed(path))
     facts = _text_facts(path.with_suffix(".txt"))
     return Sensitivities(
         file_name=path.name,
@@ -152,36 +153,30 @@ def _parsed(path: Path) -> object:
             f"{path.name} is not valid JSON ({where}).",
             "The file may be cut off. Run Phase 1 again.",
         ) from error
-    except ValueError as error:
-        raise _broken(path.name, str(error)) from error
 
 
-def _checked(name: str, content: object) -> tuple[float, ...]:
+def _checked(content: object) -> tuple[float, ...]:
     if not isinstance(content, dict) or not content:
-        raise _broken(name, 'it must be an object like {"layer_0": 0.12}')
+        raise ValueError('it must be an object like {"layer_0": 0.12}')
     for key in content:
         if not re.fullmatch(r"layer_(0|[1-9]\d{0,4})", key):
-            raise _broken(name, f'"{key[:40]}" is no layer')
+            raise ValueError(f'"{key[:40]}" is no layer')
     for index in range(len(content)):
         if f"layer_{index}" not in content:
-            raise _broken(name, f"layer_{index} is missing")
-    return tuple(_number(name, f"layer_{index}", content[f"layer_{index}"]) for index in range(len(content)))
+            raise ValueError(f"layer_{index} is missing")
+    return tuple(_number(f"layer_{index}", content[f"layer_{index}"]) for index in range(len(content)))
 
 
-def _number(name: str, key: str, value: object) -> float:
+def _number(key: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _broken(name, f"{key} is not a number")
+        raise ValueError(f"{key} is not a number")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number) or number < 0:
-        raise _broken(name, f"{key} is {str(value)[:20]}, not a score of 0 or more")
+        raise ValueError(f"{key} is {str(value)[:20]}, not a score of 0 or more")
     return number
-
-
-def _broken(name: str, reason: str) -> MpqError:
-    return MpqError("E-JSON", f"{name}: {reason}.", "Run Phase 1 again, or pick another file.")
 
 
 def _text_facts(path: Path) -> dict[str, str]:
