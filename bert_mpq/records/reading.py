@@ -9,14 +9,14 @@ from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.files import EVALUATION, RUN_PREFIX, SENSITIVITIES
 from bert_mpq.records.json_file import read_json, readable, refusals, versioned
 from bert_mpq.records.run_record import LARGEST_RECORD, RECORD_SCHEMA, RECORD_VERSION
-from bert_mpq.records.sensitivity import SensitivityResult
+from bert_mpq.records.sensitivity import AnalysisResult
 from bert_mpq.settings.config_json import from_json
 from bert_mpq.settings.paths import user_path
 from bert_mpq.settings.type_hints import converted
 
-Measured = TypeVar("Measured", SensitivityResult, EvaluationResult)
+Measured = TypeVar("Measured", AnalysisResult, EvaluationResult)
 PHASES: dict[type, tuple[str, str]] = {
-    SensitivityResult: ("sensitivity", "Phase 1"),
+    AnalysisResult: ("sensitivity", "Phase 1"),
     EvaluationResult: ("quantize", "an evaluation"),
 }
 
@@ -43,7 +43,7 @@ class RunRecord(Generic[Measured]):
 
 
 EvaluationRecord = RunRecord[EvaluationResult]
-SensitivityRecord = RunRecord[SensitivityResult]
+AnalysisRecord = RunRecord[AnalysisResult]
 
 
 def read_evaluation(name: Path | str) -> EvaluationRecord:
@@ -59,9 +59,9 @@ def read_evaluation(name: Path | str) -> EvaluationRecord:
     return _read(path.with_suffix(".json") if path.suffix == ".txt" else path, EvaluationResult, hint)
 
 
-def read_analysis(name: Path | str) -> SensitivityRecord:
+def read_analysis(name: Path | str) -> AnalysisRecord:
     """Read the run record of Phase 1; raises as ``read_evaluation``."""
-    return _read(user_path(name), SensitivityResult, "Give a run_*.json of Sensitivities/.")
+    return _read(user_path(name), AnalysisResult, "Give a run_*.json of Sensitivities/.")
 
 
 def list_evaluations(output: Path | str) -> list[EvaluationRecord]:
@@ -69,7 +69,7 @@ def list_evaluations(output: Path | str) -> list[EvaluationRecord]:
     return _listed(user_path(output).joinpath(EVALUATION).glob("eval_*.json"), read_evaluation)
 
 
-def list_analyses(output: Path | str) -> list[SensitivityRecord]:
+def list_analyses(output: Path | str) -> list[AnalysisRecord]:
     """Return the records of Phase 1 in ``output/Sensitivities`` that can be read, newest first."""
     return _listed(user_path(output).joinpath(SENSITIVITIES).glob(f"{RUN_PREFIX}*.json"), read_analysis)
 

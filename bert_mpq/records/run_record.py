@@ -7,7 +7,7 @@ from typing import Any
 
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.json_file import json_text
-from bert_mpq.records.sensitivity import SensitivityResult
+from bert_mpq.records.sensitivity import AnalysisResult
 from bert_mpq.settings import flags
 from bert_mpq.settings.config_json import to_json
 from bert_mpq.settings.flag import Subcommand
@@ -18,7 +18,7 @@ LARGEST_RECORD = 1 << 24  # bytes; a record of a thousand layers takes 200 KB
 PACKAGES = ("bert-mpq", "torch", "transformers", "datasets", "numpy", "scipy", "scikit-learn")
 
 
-def record_text(result: SensitivityResult | EvaluationResult, timestamp: str, revision: str) -> str:
+def record_text(result: AnalysisResult | EvaluationResult, timestamp: str, revision: str) -> str:
     """Return the JSON of a run record: no NaN in it, null where there is no value.
 
     Args:
@@ -26,7 +26,7 @@ def record_text(result: SensitivityResult | EvaluationResult, timestamp: str, re
         timestamp: local time, YYYYmmdd_HHMMSS.
         revision: commit of the model where it is known, else "".
     """
-    phase: Subcommand = "sensitivity" if isinstance(result, SensitivityResult) else "quantize"
+    phase: Subcommand = "sensitivity" if isinstance(result, AnalysisResult) else "quantize"
     content = {
         "schema": RECORD_SCHEMA,
         "version": RECORD_VERSION,

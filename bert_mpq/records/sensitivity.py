@@ -102,7 +102,7 @@ class Stopping:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SensitivityResult(Staged):
+class AnalysisResult(Staged):
     """What Phase 1 measured.
 
     Args:

@@ -10,7 +10,7 @@ from bert_mpq.records.context import file_words
 from bert_mpq.records.evaluation import Sensitivities
 from bert_mpq.records.files import RUN_PREFIX, SENSITIVITIES, VALIDATION_PREFIX, WIDTHS_PREFIX, write_atomic
 from bert_mpq.records.json_file import read_json, refusals
-from bert_mpq.records.sensitivity import Scores, SensitivityResult
+from bert_mpq.records.sensitivity import AnalysisResult, Scores
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.metrics import title_of
 from bert_mpq.settings.paths import user_path
@@ -35,12 +35,12 @@ class SensitivityFile:
     problem: str
 
 
-def sensitivity_path(folder: Path, result: SensitivityResult, metric: str) -> Path:
+def sensitivity_path(folder: Path, result: AnalysisResult, metric: str) -> Path:
     """Return the JSON path for a metric; the defaults give the original tool's names."""
     return folder / f"layer_sensitivity_{file_words(result.setting)}_{metric}.json"
 
 
-def write_sensitivities(folder: Path, result: SensitivityResult, scores: Scores) -> list[Path]:
+def write_sensitivities(folder: Path, result: AnalysisResult, scores: Scores) -> list[Path]:
     """Write the JSON and TXT of one metric, each atomically; return both paths.
 
     Raises:
@@ -70,7 +70,7 @@ def check_scores(scores: Scores) -> None:
             )
 
 
-def sensitivity_text(result: SensitivityResult, scores: Scores) -> str:
+def sensitivity_text(result: AnalysisResult, scores: Scores) -> str:
     """Return the TXT: the original header, further header lines after ``batch_size``, one line per layer."""
     setting, sample, config = result.setting, result.sample, result.config
     extraction = sum(stage.seconds for stage in result.stages if stage.name == "Compare activations")
@@ -99,7 +99,7 @@ def sensitivity_text(result: SensitivityResult, scores: Scores) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _quantizer(result: SensitivityResult) -> list[str]:
+def _quantizer(result: AnalysisResult) -> list[str]:
     return [entry.text for entry in result.quantizers if entry.bits == result.config.widths[0]]
 
 

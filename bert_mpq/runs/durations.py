@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from bert_mpq.compute.hardware import accelerator
 from bert_mpq.records.evaluation import EvaluationResult
-from bert_mpq.records.reading import EvaluationRecord, SensitivityRecord
-from bert_mpq.records.sensitivity import SensitivityResult
+from bert_mpq.records.reading import AnalysisRecord, EvaluationRecord
+from bert_mpq.records.sensitivity import AnalysisResult
 from bert_mpq.settings.config import RunConfig
 
 # Stages that take as long for few reviews as for many.
@@ -36,7 +36,7 @@ class Rate:
 
 
 def measured_rate(
-    records: Sequence[SensitivityRecord] | Sequence[EvaluationRecord],
+    records: Sequence[AnalysisRecord] | Sequence[EvaluationRecord],
     config: RunConfig,
     model: str,
     max_length: int,
@@ -63,14 +63,14 @@ def measured_rate(
     return None
 
 
-def _alike(result: SensitivityResult | EvaluationResult, config: RunConfig) -> bool:
+def _alike(result: AnalysisResult | EvaluationResult, config: RunConfig) -> bool:
     """Return whether a run did as much with a review as the planned one will."""
     if isinstance(result, EvaluationResult):
         return config.target is None or config.goal.kind != "drop"  # a search evaluates who knows how often
     return (result.config.scope, len(result.config.widths)) == (config.scope, len(config.widths))
 
 
-def _rate(timestamp: str, result: SensitivityResult | EvaluationResult) -> Rate:
+def _rate(timestamp: str, result: AnalysisResult | EvaluationResult) -> Rate:
     seconds: dict[str, float] = {}
     for stage in result.stages:
         seconds[stage.name] = seconds.get(stage.name, 0.0) + stage.seconds

@@ -11,7 +11,7 @@ from bert_mpq.compute.forward import memory_errors
 from bert_mpq.compute.reporting import Reporter, Silent
 from bert_mpq.records.files import RUN_PREFIX, SENSITIVITIES, WIDTHS_PREFIX, prepare_folder, write_new
 from bert_mpq.records.run_record import record_text
-from bert_mpq.records.sensitivity import Scores, SensitivityResult
+from bert_mpq.records.sensitivity import AnalysisResult, Scores
 from bert_mpq.records.sensitivity_file import check_scores, sensitivity_path, write_sensitivities
 from bert_mpq.records.width_scores import WidthScores, write_width_scores
 from bert_mpq.runs.plan import Plan, make_plan
@@ -33,7 +33,7 @@ from bert_mpq.sources.classifiers import Classifier
 class Analysis:
     """Phase 1's result and the files it wrote."""
 
-    result: SensitivityResult
+    result: AnalysisResult
     files: tuple[Path, ...]
     width_scores: WidthScores | None = None  # where several widths were probed
 
@@ -125,7 +125,7 @@ def _analyse(
     clock.lap("Score layers")
     batches = measurement.batches
     used = work.tokens.head(measurement.used)
-    result = SensitivityResult(
+    result = AnalysisResult(
         config=config,
         setting=session.setting(plan, work.machine, batches.budget),
         sample=session.sample(plan, "calibration", used, work.fingerprint, batches.largest),
@@ -160,7 +160,7 @@ def _width_scores(
     )
 
 
-def _write(result: SensitivityResult, widths: WidthScores | None, revision: str) -> tuple[Path, ...]:
+def _write(result: AnalysisResult, widths: WidthScores | None, revision: str) -> tuple[Path, ...]:
     folder = prepare_folder(result.config.output, SENSITIVITIES)
     timestamp = time.strftime("%Y%m%d_%H%M%S")
     more = [write_width_scores(folder, widths, timestamp)] if widths else []

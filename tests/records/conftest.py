@@ -4,7 +4,7 @@ import pytest
 
 from bert_mpq.records.context import Sample, Setting, Stage
 from bert_mpq.records.evaluation import Accuracy, BitAllocation, EvaluationResult, Sensitivities
-from bert_mpq.records.sensitivity import LayerScore, MetricAgreement, Scores, SensitivityResult
+from bert_mpq.records.sensitivity import AnalysisResult, LayerScore, MetricAgreement, Scores
 from bert_mpq.records.sizes import SizeReport
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.quantizers import quantizers_for
@@ -43,8 +43,8 @@ def scores() -> Scores:
 
 
 @pytest.fixture
-def sensitivity_result(setting, scores) -> SensitivityResult:
-    return SensitivityResult(
+def sensitivity_result(setting, scores) -> AnalysisResult:
+    return AnalysisResult(
         config=RunConfig(),
         setting=setting,
         sample=Sample(

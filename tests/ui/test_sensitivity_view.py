@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from bert_mpq.records.context import Sample, Setting
-from bert_mpq.records.sensitivity import LayerScore, MetricAgreement, Scores, SensitivityResult, Stopping
+from bert_mpq.records.sensitivity import AnalysisResult, LayerScore, MetricAgreement, Scores, Stopping
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.ui.views.sensitivity import bar, sensitivity_views
 from tests.helpers.golden import check, shown
@@ -53,7 +53,7 @@ def result():
     sample = Sample(
         split="TRAIN set", size=450, positive=225, sampling="random", fingerprint="", largest_batch=4
     )
-    return SensitivityResult(
+    return AnalysisResult(
         config=RunConfig(metrics=("pwcca", "cka")),
         setting=setting,
         sample=sample,

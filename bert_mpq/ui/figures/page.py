@@ -7,7 +7,7 @@ from string import Template
 
 from bert_mpq.records.files import write_atomic
 from bert_mpq.records.numbers import megabytes, score_text
-from bert_mpq.records.sensitivity import SensitivityResult
+from bert_mpq.records.sensitivity import AnalysisResult
 from bert_mpq.runs.compare import ComparedGroup
 from bert_mpq.settings.metrics import METRICS, title_of
 from bert_mpq.settings.paths import user_path
@@ -57,7 +57,7 @@ def html_page(path: Path | str, material: Material) -> Path:
     return write_atomic(user_path(path), PAGE.substitute(body="\n".join(parts)))
 
 
-def _sensitivities(result: SensitivityResult) -> str:
+def _sensitivities(result: AnalysisResult) -> str:
     header = ["layer"]
     for scores in result.scores:
         header += [METRICS[scores.metric].loss_title, "95 % interval"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bert_mpq.records.files import write_atomic
 from bert_mpq.records.numbers import megabytes
 from bert_mpq.records.reading import list_analyses
-from bert_mpq.records.sensitivity import Scores, SensitivityResult
+from bert_mpq.records.sensitivity import AnalysisResult, Scores
 from bert_mpq.runs.compare import ComparedGroup, ComparedRun, Comparison, compare
 from bert_mpq.settings.errors import MpqError, UsageError
 from bert_mpq.settings.metrics import METRICS
@@ -36,7 +36,7 @@ class Material:
     """
 
     comparison: Comparison
-    sensitivity: SensitivityResult | None
+    sensitivity: AnalysisResult | None
 
 
 def collect(folder: Path | str) -> Material:
@@ -103,7 +103,7 @@ def draw(material: Material, kind: str) -> bytes:
     return stream.getvalue()
 
 
-def draw_sensitivities(axes: "Axes", result: SensitivityResult) -> None:
+def draw_sensitivities(axes: "Axes", result: AnalysisResult) -> None:
     """Draw one row of bars per layer: every metric over its own largest value, with its 95 % interval."""
     shown = [scores for scores in result.scores if scores.usable]
     width = 0.8 / max(1, len(shown))

@@ -7,7 +7,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from bert_mpq.records.numbers import score_text
-from bert_mpq.records.sensitivity import LayerScore, MetricAgreement, Scores, SensitivityResult, Stopping
+from bert_mpq.records.sensitivity import AnalysisResult, LayerScore, MetricAgreement, Scores, Stopping
 from bert_mpq.settings.metrics import METRICS, title_of
 from bert_mpq.ui.console import is_utf8
 from bert_mpq.ui.views.panels import heading, plain_table
@@ -17,7 +17,7 @@ INTERVALS = 64  # columns from which they are shown
 EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 
 
-def sensitivity_views(result: SensitivityResult, console: Console) -> list[RenderableType]:
+def sensitivity_views(result: AnalysisResult, console: Console) -> list[RenderableType]:
     """Return a ranked table with bars per metric, the agreement of the metrics, and what to be wary of."""
     views: list[RenderableType] = []
     for scores in result.scores:
@@ -54,7 +54,7 @@ def _agreement(pair: MetricAgreement) -> Text:
     return Text(line)
 
 
-def _score_views(result: SensitivityResult, scores: Scores, console: Console) -> list[RenderableType]:
+def _score_views(result: AnalysisResult, scores: Scores, console: Console) -> list[RenderableType]:
     facts = METRICS[scores.metric]
     intervals = any(layer.interval for layer in scores.layers) and console.width >= INTERVALS
     show_kl = bool(result.kl) and not facts.of_logits and console.width >= (78 if intervals else 72)
@@ -117,7 +117,7 @@ def bar(span: tuple[float, float], largest: float, length: int, blocks: bool) ->
     return solid * (eighths // 8) + EIGHTHS[eighths % 8]
 
 
-def _few(result: SensitivityResult, scores: Scores) -> str:
+def _few(result: AnalysisResult, scores: Scores) -> str:
     """Return what too few reviews do, and how many would do."""
     rows = result.config.rows
     directions = max(sum(layer.ranks) for layer in scores.layers)
@@ -125,7 +125,7 @@ def _few(result: SensitivityResult, scores: Scores) -> str:
     return f"{title_of(scores.metric)}: too few {rows}, so the scores read too similar; {enough}."
 
 
-def _warnings(result: SensitivityResult) -> list[str]:
+def _warnings(result: AnalysisResult) -> list[str]:
     """Say in words every status that is not ok, each once."""
     lines: dict[str, None] = {}
     for scores in result.scores:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from bert_mpq.compute.hardware import accelerator
-from bert_mpq.records.reading import EvaluationRecord, SensitivityRecord, list_analyses, list_evaluations
+from bert_mpq.records.reading import AnalysisRecord, EvaluationRecord, list_analyses, list_evaluations
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.flag import Phase
@@ -22,7 +22,7 @@ def remembered(output: str) -> RunConfig:
         config = _changed(config, _answers(analysis, 1))
     for evaluation in evaluations:
         config = _changed(config, _answers(evaluation, 2))
-    both: list[SensitivityRecord | EvaluationRecord] = [*analyses, *evaluations]
+    both: list[AnalysisRecord | EvaluationRecord] = [*analyses, *evaluations]
     newest = max(both, key=lambda record: record.timestamp, default=None)
     if newest is None:
         return config
@@ -30,7 +30,7 @@ def remembered(output: str) -> RunConfig:
     return _changed(config, {name: value for name, value in common.items() if _still_valid(name, value)})
 
 
-def _answers(record: SensitivityRecord | EvaluationRecord, phase: Phase) -> dict[str, Any]:
+def _answers(record: AnalysisRecord | EvaluationRecord, phase: Phase) -> dict[str, Any]:
     """Return what a record has of the fields of a phase (0: of both) that the menu remembers."""
     fields = [name for name, flag in FLAGS.items() if flag.remembered and flag.phase == phase]
     return {name: _answer(record, name) for name in fields}
@@ -44,7 +44,7 @@ def _changed(config: RunConfig, answers: dict[str, Any]) -> RunConfig:
         return config
 
 
-def _answer(record: SensitivityRecord | EvaluationRecord, name: str) -> Any:
+def _answer(record: AnalysisRecord | EvaluationRecord, name: str) -> Any:
     """Return a field of a record; "all" becomes the number there was, as the menu has it."""
     value = getattr(record.result.config, name)
     if name in ("calibration_size", "eval_size"):
