@@ -29,7 +29,7 @@ from bert_mpq.settings.paths import user_path
 
 EVERY = 60.0  # seconds between two writes at least
 HEADER = "header"
-VERSION = 3  # of what a stage computes and saves
+CHECKPOINT_VERSION = 3  # of what a stage computes and saves
 T = TypeVar("T")
 Identity = Callable[[], Mapping[str, str]]
 
@@ -201,5 +201,5 @@ def pass_identity(module: nn.Module, work: Workload) -> dict[str, str]:
         "precision": work.machine.precision,
         "batch size": str(work.batch_tokens),
         "processes": f"{distributed.rank()} of {distributed.size()}",
-        "versions": f"checkpoint {VERSION}, torch {importlib.metadata.version('torch')}",
+        "versions": f"checkpoint {CHECKPOINT_VERSION}, torch {importlib.metadata.version('torch')}",
     }

@@ -13,9 +13,9 @@ from typing import Any
 from bert_mpq.records.files import prepare_folder
 from bert_mpq.settings.errors import MpqError
 
-NAME = "bert-mpq.log"
+LOG_NAME = "bert-mpq.log"
 MOST = 1_000  # entries of one run
-LARGEST = 1 << 20  # bytes; a larger file is begun anew
+LARGEST_LOG = 1 << 20  # bytes; a larger file is begun anew
 LIBRARIES = ("transformers", "datasets", "huggingface_hub", "torch", "py.warnings")
 
 
@@ -65,8 +65,8 @@ class RunLog(logging.Handler):
         text = "\n".join([" ".join(["---", *sys.argv[1:]]), *self._entries]) + "\n"
         self._entries.clear()
         with contextlib.suppress(MpqError, OSError):
-            path = prepare_folder(output, folder) / NAME
-            anew = path.exists() and path.stat().st_size > LARGEST
+            path = prepare_folder(output, folder) / LOG_NAME
+            anew = path.exists() and path.stat().st_size > LARGEST_LOG
             with path.open("w" if anew else "a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(text)
             return path

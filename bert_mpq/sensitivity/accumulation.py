@@ -15,7 +15,7 @@ from bert_mpq.similarity.sums import PairedRows, Sums, paired
 
 # A jackknife needs blocks: more of them cost memory (BLOCKS x the moments), fewer widen the intervals.
 BLOCKS = 10
-CHUNK = 1 << 25  # float64 values of all probes that are added at a time
+CHUNK_VALUES = 1 << 25  # float64 values of all probes that are added at a time
 
 
 class Accumulation:
@@ -73,7 +73,7 @@ class Accumulation:
         block = int(reviews[0]) % len(self.blocks)
         if (reviews % len(self.blocks) != block).any():
             raise ValueError("a batch holds reviews of several blocks")
-        size = max(1, CHUNK // (perturbed.shape[1] * perturbed.shape[2]))
+        size = max(1, CHUNK_VALUES // (perturbed.shape[1] * perturbed.shape[2]))
         for start in range(0, len(perturbed), size):
             part = slice(start, start + size)
             self._add(block, paired(reference[part], perturbed[part]))

@@ -14,7 +14,7 @@ from bert_mpq.settings.type_hints import fits
 if TYPE_CHECKING:
     from bert_mpq.settings.config import RunConfig
 
-LARGEST = 2**32 - 1
+LARGEST_NUMBER = 2**32 - 1
 
 
 def check_config(config: "RunConfig") -> None:
@@ -52,8 +52,8 @@ def _check_type(name: str, value: object, hint: Any) -> None:
 
 
 def _check_number(name: str, value: Any, lowest: int | None) -> None:
-    if value is not None and lowest is not None and not lowest <= value <= LARGEST:
-        raise _invalid(name, value, f"use a whole number from {lowest} to {LARGEST:,}")
+    if value is not None and lowest is not None and not lowest <= value <= LARGEST_NUMBER:
+        raise _invalid(name, value, f"use a whole number from {lowest} to {LARGEST_NUMBER:,}")
 
 
 def _check_probe_bits(widths: tuple[int, ...] | None) -> None:

@@ -28,7 +28,7 @@ from bert_mpq.records.width_scores import MetricTable, WidthScores, read_width_s
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.config_json import to_json
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.sources.embedded.lora import SETTINGS, WEIGHTS, adapted
+from bert_mpq.sources.embedded.lora import ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE, adapted
 from bert_mpq.ui.commands.phases import read_config
 from tests.fuzz.fuzz_mutations import Source, broken_bytes, broken_json, broken_safetensors
 
@@ -172,8 +172,8 @@ ADAPTER_SETTINGS = json.dumps({"lora_alpha": 4, "r": 2}).encode()
 
 
 def _adapt(path: Path) -> object:
-    other = path.parent / (SETTINGS if path.name == WEIGHTS else WEIGHTS)
-    other.write_bytes(save(ADAPTER) if other.name == WEIGHTS else ADAPTER_SETTINGS)
+    other = path.parent / (ADAPTER_CONFIG_FILE if path.name == ADAPTER_WEIGHTS_FILE else ADAPTER_WEIGHTS_FILE)
+    other.write_bytes(save(ADAPTER) if other.name == ADAPTER_WEIGHTS_FILE else ADAPTER_SETTINGS)
     return adapted(STATE, path.parent)
 
 
@@ -215,14 +215,14 @@ TARGETS = {
         ),
         Target(
             name="adapter",
-            file=WEIGHTS,
+            file=ADAPTER_WEIGHTS_FILE,
             valid=lambda: save(ADAPTER),
             broken=broken_safetensors,
             parse=_adapt,
         ),
         Target(
             name="settings of an adapter",
-            file=SETTINGS,
+            file=ADAPTER_CONFIG_FILE,
             valid=lambda: ADAPTER_SETTINGS,
             broken=_json,
             parse=_adapt,

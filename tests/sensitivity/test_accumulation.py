@@ -86,7 +86,7 @@ def test_a_broken_row_of_one_probe_is_left_out_of_that_probe_alone():
 
 def test_a_batch_of_many_rows_is_added_in_parts(monkeypatch):
     whole = filled()
-    monkeypatch.setattr(accumulation, "CHUNK", 4 * PROBES * DIM)
+    monkeypatch.setattr(accumulation, "CHUNK_VALUES", 4 * PROBES * DIM)
     assert_same(filled(), whole)
 
 

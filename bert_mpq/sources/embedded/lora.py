@@ -8,10 +8,10 @@ from torch import Tensor
 from bert_mpq.records.json_file import read_json
 from bert_mpq.settings.errors import MpqError
 
-WEIGHTS = "adapter_model.safetensors"
-SETTINGS = "adapter_config.json"
-PREFIX = "base_model.model."
-LARGEST = 1 << 28  # bytes of a file; ours has 2 MB
+ADAPTER_WEIGHTS_FILE = "adapter_model.safetensors"
+ADAPTER_CONFIG_FILE = "adapter_config.json"
+PEFT_PREFIX = "base_model.model."
+LARGEST_ADAPTER = 1 << 28  # bytes of a file; ours has 2 MB
 
 
 def adapted(state: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
@@ -28,10 +28,10 @@ def adapted(state: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        if (folder / WEIGHTS).stat().st_size > LARGEST:
-            raise ValueError(f"{WEIGHTS} is larger than any adapter")
-        tensors = load_file(folder / WEIGHTS)
-        settings = read_json(folder / SETTINGS, LARGEST, "adapter", strict=False)
+        if (folder / ADAPTER_WEIGHTS_FILE).stat().st_size > LARGEST_ADAPTER:
+            raise ValueError(f"{ADAPTER_WEIGHTS_FILE} is larger than any adapter")
+        tensors = load_file(folder / ADAPTER_WEIGHTS_FILE)
+        settings = read_json(folder / ADAPTER_CONFIG_FILE, LARGEST_ADAPTER, "adapter", strict=False)
         merged = merge_lora(state, tensors, _scale(settings))
         _check(state, merged)
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
@@ -55,10 +55,10 @@ def merge_lora(state: dict[str, Tensor], adapter: dict[str, Tensor], scale: floa
     """
     merged = dict(state)
     for name, tensor in adapter.items():
-        target = name.removeprefix(PREFIX)
+        target = name.removeprefix(PEFT_PREFIX)
         if target.endswith(".lora_A.weight"):
             stem = target.removesuffix(".lora_A.weight")
-            up = adapter[f"{PREFIX}{stem}.lora_B.weight"].float()
+            up = adapter[f"{PEFT_PREFIX}{stem}.lora_B.weight"].float()
             merged[f"{stem}.weight"] = state[f"{stem}.weight"] + scale * (up @ tensor.float())
         elif not target.endswith(".lora_B.weight"):
             merged[target] = tensor.float()
