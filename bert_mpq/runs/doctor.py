@@ -14,7 +14,8 @@ from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.paths import user_path
 from bert_mpq.sources import hub, reviews, wheels
 from bert_mpq.sources.classifiers import DEFAULT_MODEL, WEIGHTS
-from bert_mpq.sources.embedded import loading as embedded
+from bert_mpq.sources.embedded.bases import EMBEDDED
+from bert_mpq.sources.embedded.files import installed
 
 State = Literal["ok", "note", "problem"]
 LEAST_FREE = 1 << 30  # bytes
@@ -104,14 +105,16 @@ def _hub() -> list[Check]:
 
 def _offline() -> list[Check]:
     checks = []
-    for name, present in (
-        ("reviews", wheels.package_file(reviews.WHEEL, reviews.WHEEL_FILE) is not None),
-        ("embedded model", wheels.package_file(embedded.WHEEL, f"model/{embedded.WEIGHTS}") is not None),
+    reviews_there = wheels.package_file(reviews.WHEEL, reviews.WHEEL_FILE) is not None
+    for name, present, hint in (
+        ("reviews", reviews_there, wheels.INSTALL_HINT),
+        *((f"--model {name}", installed(model), model.install_hint) for name, model in EMBEDDED.items()),
     ):
         value = "installed" if present else "not installed"
-        hint = "" if present else wheels.INSTALL_HINT
         state: State = "ok" if present else "note"
-        checks.append(Check(section="Offline", name=name, value=value, state=state, hint=hint))
+        checks.append(
+            Check(section="Offline", name=name, value=value, state=state, hint="" if present else hint)
+        )
     return checks
 
 

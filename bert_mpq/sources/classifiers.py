@@ -8,13 +8,13 @@ from bert_mpq.records.json_file import read_json
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.paths import user_path
 from bert_mpq.sources import hub
-from bert_mpq.sources.embedded import loading as embedded
+from bert_mpq.sources.embedded.bases import EMBEDDED, SMALL, EmbeddedModel
+from bert_mpq.sources.embedded.files import base_available, base_folder
+from bert_mpq.sources.embedded.loading import load_embedded
 from bert_mpq.sources.parameter_count import parameter_count
 
 WEIGHTS = "model.safetensors"
 DEFAULT_MODEL = "textattack/bert-base-uncased-imdb"
-EMBEDDED_MAX_LENGTH = 256
-EMBEDDED_PARAMETERS = 22_713_986
 LONGEST = 512
 LARGEST_CONFIG = 1 << 24  # bytes; that of BERT has 600
 
@@ -48,13 +48,14 @@ class ModelSource:
     @property
     def title(self) -> str:
         """The name in headings of the artifacts; the default model's is the original tool's."""
-        titles = {DEFAULT_MODEL: "BERT-base-uncased", "embedded": "all-MiniLM-L6-v2 (embedded classifier)"}
+        titles = {name: model.title for name, model in EMBEDDED.items()}
+        titles[DEFAULT_MODEL] = "BERT-base-uncased"
         return titles.get(self.name, Path(self.name).name if self.kind == "folder" else self.name)
 
     @property
     def word(self) -> str:
         """The name in file names: BERT for the tool's own two classifiers, else the last part."""
-        return "BERT" if self.name in (DEFAULT_MODEL, "embedded") else Path(self.name).name
+        return "BERT" if self.name in (DEFAULT_MODEL, SMALL.name) else Path(self.name).name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,7 @@ class Classifier:
     def revision(self) -> str:
         """Commit of the weights on the hub where it is known, else ""."""
         if self.source.kind == "embedded":
-            return embedded.REVISION
+            return EMBEDDED[self.source.name].revision
         config = hub.cached_file(self.source.name, "config.json") if self.source.kind == "hub" else None
         return config.parent.name if config else ""  # the cache names snapshots by their commit
 
@@ -83,14 +84,15 @@ def find_classifier(model: str) -> ModelSource:
     Raises:
         MpqError: E-NETWORK, E-OFFLINE, or E-MODEL when it is no encoder classifier.
     """
-    if model == "embedded":
-        return _embedded("")
+    if model in EMBEDDED:
+        return _embedded(EMBEDDED[model])
     if model == "default":
         cached = all(hub.cached_file(DEFAULT_MODEL, name) for name in ("config.json", WEIGHTS))
         if not cached and not hub.hub_reachable():
             return _embedded(
+                SMALL,
                 f"The Hugging Face hub cannot be reached and {DEFAULT_MODEL} is not in the cache:"
-                " using the embedded classifier."
+                " using the embedded classifier.",
             )
         model = DEFAULT_MODEL
     folder = user_path(model)
@@ -115,7 +117,7 @@ def load_classifier(source: ModelSource, needs_head: bool = True) -> Classifier:
     from bert_mpq.compute.encoder import layer_path
 
     if source.kind == "embedded":
-        model, tokenizer = embedded.load_embedded()
+        model, tokenizer = load_embedded(EMBEDDED[source.name])
         return Classifier(source=source, model=model, tokenizer=tokenizer)
     model, missing, tokenizer = _load_pretrained(source)
     inside = [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]
@@ -183,17 +185,17 @@ def _load_pretrained(source: ModelSource) -> tuple[Any, list[str], Any]:
     return model, sorted(info["missing_keys"]), tokenizer
 
 
-def _embedded(note: str) -> ModelSource:
-    if not embedded.base_available():
-        embedded.base_folder()  # raises, with the sentence that says what to install
+def _embedded(model: EmbeddedModel, note: str = "") -> ModelSource:
+    if not base_available(model):
+        base_folder(model)  # raises, with the sentence that says what to install
     return ModelSource(
-        name="embedded",
+        name=model.name,
         kind="embedded",
-        layers=6,
-        hidden=384,
-        layer_weights=4 * 384**2 + 2 * 384 * 1536,
-        max_length=EMBEDDED_MAX_LENGTH,
-        parameters=EMBEDDED_PARAMETERS,
+        layers=model.layers,
+        hidden=model.hidden,
+        layer_weights=model.layer_weights,
+        max_length=model.max_length,
+        parameters=model.parameters,
         note=note,
     )
 

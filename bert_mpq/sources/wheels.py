@@ -19,7 +19,7 @@ def package_file(package: str, relative: str) -> Path | None:
     return None
 
 
-def check_sha256(path: Path, expected: str) -> None:
+def check_sha256(path: Path, expected: str, hint: str = INSTALL_HINT) -> None:
     """Compare the SHA-256 of a file.
 
     Raises:
@@ -31,5 +31,5 @@ def check_sha256(path: Path, expected: str) -> None:
             digest.update(block)
     if digest.hexdigest() != expected:
         raise MpqError(
-            "E-OFFLINE", f"{path.name} is not the known file (SHA-256 differs).", "Reinstall: " + INSTALL_HINT
+            "E-OFFLINE", f"{path.name} is not the known file (SHA-256 differs).", "Reinstall: " + hint
         )

@@ -9,6 +9,7 @@ from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.flag import Phase
 from bert_mpq.settings.flags import FLAGS
 from bert_mpq.settings.paths import user_path
+from bert_mpq.sources.embedded.bases import EMBEDDED
 
 
 def remembered(output: str) -> RunConfig:
@@ -56,7 +57,7 @@ def _still_valid(name: str, value: Any) -> bool:
     """Return whether a setting can be used here and now; it need not work, but must not be plainly wrong."""
     if name == "device":
         return value in ("auto", "cpu", accelerator())
-    if name not in ("model", "data") or value in ("default", "embedded", "imdb"):
+    if name not in ("model", "data") or value in ("default", "imdb", *EMBEDDED):
         return True
     looks_like_a_path = name == "data" or value.startswith((".", "/", "~")) or value.count("/") != 1
     try:

@@ -13,6 +13,8 @@ from bert_mpq.settings.errors import MpqError, UsageError
 from bert_mpq.settings.flag import read_number
 from bert_mpq.settings.flags import FLAGS
 from bert_mpq.sources.classifiers import DEFAULT_MODEL, LONGEST, find_classifier
+from bert_mpq.sources.embedded.bases import BASE, EMBEDDED, SMALL
+from bert_mpq.sources.embedded.files import installed
 from bert_mpq.sources.reviews import find_reviews, known_size, load_reviews
 from bert_mpq.ui.console import error_console
 from bert_mpq.ui.views import panels as views
@@ -42,7 +44,9 @@ def change_settings(config: RunConfig, output: Console) -> RunConfig:
 
 def model_text(model: str) -> str:
     """Return a model setting in words."""
-    return {"default": DEFAULT_MODEL, "embedded": "embedded classifier"}.get(model, model)
+    words = {"default": DEFAULT_MODEL, SMALL.name: "embedded classifier"}
+    words[BASE.name] = "embedded base classifier"
+    return words.get(model, model)
 
 
 def _rows(config: RunConfig) -> list[Option]:
@@ -62,6 +66,15 @@ def _rows(config: RunConfig) -> list[Option]:
     return [*rows, Option(title="Back to the menu", value=DONE)]
 
 
+def _base_option() -> list[Option]:
+    """Offer the classifier of twelve layers where its files are here, or where a GPU makes it quick."""
+    quick = accelerator() != "cpu"
+    if not (installed(BASE) or quick):
+        return []
+    price = "quick on this GPU" if quick else "minutes for every 100 reviews on a CPU"
+    return [Option(title="Embedded base classifier", value=BASE.name, description=f"12 layers, {price}")]
+
+
 def _shortened(value: str) -> str:
     return value if len(value) <= 52 else f"...{value[-49:]}"
 
@@ -73,10 +86,11 @@ def _model(config: RunConfig, output: Console) -> RunConfig | None:
             value="default",
             description="From the hub or its cache; else the embedded classifier",
         ),
-        Option(title="Embedded classifier", value="embedded", description="6 layers, works without the hub"),
+        Option(title="Embedded classifier", value=SMALL.name, description="6 layers, works without the hub"),
+        *_base_option(),
         Option(title="Hub id or folder", value=OTHER, description="A fine-tuned two-label classifier"),
     ]
-    named = config.model not in ("default", "embedded")
+    named = config.model != "default" and config.model not in EMBEDDED
     value = choose("Model", options, OTHER if named else config.model)
     if isinstance(value, Back):
         return None

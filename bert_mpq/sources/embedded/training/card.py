@@ -8,7 +8,7 @@ import torch
 
 from bert_mpq.compute.devices import Machine
 from bert_mpq.records.evaluation import Accuracy
-from bert_mpq.sources.embedded import loading as embedded
+from bert_mpq.sources.embedded.bases import EmbeddedModel
 from bert_mpq.sources.embedded.training.recipe import Recipe, StageRecipe
 
 
@@ -17,6 +17,7 @@ class Facts:
     """What a training leaves to be said.
 
     Args:
+        embedded: the classifier whose adapter was trained.
         recipe: the numbers it used.
         reviews: calibration reviews it saw.
         seconds: of its forward and backward passes and steps.
@@ -24,6 +25,7 @@ class Facts:
         accuracy: on all held-out reviews, by max length.
     """
 
+    embedded: EmbeddedModel
     recipe: Recipe
     reviews: int
     seconds: float
@@ -33,18 +35,21 @@ class Facts:
 
 def card(facts: Facts) -> str:
     """Return the card as Markdown."""
-    return "\n".join([_identity(facts.recipe), _training(facts), _accuracy(facts.accuracy), LICENCE])
+    return "\n".join(
+        [_identity(facts), _training(facts), _accuracy(facts.accuracy), _licence(facts.embedded)]
+    )
 
 
-def _identity(recipe: Recipe) -> str:
-    return f"""# Adapter of the embedded classifier
+def _identity(facts: Facts) -> str:
+    embedded, recipe = facts.embedded, facts.recipe
+    return f"""# Adapter of `--model {embedded.name}`
 
 IMDB sentiment, labels 0 negative and 1 positive.
 
-- Base: `{embedded.BASE}`, revision `{embedded.REVISION}`,
-  opened as `BertForSequenceClassification`.
-- Adapter: PEFT LoRA, rank {recipe.rank}, alpha {recipe.alpha}, on the encoder's `query`, `key`, `value` and
-  `dense`; pooler and classifier are stored whole; float16. Everything else is the base's.
+- Base: `{embedded.repository}`, revision `{embedded.revision}`,
+  opened as `{embedded.architecture}`.
+- Adapter: PEFT LoRA, rank {recipe.rank}, alpha {recipe.alpha}, on the encoder's {_listed(recipe.adapted)};
+  {_listed(recipe.trained_whole)} stored whole; float16. Everything else is the base's.
 - Merged at load: `W + {recipe.alpha / recipe.rank:g} B A`.
 """
 
@@ -53,7 +58,8 @@ def _training(facts: Facts) -> str:
     recipe, tuning = facts.recipe, facts.recipe.finetuning
     return f"""## Training
 
-Command: `python -m bert_mpq.sources.embedded.training` (extra `train`), seed {recipe.seed}.
+Command: `python -m bert_mpq.sources.embedded.training --base {facts.embedded.short}`
+(extra `train`), seed {recipe.seed}.
 It took {facts.seconds:.0f} s on {hardware(facts.machine)}, torch {torch.__version__}.
 
 Data rule: exact duplicates are dropped; a review is held out when the lowest bit of the first byte of
@@ -61,17 +67,28 @@ the SHA-256 of its UTF-8 text is 1, else it is a calibration review. Training an
 recipe saw the {facts.reviews:,} calibration reviews only; the held-out reviews were classified once, by
 the finished adapter.
 
-1. Masked-language modelling of the calibration texts without their labels: {recipe.predicted_share:.0%} of
-   the tokens are predicted, the output embeddings are the frozen input embeddings, LoRA is trained.
-   {_stage(recipe.pretraining)}
-2. Classification: label smoothing {recipe.label_smoothing:g}, R-Drop with weight {recipe.agreement:g},
-   {recipe.hidden_share:.0%} of the tokens hidden at random{_views(recipe)}.
+{_pretraining(recipe)}1. Classification: label smoothing {recipe.label_smoothing:g}, R-Drop with weight
+   {recipe.agreement:g}, {recipe.hidden_share:.0%} of the tokens hidden at random{_views(recipe)}.
    {_stage(tuning)}
 
-Both: AdamW with weight decay {tuning.weight_decay:g}, linear warm-up over {tuning.warmup:.0%} of the steps,
+AdamW with weight decay {tuning.weight_decay:g}, linear warm-up over {tuning.warmup:.0%} of the steps,
 then linear decay to zero; gradients clipped to norm {tuning.clip:g}; bfloat16 forward passes. Every epoch
 takes one window of every review.
 """
+
+
+def _pretraining(recipe: Recipe) -> str:
+    if recipe.pretraining is None:
+        return ""
+    return f"""1. Masked-language modelling of the calibration texts without their labels:
+   {recipe.predicted_share:.0%} of the tokens are predicted, the output embeddings are the frozen input
+   embeddings, LoRA is trained.
+   {_stage(recipe.pretraining)}
+"""
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _views(recipe: Recipe) -> str:
@@ -112,10 +129,11 @@ def hardware(machine: Machine) -> str:
     return f"{os.cpu_count()} {platform.machine()} CPU cores"
 
 
-LICENCE = """## Licence
+def _licence(embedded: EmbeddedModel) -> str:
+    return f"""## Licence
 
-The base model is by the sentence-transformers team, Apache-2.0, from `nreimers/MiniLM-L6-H384-uncased`,
-itself made with MiniLM (Wang et al. 2020). The adapter is part of this package and under its MIT licence;
-merged with the base, the terms of both hold. The reviews are those of the Large Movie Review Dataset (Maas
+The base model is by the sentence-transformers team, Apache-2.0, made from {embedded.lineage}.
+The adapter is part of this package and under its MIT licence; merged with the base, the terms of both hold.
+The reviews are those of the Large Movie Review Dataset (Maas
 et al. 2011).
 """

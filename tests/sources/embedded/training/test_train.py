@@ -12,7 +12,8 @@ from bert_mpq.compute.batches import tokenize
 from bert_mpq.compute.devices import pick_machine
 from bert_mpq.compute.evaluate import figures
 from bert_mpq.compute.reporting import Silent
-from bert_mpq.sources.embedded import loading as embedded
+from bert_mpq.sources.embedded.bases import SMALL
+from bert_mpq.sources.embedded.loading import load_base, load_embedded
 from bert_mpq.sources.embedded.training import train as command
 from bert_mpq.sources.embedded.training.card import Facts, card
 from bert_mpq.sources.embedded.training.fitting import fit
@@ -53,7 +54,7 @@ def tokens(imdb, classifier):
 @pytest.fixture(scope="module")
 def trained(tokens, machine, tmp_path_factory):
     folder = tmp_path_factory.mktemp("adapter")
-    command.train(RECIPE, tokens, machine, folder, tmp_path_factory.mktemp("work"), Silent())
+    command.train(SMALL, RECIPE, tokens, machine, folder, tmp_path_factory.mktemp("work"), Silent())
     return folder
 
 
@@ -63,9 +64,9 @@ def test_the_adapter_is_what_the_package_loads(trained):
         "adapter_model.safetensors",
     ]
     settings = json.loads((trained / "adapter_config.json").read_text())
-    assert (settings["r"], settings["lora_alpha"], settings["revision"]) == (2, 4, embedded.REVISION)
-    model, _ = embedded.load_embedded(trained)
-    base, _ = embedded.load_base()
+    assert (settings["r"], settings["lora_alpha"], settings["revision"]) == (2, 4, SMALL.revision)
+    model, _ = load_embedded(SMALL, trained)
+    base, _ = load_base(SMALL)
     mine, theirs = model.state_dict(), base.state_dict()
     changed = {name for name in mine if not mine[name].equal(theirs[name])}
     linears = {
@@ -81,9 +82,9 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(trained, tokens, mac
     work.mkdir()
     for epoch in (2, 3):  # the second of the first stage, then the second of the second one
         with pytest.raises(Interrupted):
-            command.train(RECIPE, tokens, machine, folder, work, StopsInEpoch(epoch))
+            command.train(SMALL, RECIPE, tokens, machine, folder, work, StopsInEpoch(epoch))
     assert not folder.exists()
-    command.train(RECIPE, tokens, machine, folder, work, Silent())
+    command.train(SMALL, RECIPE, tokens, machine, folder, work, Silent())
     name = "adapter_model.safetensors"
     assert (folder / name).read_bytes() == (trained / name).read_bytes()
 
@@ -112,7 +113,16 @@ def test_the_card_says_what_was_done(machine):
     labels = np.array([0, 1, 1, 0])
     logits = np.array([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0], [2.0, 0.0]])
     accuracy = figures(logits, logits.argmax(1), labels, 1.0)
-    text = card(Facts(recipe=RECIPE, reviews=12_450, seconds=61.7, machine=machine, accuracy={256: accuracy}))
+    text = card(
+        Facts(
+            embedded=SMALL,
+            recipe=RECIPE,
+            reviews=12_450,
+            seconds=61.7,
+            machine=machine,
+            accuracy={256: accuracy},
+        )
+    )
     assert "rank 2, alpha 4" in text
     assert "`W + 2 B A`" in text
     assert "It took 62 s" in text
