@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bert_mpq.export.loading import load
+    from bert_mpq.export.formats.mpq import load
     from bert_mpq.runs.compare import Comparison, compare
     from bert_mpq.runs.full_run import run
     from bert_mpq.runs.phase_1 import analyse
@@ -34,7 +34,7 @@ _HOMES = {
     "RunConfig": "bert_mpq.settings.config",
     "analyse": "bert_mpq.runs.phase_1",
     "compare": "bert_mpq.runs.compare",
-    "load": "bert_mpq.export.loading",
+    "load": "bert_mpq.export.formats.mpq",
     "quantize_and_evaluate": "bert_mpq.runs.phase_2",
     "run": "bert_mpq.runs.full_run",
 }

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from bert_mpq.compute import distributed
-from bert_mpq.compute.fingerprint import weights_digest
+from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.workload import Workload
 from bert_mpq.records.files import disk_errors, slug, write_stream
@@ -195,7 +195,7 @@ class Checkpoints:
 def pass_identity(module: nn.Module, work: Workload) -> dict[str, str]:
     """Return what a pass of ``module`` over the reviews depends on, the rounding included."""
     return {
-        "weights": weights_digest(module),
+        "weights": weights_fingerprint(module.state_dict()),
         "reviews": work.tokens.digest,
         "device": work.machine.device.type,
         "precision": work.machine.precision,

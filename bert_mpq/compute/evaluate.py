@@ -1,20 +1,21 @@
 """Phase 2's measurement: a classifier on labelled reviews."""
 
-import dataclasses
 import functools
-import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import scipy.special
 import torch
 from torch import Tensor, nn
 
 from bert_mpq.compute import distributed
 from bert_mpq.compute.batches import Batch, Indices
-from bert_mpq.compute.checkpoints import Checkpoint, Checkpoints, State, pass_identity
-from bert_mpq.compute.forward import BatchUse, Completed, run_batches
+from bert_mpq.compute.checkpoints import Checkpoints, pass_identity
+from bert_mpq.compute.forward import BatchUse, Completed
 from bert_mpq.compute.reporting import Reporter
+from bert_mpq.compute.resumable import ResumablePass
 from bert_mpq.compute.workload import Workload
 from bert_mpq.records.evaluation import Accuracy
 
@@ -78,89 +79,61 @@ def evaluate(
             return answer
 
     identity = functools.partial(pass_identity, module, work)
+    answers = _Answers()
     checkpoint = checkpoints.open(title, identity) if checkpoints else None
-    progress = Progress.resumed(checkpoint, work.batch_tokens, reporter, title)
-    started = time.perf_counter() - progress.seconds
-    own = np.concatenate([np.empty(0, np.int64), *distributed.share(tokens.plan(work.batch_tokens))])
-    left = own[~np.isin(own, progress.order)]
-    work = dataclasses.replace(work, asked=progress.batches.budget)
-    for done in run_batches(work, forward, reporter, title, [left]):
-        progress.add(done, time.perf_counter() - started)
-        if checkpoint is not None and checkpoint.due:
-            checkpoint.write(progress.state())
-    if checkpoint is not None and checkpoint.written is not None:
-        checkpoint.write(progress.state())  # the stages after this one may be stopped, too
-    logits = progress.logits_of_all_processes(len(tokens))
+    resumable = ResumablePass(work, reporter, checkpoint, answers.tensors)
+    if resumable.resume(answers.load):
+        reporter.note(f"{title}: going on from a checkpoint, {len(answers.order):,} reviews are done.")
+    own = resumable.share([np.arange(len(tokens))])
+    for done in resumable.run(forward, title, [own[~np.isin(own, answers.order)]]):
+        answers.add(done)
+    resumable.keep()
+    logits = answers.of_all_processes(len(tokens))
     predictions = logits.argmax(1)
-    accuracy = figures(logits, predictions, tokens.labels, time.perf_counter() - started)
-    batches = progress.batches.of_all_processes()
+    accuracy = figures(logits, predictions, tokens.labels, resumable.seconds)
+    batches = resumable.batches.of_all_processes()
     return Evaluation(accuracy=accuracy, predictions=predictions, logits=logits, batches=batches)
 
 
-class Progress:
-    """The logits so far of this process's reviews.
+class _Answers:
+    """The logits so far of this process's reviews; a GPU is not waited for after every batch."""
 
-    Args:
-        budget: tokens per batch.
-    """
-
-    def __init__(self, budget: int) -> None:
-        self.batches = BatchUse(largest=0, budget=budget)
-        self.seconds = 0.0
+    def __init__(self) -> None:
         self._order: list[Indices] = []
-        self._logits: list[Tensor] = []  # copied back at the end: a GPU is not waited for after every batch
-
-    @classmethod
-    def resumed(
-        cls, checkpoint: Checkpoint | None, budget: int, reporter: Reporter, title: str
-    ) -> "Progress":
-        """Return the progress that a checkpoint holds, or none."""
-        progress = cls(budget)
-        if checkpoint is not None and checkpoint.restore(progress.load):
-            reporter.note(f"{title}: going on from a checkpoint, {len(progress.order):,} reviews are done.")
-        return progress
+        self._logits: list[Tensor] = []
 
     @property
     def order(self) -> Indices:
         """(done,) the reviews that are done."""
         return np.concatenate([np.empty(0, np.int64), *self._order])
 
-    def add(self, done: Completed[Tensor], seconds: float) -> None:
-        """Add a batch; ``seconds`` is the time until now."""
+    def add(self, done: Completed[Tensor]) -> None:
+        """Add a batch."""
         self._order.append(done.batch.indices)
         self._logits.append(done.result)
-        self.batches, self.seconds = self.batches.after(done), seconds
 
-    def logits_of_all_processes(self, reviews: int) -> npt.NDArray[np.float64]:
+    def tensors(self) -> dict[str, Tensor]:
+        """Return (done,) reviews and (done, 2) logits."""
+        self._logits = [torch.cat([torch.empty(0, 2), *(logits.float().cpu() for logits in self._logits)])]
+        return {"order": torch.from_numpy(self.order), "logits": self._logits[0]}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what ``tensors`` returned; raises ValueError or KeyError when it is something else."""
+        order, logits = tensors["order"].numpy(), tensors["logits"]
+        if logits.shape != (len(order), 2):
+            raise ValueError("logits and reviews do not match")
+        self._order, self._logits = [order], [logits]
+
+    def of_all_processes(self, reviews: int) -> npt.NDArray[np.float64]:
         """Return (reviews, 2) logits; each process adds zeros for the reviews of the others.
 
         Raises:
             MpqError: E-DISTRIBUTED.
         """
-        logits = torch.zeros(reviews, 2, dtype=torch.float64)
-        logits[torch.from_numpy(self.order)] = self._so_far().double()
+        logits, own = torch.zeros(reviews, 2, dtype=torch.float64), self.tensors()
+        logits[own["order"]] = own["logits"].double()
         distributed.add(logits)
         return logits.numpy()
-
-    def state(self) -> State:
-        """Return what ``load`` takes."""
-        return State(
-            tensors={"order": torch.from_numpy(self.order), "logits": self._so_far()},
-            facts={"batches": dataclasses.asdict(self.batches), "seconds": self.seconds},
-        )
-
-    def load(self, state: State) -> bool:
-        """Take over a state; raises ValueError, TypeError or KeyError when it is none."""
-        order, logits = state.tensors["order"].numpy(), state.tensors["logits"]
-        if logits.shape != (len(order), 2):
-            raise ValueError("logits and reviews do not match")
-        self.batches, self.seconds = BatchUse(**state.facts["batches"]), float(state.facts["seconds"])
-        self._order, self._logits = [order], [logits]
-        return True
-
-    def _so_far(self) -> Tensor:
-        self._logits = [torch.cat([torch.empty(0, 2), *(logits.float().cpu() for logits in self._logits)])]
-        return self._logits[0]
 
 
 def figures(
@@ -178,8 +151,7 @@ def figures(
     precision, recall, f1, _ = precision_recall_fscore_support(
         labels, predictions, average="binary", zero_division=0
     )
-    shifted = logits - logits.max(1, keepdims=True)
-    log_likelihood = shifted[np.arange(len(labels)), labels] - np.log(np.exp(shifted).sum(1))
+    log_likelihood = scipy.special.log_softmax(logits, 1)[np.arange(len(labels)), labels]
     correct = int((predictions == labels).sum())
     return Accuracy(
         accuracy=correct / len(labels),

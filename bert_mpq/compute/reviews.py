@@ -60,8 +60,11 @@ class Reviews:
 
     def take(self, indices: Sequence[int] | npt.NDArray[np.int64]) -> "Reviews":
         """Return the reviews at ``indices``, in that order; texts on disk stay there."""
-        stored = isinstance(self.texts, StoredTexts)
-        texts = self.texts.take(indices) if stored else tuple(self.texts[i] for i in indices)  # type: ignore[attr-defined]
+        texts = (
+            self.texts.take(indices)
+            if isinstance(self.texts, StoredTexts)
+            else tuple(self.texts[index] for index in indices)
+        )
         return Reviews(texts=texts, labels=tuple(self.labels[i] for i in indices))
 
     @property

@@ -1,13 +1,14 @@
 """Weights kept beside a run record."""
 
-from collections.abc import Collection
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from bert_mpq.export.formats.mpq import encoded, read_weights
-from bert_mpq.export.packed import PackedModel, pack_quantized_model
+from bert_mpq.export.layout import encoded, read_weights
+from bert_mpq.export.packed import PackedModel, pack_model
 from bert_mpq.quantization.model import QuantizedModel
 from bert_mpq.records.files import write_new
 from bert_mpq.settings.config import EmbeddingPrecision
@@ -29,38 +30,36 @@ def keep_weights(
     Raises:
         MpqError: E-READONLY or E-DISK.
     """
-    packed = pack_quantized_model(quantized, embeddings)
+    packed = pack_model(quantized.model, quantized.weights, quantized.bits, embeddings)
     state = model.state_dict()
     changed = {
         name: tensor
         for name, tensor in packed.tensors.items()
         if not torch.equal(tensor, state[name].cpu().to(tensor.dtype))
     }
-    content = encoded(PackedModel(weights=packed.weights, tensors=changed), {})
+    content = encoded(dataclasses.replace(packed, tensors=changed), {})
     return write_new(folder, stem, ".safetensors", content)
 
 
-def restored(model: nn.Module, path: Path, halves: Collection[str]) -> PackedModel:
+def restored(
+    model: nn.Module, path: Path, bits: Mapping[str, int], embeddings: EmbeddingPrecision
+) -> PackedModel:
     """Return a model whose weights ``keep_weights`` saved; the rest is the FP32 model's.
 
     Args:
         model: the FP32 model.
         path: the file.
-        halves: names of parameters that the run rounds to float16.
+        bits: of every encoder Linear, by its name in the model.
+        embeddings: the precision in which its embedding tables are kept.
 
     Raises:
         MpqError: E-NOFILE, E-MODEL.
     """
     kept = read_weights(path)
-    coded = {f"{name}.weight" for name in kept.weights}
-    rest = {
-        name: (tensor.half() if name in halves else tensor).cpu()
-        for name, tensor in model.state_dict().items()
-        if name not in coded
-    }
-    unknown = sorted(({*kept.tensors} | coded) - {*model.state_dict()})
-    if unknown:
+    names = {*kept.tensors, *(f"{name}.weight" for name in kept.weights)}
+    if unknown := sorted(names - {*model.state_dict()}):
         raise MpqError(
             "E-MODEL", f"{path.name} is of another model: {unknown[0]} is not in this one.", "Evaluate again."
         )
-    return PackedModel(weights=kept.weights, tensors={**rest, **kept.tensors})
+    packed = pack_model(model, kept.weights, bits, embeddings)
+    return dataclasses.replace(packed, tensors={**packed.tensors, **kept.tensors})

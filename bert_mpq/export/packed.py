@@ -1,20 +1,17 @@
 """A model as a file stores it: integer codes where a weight is quantized, plain tensors for the rest."""
 
-import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from bert_mpq.export.formats import Embeddings
 from bert_mpq.quantization import rtn
-from bert_mpq.quantization.model import QuantizedModel
 from bert_mpq.quantization.weight import QuantizedWeight
 from bert_mpq.settings.config import EmbeddingPrecision
 from bert_mpq.settings.errors import MpqError
 
-EmbeddingWidth = Literal["fp32", "fp16", "int8"]
 EMBEDDING_GROUP = 64
 
 
@@ -38,81 +35,78 @@ class PackedModel:
         }
         return state | {f"{name}.weight": weight.dequantize() for name, weight in self.weights.items()}
 
+    @property
+    def buffer_bits(self) -> int:
+        """Bits of the tensors that are no floating-point numbers."""
+        return 8 * sum(tensor.nbytes for tensor in self.tensors.values() if not tensor.is_floating_point())
+
+    def embedding_bits(self, model: nn.Module) -> int:
+        """Bits of the embedding tables of ``model``, the same model as modules."""
+        return sum(
+            self.weights[name].storage_bits
+            if name in self.weights
+            else 8 * self.tensors[f"{name}.weight"].nbytes
+            for name in tables_of(model)
+        )
+
 
 def pack_model(
-    model: nn.Module, weights: Mapping[str, QuantizedWeight], halves: Collection[str]
+    model: nn.Module,
+    weights: Mapping[str, QuantizedWeight],
+    bits: Mapping[str, int],
+    embeddings: EmbeddingPrecision,
 ) -> PackedModel:
-    """Take a fake-quantized model apart.
+    """Take a model apart; what a run rounds to float16 is stored as float16.
 
     Args:
         model: the model, on any device.
-        weights: the quantized weights it was made from, by module name.
-        halves: names of parameters that hold float16 values only and are stored as such.
+        weights: the codes that stand for weights of it, by module name.
+        bits: of every encoder Linear, by its name in the model; 16 = rounded to float16.
+        embeddings: the precision in which its embedding tables are kept.
     """
-    packed = {name: weight.cpu() for name, weight in weights.items()}
     coded = {f"{name}.weight" for name in weights}
+    halves = {f"{name}.weight" for name, width in bits.items() if width == 16}
+    if embeddings == "fp16":
+        halves |= {f"{name}.weight" for name in tables_of(model)}
     tensors = {
         name: (tensor.half() if name in halves else tensor).detach().cpu().contiguous()
         for name, tensor in model.state_dict().items()
         if name not in coded
     }
-    return PackedModel(weights=packed, tensors=tensors)
+    return PackedModel(weights={name: weight.cpu() for name, weight in weights.items()}, tensors=tensors)
 
 
-def pack_quantized_model(quantized: QuantizedModel, embeddings: EmbeddingPrecision) -> PackedModel:
-    """Take a quantized model apart, 16-bit weights and float16 embedding tables as float16.
-
-    Args:
-        quantized: the model.
-        embeddings: the precision in which its embedding tables are kept.
-    """
-    return pack_model(
-        quantized.model, quantized.weights, halves_of(quantized.model, quantized.bits, embeddings)
-    )
+def tables_of(model: nn.Module) -> list[str]:
+    """Return the names of the embedding tables."""
+    return [name for name, module in model.named_modules() if isinstance(module, nn.Embedding)]
 
 
-def halves_of(model: nn.Module, bits: Mapping[str, int], embeddings: EmbeddingPrecision) -> set[str]:
-    """Return the names of the parameters that a run rounds to float16.
-
-    Args:
-        model: the classifier.
-        bits: of every encoder Linear, by its name in the model.
-        embeddings: the precision of the embedding tables.
-    """
-    halves = {f"{name}.weight" for name, width in bits.items() if width == 16}
-    if embeddings == "fp16":
-        halves |= {
-            f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.Embedding)
-        }
-    return halves
-
-
-def with_embeddings(packed: PackedModel, model: nn.Module, width: EmbeddingWidth) -> PackedModel:
-    """Store the embedding tables in another width; int8 takes symmetric groups of 64 along the features.
+def with_embeddings(packed: PackedModel, model: nn.Module, stored: Embeddings) -> PackedModel:
+    """Store the embedding tables narrower; int8 takes symmetric groups of 64 along the features.
 
     Args:
         packed: the model.
         model: the same model as modules, which say what is an embedding table.
-        width: what to store.
+        stored: what to store.
 
     Raises:
         MpqError: E-MODEL when a table holds values beyond float16.
     """
+    if stored == "as-evaluated":
+        return packed
     weights, tensors = dict(packed.weights), dict(packed.tensors)
-    for name, module in model.named_modules():
-        key = f"{name}.weight"
-        if not isinstance(module, nn.Embedding) or key not in tensors:
-            continue
+    for name in tables_of(model):
+        table = tensors.pop(f"{name}.weight")
         try:
-            if width == "int8":
-                weights[name] = rtn.quantize(tensors.pop(key), 8, EMBEDDING_GROUP)
+            if stored == "int8":
+                weights[name] = rtn.quantize(table, 8, EMBEDDING_GROUP)
             else:
-                tensors[key] = narrowed(tensors[key]) if width == "fp16" else tensors[key].float()
+                tensors[f"{name}.weight"] = narrowed(table)
         except ValueError as error:
             raise MpqError(
                 "E-MODEL", f"The table {name}: {error}.", "Keep the embeddings in fp32."
             ) from error
-    return dataclasses.replace(packed, weights=weights, tensors=tensors)
+    return PackedModel(weights=weights, tensors=tensors)
 
 
 def narrowed(tensor: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bert_mpq.export.formats import Embeddings, Format
-from bert_mpq.records.context import Stage
 from bert_mpq.records.reading import EvaluationRecord
 
 
@@ -25,11 +24,6 @@ class FileSize:
     original: int
 
     @property
-    def tensors(self) -> int:
-        """Bytes without the header."""
-        return self.total - self.header
-
-    @property
     def ratio(self) -> float:
         """FP32 over this file."""
         return self.original / self.total
@@ -41,10 +35,11 @@ class Comparison:
 
     Args:
         reviews: how many.
-        max_difference: largest |logit difference| to what was written (dense-fp16: to what was evaluated).
+        max_difference: largest |logit difference| to what was written (of a format that rounds: to what was
+            evaluated).
         identical: whether every weight has come back bit by bit.
-        max_change: largest |logit difference| to the evaluated model; more than 0 with dense-fp16 or with
-            embeddings stored narrower than they were evaluated.
+        max_change: largest |logit difference| to the evaluated model; more than 0 with a format that rounds
+            or with embeddings stored narrower than they were evaluated.
         same_predictions: reviews with the prediction of the evaluated model.
     """
 
@@ -61,30 +56,25 @@ class Export:
 
     Args:
         record: the evaluation it comes from.
-        kind: the format.
+        file_format: what it is written as.
         embeddings: what is stored of the embedding tables.
         folder: where it is.
         files: what is in it.
         size: of the safetensors file.
         comparison: the reload.
-        stages: seconds.
+        seconds: how long it took.
     """
 
     record: EvaluationRecord
-    kind: Format
+    file_format: Format
     embeddings: Embeddings
     folder: Path
     files: tuple[Path, ...]
     size: FileSize
     comparison: Comparison
-    stages: tuple[Stage, ...]
+    seconds: float
 
     @property
     def folder_bytes(self) -> int:
         """Bytes of all files."""
         return sum(path.stat().st_size for path in self.files)
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of all stages."""
-        return sum(stage.seconds for stage in self.stages)

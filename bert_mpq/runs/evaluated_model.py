@@ -4,18 +4,18 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
-from bert_mpq.compute.devices import Machine
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.export.kept_weights import restored
-from bert_mpq.export.packed import PackedModel, halves_of, pack_quantized_model
+from bert_mpq.export.packed import PackedModel, pack_model
+from bert_mpq.quantization.model import quantized_copy
+from bert_mpq.quantization.scheme import Scheme
+from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.reading import EvaluationRecord
 from bert_mpq.runs.plan import Plan, find_sources
-from bert_mpq.runs.quantize import calibration_for, quantize
 from bert_mpq.runs.session import Session
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.sources.classifiers import Classifier
 from bert_mpq.sources.reviews import load_reviews
 from bert_mpq.sources.sampling import sample
 
@@ -52,23 +52,25 @@ def evaluated_model(record: EvaluationRecord, session: Session, reporter: Report
 
     Raises:
         MpqError: E-WEIGHTS when what comes out has another fingerprint than the evaluated weights, or the
-            record is too old to have one; E-NOFILE
-            when kept weights are gone; what loading model and reviews raises.
+            record is too old to have one; E-NOFILE when kept weights are gone; what loading model and reviews
+            raises.
     """
-    if not record.result.weights_fingerprint:
+    result = record.result
+    if not result.weights_fingerprint:
         raise MpqError(
             "E-WEIGHTS", f"{record.path.name} does not say which weights it measured.", "Evaluate again."
         )
-    plan = _plan(record)
+    plan = _plan(result)
     classifier = session.classifier(plan, reporter)
-    if record.result.weights_file:
-        bits = outline_of(classifier.model).bits_by_name(record.result.allocation.bits)
-        halves = halves_of(classifier.model, bits, plan.config.embeddings)
-        packed = restored(classifier.model, record.path.parent / record.result.weights_file, halves)
-    else:
-        packed = _quantized_again(plan, classifier, session, reporter)
+    bits, scheme = outline_of(classifier.model).bits_by_name(result.allocation.bits), Scheme.of(plan.config)
+    if result.weights_file:
+        path = record.path.parent / result.weights_file
+        packed = restored(classifier.model, path, bits, scheme.embeddings)
+    else:  # they were rounded without reviews: had the run had any, it would have kept its weights
+        quantized = quantized_copy(classifier.model, bits, scheme, reporter=reporter)
+        packed = pack_model(quantized.model, quantized.weights, bits, scheme.embeddings)
     state = packed.state()
-    if weights_fingerprint(state) != record.result.weights_fingerprint:
+    if weights_fingerprint(state) != result.weights_fingerprint:
         raise MpqError(
             "E-WEIGHTS",
             f"The weights that {record.path.name} measured cannot be made again here: the model, the reviews,"
@@ -80,33 +82,15 @@ def evaluated_model(record: EvaluationRecord, session: Session, reporter: Report
     return Evaluated(plan=plan, model=model, packed=packed, tokenizer=classifier.tokenizer)
 
 
-def _plan(record: EvaluationRecord) -> Plan:
+def _plan(result: EvaluationResult) -> Plan:
     """Return the run as it was planned; its sensitivity file may be gone by now."""
-    result = record.result
     config = result.config.replace(model=result.setting.model_name)
-    sources = find_sources(config, "quantize")
     return Plan(
         config=config,
         phase="quantize",
-        sources=sources,
+        sources=find_sources(config, "quantize"),
         calibration=0,
         evaluation=result.sample.size,
         sensitivities=result.sensitivities,
         allocation=result.allocation,
     )
-
-
-def _quantized_again(plan: Plan, classifier: Classifier, session: Session, reporter: Reporter) -> PackedModel:
-    assert plan.allocation is not None
-    machine = _machine(plan, session)
-    calibration = calibration_for(plan, plan.allocation.bits, machine, session, reporter)
-    quantized = quantize(plan.config, plan.allocation, classifier, calibration and calibration[0], reporter)
-    return pack_quantized_model(quantized, plan.config.embeddings)
-
-
-def _machine(plan: Plan, session: Session) -> Machine:
-    """Return the device of the run, or what there is here: the fingerprint tells whether it will do."""
-    try:
-        return session.machine(plan.config)
-    except MpqError:
-        return session.machine(plan.config.replace(device="auto", precision="fp32"))

@@ -1,38 +1,33 @@
 """``export_model``: from a run record to a folder that has been loaded again and compared."""
 
 import copy
+import time
 from pathlib import Path
 from typing import Any
-
-from torch import nn
 
 from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.reporting import Reporter, Silent
 from bert_mpq.export.card import card_text
 from bert_mpq.export.folder import check_space, check_target, new_folder
-from bert_mpq.export.formats import FORMATS, Embeddings, Format, check_format
-from bert_mpq.export.formats.writing import header_bytes, predicted_bytes, write_checkpoint
+from bert_mpq.export.formats import DEFAULT, FORMATS, Embeddings, Format
 from bert_mpq.export.packed import PackedModel, with_embeddings
-from bert_mpq.export.reload import Reload, logits_of
+from bert_mpq.export.reload import logits_of, reloaded
 from bert_mpq.export.result import Comparison, Export, FileSize
 from bert_mpq.records.files import write_atomic
 from bert_mpq.records.reading import EvaluationRecord, read_evaluation
 from bert_mpq.runs.evaluated_model import Evaluated, evaluated_model
-from bert_mpq.runs.session import Clock, Session
-from bert_mpq.settings.errors import MpqError
-from bert_mpq.settings.quantizers import is_symmetric
+from bert_mpq.runs.session import Session
+from bert_mpq.settings.errors import MpqError, UsageError
 
-REVIEWS, TOKENS = (
-    64,
-    128,
-)  # compared after the reload; longer reviews are cut, every weight is compared anyway
+REVIEWS = 64  # whose logits are compared after the reload
+TOKENS = 128  # longer reviews are cut: every weight is compared anyway
 CARD = "README.md"
 
 
 def export_model(
     evaluation: Path | str,
     to: Path | str,
-    kind: Format = "mpq",
+    format_name: str = DEFAULT,
     embeddings: Embeddings = "as-evaluated",
     reporter: Reporter | None = None,
     session: Session | None = None,
@@ -44,7 +39,7 @@ def export_model(
     Args:
         evaluation: the run record (.json) of the evaluation, or the report (.txt) beside it.
         to: the folder to make.
-        kind: the format, see ``bert_mpq.export.formats``.
+        format_name: one of ``bert_mpq.export.formats.FORMATS``.
         embeddings: store the embedding tables narrower than they were evaluated.
         reporter: shows progress; default none.
         session: remembers the model of the evaluation.
@@ -54,46 +49,42 @@ def export_model(
             weights cannot be made again; E-DISK; E-READONLY; what loading the model raises.
     """
     reporter, session = reporter or Silent(), session or Session()
+    if format_name not in FORMATS:
+        raise UsageError("E-EXPORT", f"There is no format {format_name}.", f"Take {' or '.join(FORMATS)}.")
+    file_format = FORMATS[format_name]
     record = read_evaluation(evaluation)
     target = check_target(to)
-    asymmetric = not is_symmetric(record.result.config.quantizer)
-    check_format(kind, record.result.allocation.bits, asymmetric, embeddings)
+    file_format.check(record.result, embeddings)
     check_space(target, record.result.sizes.whole_original_bits // 8)
-    clock = Clock()
+    started = time.perf_counter()
     evaluated = evaluated_model(record, session, reporter)
-    clock.lap("Restore the model")
-    packed = evaluated.packed
-    if embeddings != "as-evaluated":
-        packed = with_embeddings(packed, evaluated.model, embeddings)
+    packed = with_embeddings(evaluated.packed, evaluated.model, embeddings)
     with new_folder(target) as folder:
-        weights = write_checkpoint(
-            folder, kind, packed, evaluated.model, evaluated.tokenizer, _facts(record, embeddings)
-        )
-        clock.lap("Write")
+        facts = _facts(record, embeddings)
+        weights = file_format.write(folder, packed, evaluated.model, evaluated.tokenizer, facts)
         size = FileSize(
             total=weights.stat().st_size,
-            header=header_bytes(weights),
-            predicted=predicted_bytes(kind, record.result.sizes, packed, evaluated.model),
+            header=file_format.header_bytes(weights),
+            predicted=file_format.predicted_bytes(record.result.sizes, packed, evaluated.model),
             original=record.result.sizes.whole_original_bits // 8,
         )
-        comparison = _compare(folder, kind, packed, evaluated, reporter)
-        clock.lap("Reload and compare")
-        text = card_text(record, kind, embeddings, target.name, size, comparison)
+        comparison = _compare(folder, file_format, packed, evaluated, reporter)
+        text = card_text(record.result, file_format, embeddings, target.name, size, comparison)
         write_atomic(folder / CARD, text)
     return Export(
         record=record,
-        kind=kind,
+        file_format=file_format,
         embeddings=embeddings,
         folder=target,
         files=tuple(sorted(target.iterdir())),
         size=size,
         comparison=comparison,
-        stages=clock.stages,
+        seconds=time.perf_counter() - started,
     )
 
 
 def _compare(
-    folder: Path, kind: Format, packed: PackedModel, evaluated: Evaluated, reporter: Reporter
+    folder: Path, file_format: Format, packed: PackedModel, evaluated: Evaluated, reporter: Reporter
 ) -> Comparison:
     """Reload the folder in a fresh process and compare.
 
@@ -103,15 +94,16 @@ def _compare(
     texts, length = evaluated.texts(REVIEWS), min(evaluated.max_length, TOKENS)
     state = packed.state()
     for _ in reporter.track([folder], "Reload in a fresh process", 1):
-        with Reload(folder, kind, sorted(state), texts, length) as process:
-            before = written = logits_of(evaluated.model, evaluated.tokenizer, texts, length)
-            if FORMATS[kind].exact and packed is not evaluated.packed:
-                written = logits_of(_with_state(evaluated.model, state), evaluated.tokenizer, texts, length)
-            reloaded = process.result()
-    change = float((reloaded.logits - before).abs().max())
-    difference = float((reloaded.logits - written).abs().max())
-    identical = reloaded.fingerprint == weights_fingerprint(state)
-    if FORMATS[kind].exact and (difference or not identical):
+        before = written = logits_of(evaluated.model, evaluated.tokenizer, texts, length)
+        if file_format.exact and packed is not evaluated.packed:
+            narrower = copy.deepcopy(evaluated.model)
+            narrower.load_state_dict(state)
+            written = logits_of(narrower, evaluated.tokenizer, texts, length)
+        again = reloaded(folder, file_format, sorted(state), texts, length)
+    change = float(abs(again.logits - before).max())
+    difference = float(abs(again.logits - written).max())
+    identical = again.fingerprint == weights_fingerprint(state)
+    if file_format.exact and (difference or not identical):
         raise MpqError(
             "E-EXPORT",
             f"The reloaded model differs from the evaluated one (logits by up to {difference:g}).",
@@ -122,14 +114,8 @@ def _compare(
         max_difference=difference,
         identical=identical,
         max_change=change,
-        same_predictions=int((reloaded.logits.argmax(1) == before.argmax(1)).sum()),
+        same_predictions=int((again.logits.argmax(1) == before.argmax(1)).sum()),
     )
-
-
-def _with_state(model: nn.Module, state: dict[str, Any]) -> nn.Module:
-    changed = copy.deepcopy(model)
-    changed.load_state_dict(state)
-    return changed
 
 
 def _facts(record: EvaluationRecord, embeddings: Embeddings) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from bert_mpq.compute.batches import TokenizedReviews, tokenize
 from bert_mpq.compute.checkpoints import EVERY, Checkpoints
 from bert_mpq.compute.devices import Machine, pick_machine
 from bert_mpq.compute.evaluate import Evaluation, evaluate
-from bert_mpq.compute.fingerprint import weights_digest
+from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.reviews import Reviews
 from bert_mpq.compute.workload import Workload
@@ -221,7 +221,8 @@ class Session:
 
         A run that trains the model of the run before it has no need to.
         """
-        key = (self._tokens["evaluation"][0], work.machine, work.batch_tokens, weights_digest(model))
+        weights = weights_fingerprint(model.state_dict())
+        key = (self._tokens["evaluation"][0], work.machine, work.batch_tokens, weights)
         several = distributed.size() > 1  # processes must not disagree on whether to measure
         if several or self._quantized is None or self._quantized[0] != key:
             result = evaluate(model, work, reporter, "Evaluate quantized", checkpoints)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bert_mpq.compute.checkpoints import EVERY, Checkpoints
 from bert_mpq.compute.evaluate import Evaluation, evaluate
-from bert_mpq.compute.fingerprint import weights_digest
+from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization.model import QuantizedModel
@@ -84,7 +84,7 @@ def _identity(
     config = plan.config
     return {
         "model": plan.sources.model.name,
-        "weights": weights_digest(work.classifier.model),
+        "weights": weights_fingerprint(work.classifier.model.state_dict()),
         "reviews": reviews,
         "max length": str(config.max_length or plan.sources.model.max_length),
         "bits": str(allocation.bits),

@@ -35,13 +35,6 @@ if TYPE_CHECKING:
     from bert_mpq.runs.phase_1 import Analysis
     from bert_mpq.runs.phase_2 import Quantization
     from bert_mpq.runs.session import Session
-from typing import TYPE_CHECKING
-
-from bert_mpq.export.formats import FORMATS, Embeddings, Format
-
-if TYPE_CHECKING:
-    from bert_mpq.export.result import Export
-from bert_mpq.ui.views.export import export_views
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,26 +220,3 @@ def _touched(folder: Path, since: float) -> bool:
         return any(path.stat().st_mtime >= since for path in folder.iterdir())
     except OSError:
         return False
-
-
-def run_export(
-    evaluation: str, to: str, kind: Format, embeddings: Embeddings, execution: Execution
-) -> "Export":
-    """Export and print the figures.
-
-    Raises:
-        MpqError: what ``export_model`` raises.
-    """
-    with execution.reporter() as reporter:
-        from bert_mpq.runs.export import export_model
-
-        export = export_model(evaluation, to, kind, embeddings, reporter, execution.session)
-    execution.written = True
-    for view in export_views(export):
-        execution.output.print(view)
-    execution.output.print(views.heading("Load it"))
-    loading = FORMATS[kind].loading.format(folder=export.folder)
-    execution.output.print(loading, soft_wrap=True, markup=False)  # unwrapped, so that it can be copied
-    execution.output.print()
-    execution.output.print(views.files_panel(export.files, export.seconds, execution.output))
-    return export

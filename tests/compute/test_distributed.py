@@ -78,22 +78,22 @@ def digest_of_weights(model, folder):
     import torch
 
     from bert_mpq.compute import distributed
-    from bert_mpq.compute.fingerprint import weights_digest
+    from bert_mpq.compute.fingerprint import weights_fingerprint
 
     distributed.join()
     with torch.no_grad():
         model.classifier.weight.add_(1e-7 * distributed.rank())
     distributed.use_weights_of_first(model)
-    folder.joinpath(f"result_{os.environ['RANK']}").write_text(weights_digest(model))
+    folder.joinpath(f"result_{os.environ['RANK']}").write_text(weights_fingerprint(model.state_dict()))
 
 
 def test_all_processes_hold_the_weights_of_process_0(tiny_model, tmp_path):
-    from bert_mpq.compute.fingerprint import weights_digest
+    from bert_mpq.compute.fingerprint import weights_fingerprint
 
     codes, errors = ranks(3, digest_of_weights, tiny_model, tmp_path, folder=tmp_path)
     assert codes == [0, 0, 0], errors
     digests = {tmp_path.joinpath(f"result_{rank}").read_text() for rank in range(3)}
-    assert digests == {weights_digest(tiny_model)}
+    assert digests == {weights_fingerprint(tiny_model.state_dict())}
 
 
 def test_process_0_writes_and_no_other(config, one, tmp_path):

@@ -6,7 +6,8 @@ import signal
 
 import pytest
 
-from bert_mpq.export.formats import FORMATS, command_line
+from bert_mpq.export.formats import FORMATS
+from bert_mpq.ui.commands.export import command_line
 from bert_mpq.ui.main import main
 from bert_mpq.ui.wizard import export_offer
 
@@ -27,6 +28,9 @@ def test_the_command_prints_sizes_comparison_and_how_to_repeat_it(record, tmp_pa
     shown = " ".join(said.out.split())
     assert "Reloaded weights identical" in shown
     assert "Largest difference 0 in the logits of 64 reviews" in shown
+    size = (target / "model.safetensors").stat().st_size
+    assert f"Weights file {size / 1024**2:.2f} MB" in shown  # as an evaluation and a plan count
+    assert "1 MB = 1024^2 bytes." in shown
     assert f'AutoModelForSequenceClassification.from_pretrained("{target}")' in shown
     repeat = command_line(str(record), str(target), "compressed-tensors", "as-evaluated")
     assert repeat in said.out.splitlines()
@@ -79,7 +83,7 @@ def test_the_offer_fits_the_screen(evaluation_of):
     assert set(formats) == set(FORMATS)
     assert formats["compressed-tensors"].disabled.startswith("3-bit codes")
     assert not formats["mpq"].disabled
-    for row in (*formats.values(), *export_offer._embeddings(result, "dense-fp16")):
+    for row in (*formats.values(), *export_offer._embeddings(result, FORMATS["dense-fp16"])):
         assert len(row.title) + len(row.disabled) + 3 <= 74
         assert len(row.description) <= 64
 

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.export.kept_weights import keep_weights, restored
-from bert_mpq.export.packed import halves_of, pack_quantized_model
+from bert_mpq.export.packed import pack_model
 from bert_mpq.records.reading import read_evaluation
 from bert_mpq.runs.evaluated_model import evaluated_model
 from bert_mpq.runs.session import Session
@@ -36,10 +36,9 @@ def trained(tiny_model):
 def test_kept_weights_give_the_trained_model_back(trained, tiny_model, tmp_path):
     path = keep_weights(tmp_path, "eval", trained, tiny_model, "fp16")
     assert path.name == "eval.safetensors"
-    halves = halves_of(tiny_model, trained.bits, "fp16")
-    packed = restored(tiny_model, path, halves)
+    packed = restored(tiny_model, path, trained.bits, "fp16")
     assert weights_fingerprint(packed.state()) == weights_fingerprint(trained.model.state_dict())
-    expected = pack_quantized_model(trained, "fp16")
+    expected = pack_model(trained.model, trained.weights, trained.bits, "fp16")
     assert {name: tensor.dtype for name, tensor in packed.tensors.items()} == {
         name: tensor.dtype for name, tensor in expected.tensors.items()
     }
@@ -83,8 +82,17 @@ def test_weights_of_gptq_are_kept_and_exported_as_they_were(evaluate, tmp_path, 
     read = read_evaluation(record)
     kept = record.with_name(read.result.weights_file)
     assert kept.name == f"{record.stem}.safetensors"
-    monkeypatch.setattr("bert_mpq.runs.evaluated_model.quantize", None)  # nothing is quantized again
+    monkeypatch.setattr("bert_mpq.runs.evaluated_model.quantized_copy", None)  # nothing is quantized again
     evaluated = evaluated_model(read, Session(), Silent())
+    assert weights_fingerprint(evaluated.model.state_dict()) == read.result.weights_fingerprint
+
+
+def test_weights_that_gptq_had_no_reviews_for_are_rounded_again(evaluate, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "gptq_calibration", lambda *_: None)
+        read = read_evaluation(evaluate(bits=(8, 4), quantizer="gptq"))
+    assert read.result.weights_file == ""
+    evaluated = evaluated_model(read, Session(), Silent())  # now there are reviews
     assert weights_fingerprint(evaluated.model.state_dict()) == read.result.weights_fingerprint
 
 
@@ -100,7 +108,7 @@ def test_kept_weights_that_are_gone_or_of_another_model_are_refused(kept_record,
     other = copy.deepcopy(tiny_model)
     other.bert.encoder.layer = other.bert.encoder.layer[:1]
     with pytest.raises(MpqError, match="is of another model") as refused:
-        restored(other, kept, ())
+        restored(other, kept, {}, "fp32")
     assert refused.value.code == "E-MODEL"
     kept.unlink()
     with pytest.raises(MpqError, match="No model file at") as refused:

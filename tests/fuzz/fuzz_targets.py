@@ -15,7 +15,7 @@ from safetensors.torch import save
 
 from bert_mpq.compute.checkpoints import Checkpoint, State
 from bert_mpq.compute.reporting import Silent
-from bert_mpq.export.formats.mpq import read_weights, save_weights
+from bert_mpq.export.layout import encoded, read_weights
 from bert_mpq.export.packed import PackedModel
 from bert_mpq.quantization import rtn
 from bert_mpq.quantization.training import checkpoint as training
@@ -101,7 +101,7 @@ def _packed() -> bytes:
     torch.manual_seed(0)
     weights = {name: rtn.quantize(torch.randn(8, 16), bits, 8) for name, bits in (("a", 4), ("b.c", 3))}
     model = PackedModel(weights=weights, tensors={"d": torch.ones(3), "a.bias": torch.zeros(8)})
-    return _written(lambda folder: save_weights(folder / "model.safetensors", model, {"plan": [4, 3]}))
+    return encoded(model, {"plan": [4, 3]})
 
 
 def _widths() -> bytes:

@@ -1,21 +1,52 @@
-"""Quantized models that the tests of the export share."""
+"""Quantized models and evaluations that the tests of the export share."""
 
-import copy
+import json
+import shutil
 
-from bert_mpq.compute.encoder import encoder_layers, layer_path, linears
-from bert_mpq.quantization import rtn
+import pytest
+
+from bert_mpq import RunConfig, quantize_and_evaluate
+from bert_mpq.export.packed import pack_model
+from tests.helpers.quantized import quantized_at
 
 
-def quantized(model, widths, group_size=None, quantize=rtn.quantize):
-    """Return a fake-quantized copy, its codes by module name, and the parameters that hold float16 values."""
-    model, weights, halves = copy.deepcopy(model), {}, set()
-    for index, (layer, bits) in enumerate(zip(encoder_layers(model), widths, strict=True)):
-        for short, linear in linears(layer):
-            name = f"{layer_path(model)}.{index}.{short}"
-            if bits < 16:
-                weights[name] = quantize(linear.weight, bits, group_size)
-                linear.weight.data = weights[name].dequantize()
-            elif bits == 16:
-                halves.add(f"{name}.weight")
-                linear.weight.data = linear.weight.data.half().float()
-    return model, weights, halves
+def packed_pair(model, widths, quantizer="rtn", group_size=None):
+    """Return a quantized copy, and the same packed."""
+    quantized = quantized_at(model, widths, quantizer, group_size)
+    return quantized.model, pack_model(quantized.model, quantized.weights, quantized.bits, "fp32")
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory, tiny_model, tokenizer_files):
+    """The tiny classifier as a folder."""
+    folder = tmp_path_factory.mktemp("model") / "tiny-bert"
+    tiny_model.save_pretrained(folder)
+    for file in tokenizer_files:
+        shutil.copy(file, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def evaluate(tmp_path_factory, tiny_folder):
+    """Evaluate the tiny classifier on a few reviews; return the run record."""
+    folder = tmp_path_factory.mktemp("evaluations")
+    (folder / "scores.json").write_text(json.dumps({"layer_0": 0.2, "layer_1": 0.1}))
+
+    def run(**settings):
+        config = RunConfig(
+            model=str(tiny_folder),
+            output=str(folder),
+            sensitivities=str(folder / "scores.json"),
+            eval_size=8,
+            device="cpu",
+            **{"max_length": 16, **settings},
+        )
+        return quantize_and_evaluate(config).files[1]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def record(evaluate):
+    """The run record of a plan of 8 and 2 bits."""
+    return evaluate(bits=(8, 2), quantizer="rtn")

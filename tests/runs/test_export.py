@@ -3,7 +3,11 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
+from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 from huggingface_hub import ModelCard
@@ -11,9 +15,10 @@ from safetensors.torch import load_file, save_file
 
 import bert_mpq
 from bert_mpq.export import reload
+from bert_mpq.export.formats.mpq import Mpq
 from bert_mpq.runs import export as exporting
 from bert_mpq.runs.export import export_model
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import MpqError, UsageError
 
 
 def test_mpq_reloads_bit_by_bit_with_its_card(record, tmp_path):
@@ -22,7 +27,7 @@ def test_mpq_reloads_bit_by_bit_with_its_card(record, tmp_path):
     assert (comparison.reviews, comparison.max_difference, comparison.max_change) == (64, 0.0, 0.0)
     assert comparison.identical
     assert comparison.same_predictions == 64
-    assert size.predicted == size.tensors
+    assert size.predicted == size.total - size.header
     assert size.total == (tmp_path / "small" / "model_mpq.safetensors").stat().st_size
     assert sorted(os.listdir(tmp_path)) == ["small"]
     written = json.loads(record.read_text())
@@ -45,7 +50,7 @@ def test_compressed_tensors_reloads_bit_by_bit_with_narrower_embeddings(record, 
     assert comparison.max_difference == 0.0
     assert comparison.identical
     assert 0 < comparison.max_change < 0.01
-    assert size.predicted == size.tensors
+    assert size.predicted == size.total - size.header
     assert sorted(path.name for path in export.files)[:2] == ["README.md", "config.json"]
     assert "The embeddings are stored as float16" in (tmp_path / "packed" / "README.md").read_text()
 
@@ -73,12 +78,18 @@ def test_dense_files_need_nothing_and_are_close(record, tmp_path):
     export = export_model(record, tmp_path / "dense", "dense-fp16")
     assert 0 < export.comparison.max_difference < 0.01
     assert not export.comparison.identical
-    assert export.size.predicted == export.size.tensors
+    assert export.size.predicted == export.size.total - export.size.header
     tensors = load_file(tmp_path / "dense" / "model.safetensors")
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
     config = json.loads((tmp_path / "dense" / "config.json").read_text())
     assert "quantization_config" not in config
     assert config["dtype"] == "float32"
+
+
+def test_a_format_that_there_is_not_is_refused_by_name(record, tmp_path):
+    with pytest.raises(UsageError, match="There is no format gguf") as refused:
+        export_model(record, tmp_path / "out", "gguf")
+    assert refused.value.code == "E-EXPORT"
 
 
 @pytest.fixture
@@ -88,7 +99,7 @@ def no_reload(monkeypatch):
     def started(*_):
         raise AssertionError("a process was started")
 
-    monkeypatch.setattr(exporting, "Reload", started)
+    monkeypatch.setattr(exporting, "reloaded", started)
 
 
 def changed(record, folder, **changes):
@@ -150,13 +161,13 @@ def test_a_folder_with_something_in_it_is_left_alone(record, tmp_path, no_reload
 
 
 def test_a_folder_that_does_not_load_again_is_not_kept(record, tmp_path, monkeypatch):
-    def broken(folder, kind, packed, model, tokenizer, facts):
-        path = write(folder, kind, packed, model, tokenizer, facts)
+    def broken(self, folder, *rest):
+        path = write(self, folder, *rest)
         (folder / "config.json").write_text("{")
         return path
 
-    write = exporting.write_checkpoint
-    monkeypatch.setattr(exporting, "write_checkpoint", broken)
+    write = Mpq.write
+    monkeypatch.setattr(Mpq, "write", broken)
     with pytest.raises(MpqError, match=r"cannot be loaded again: .*model_mpq") as refused:
         export_model(record, tmp_path / "out")
     assert refused.value.code == "E-EXPORT"
@@ -164,24 +175,27 @@ def test_a_folder_that_does_not_load_again_is_not_kept(record, tmp_path, monkeyp
 
 
 def test_a_folder_that_gives_other_weights_is_not_kept(record, tmp_path, monkeypatch):
-    class Wrong(reload.Reload):
-        def __init__(self, *_):
-            pass
+    def wrong(*_):
+        return reload.Reloaded(logits=np.zeros((64, 2)), fingerprint="0" * 64)
 
-        def __exit__(self, *_):
-            pass
-
-        def result(self):
-            return reload.Reloaded(logits=torch.zeros(64, 2), fingerprint="0" * 64)
-
-    monkeypatch.setattr(exporting, "Reload", Wrong)
+    monkeypatch.setattr(exporting, "reloaded", wrong)
     with pytest.raises(MpqError, match="differs from the evaluated one") as refused:
         export_model(record, tmp_path / "out")
     assert refused.value.code == "E-EXPORT"
     assert os.listdir(tmp_path) == []
 
 
-def test_a_process_that_is_still_running_ends_with_its_owner(tmp_path):
-    with reload.Reload(tmp_path, "mpq", [], ["a review"], 8) as running:
-        process = running._process
-    assert process.returncode is not None
+def test_a_process_that_is_still_running_ends_with_its_owner(tmp_path, monkeypatch):
+    class Interrupted(subprocess.Popen):
+        """A process whose owner is interrupted as soon as it waits."""
+
+        started: ClassVar[list] = []
+
+        def communicate(self, *_, **__):
+            self.started.append(self)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        reload.reloaded(tmp_path, Mpq(), [], ["a review"], 8)
+    assert [process.returncode for process in Interrupted.started] == [-signal.SIGKILL]

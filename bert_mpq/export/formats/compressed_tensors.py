@@ -5,65 +5,149 @@ A quantized weight ``m.weight`` becomes ``m.weight_packed`` (int32 words along t
 Only what every release since 0.17 reads back bit-exactly is written: symmetric codes of 2, 4 and 8 bits.
 """
 
+import importlib.metadata
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-import torch
-from torch import Tensor
+from bert_mpq.export.formats.format import Embeddings, Format
+from bert_mpq.records.evaluation import EvaluationResult
+from bert_mpq.records.sizes import SizeReport
+from bert_mpq.settings.errors import MpqError, UsageError
+from bert_mpq.settings.quantizers import is_symmetric
 
-from bert_mpq.export.bitstream import pack
-from bert_mpq.export.packed import PackedModel
-from bert_mpq.quantization.weight import QuantizedWeight
+if TYPE_CHECKING:
+    from torch import nn
 
+    from bert_mpq.export.packed import PackedModel
+    from bert_mpq.quantization.weight import QuantizedWeight
+
+PACKAGE = "compressed-tensors"
+OLDEST = "0.17"  # the first release that reads 2 bits
+PACKED_WIDTHS = (2, 4, 8)
 SHAPE_BYTES = 16  # weight_shape: two int64
 
 
-class Scheme(NamedTuple):
-    """What a config group says of its weights; group_size None = one scale per output channel."""
+class CompressedTensors(Format):
+    """Packed codes that transformers itself loads."""
+
+    name = "compressed-tensors"
+    title = "2, 4, 8, 16, 32 bits, bit-exact; loads with from_pretrained"
+    needs = f"{PACKAGE}>={OLDEST}"
+    caveats = (
+        "Saves disk space and download time. The first forward pass unpacks the weights to float32: no less"
+        " memory, no more speed.",
+        "Copy the folder to pass it on. `save_pretrained` of the loaded model writes the unpacked weights"
+        " with a config.json that still calls them packed.",
+        "Do not load it with `CompressedTensorsConfig(dequantize=True)`: that expects one width for the whole"
+        " model.",
+    )
+
+    def check(self, result: EvaluationResult, embeddings: Embeddings) -> None:
+        """Refuse what is not packed, what does not load back, and a missing or too old package."""
+        hint = "Use --format mpq, which takes every plan."
+        if embeddings == "int8":
+            raise UsageError("E-EXPORT", "compressed-tensors cannot load int8 embeddings back.", hint)
+        if not is_symmetric(quantizer := result.config.quantizer):
+            raise MpqError(
+                "E-EXPORT",
+                f"compressed-tensors cannot load packed asymmetric weights (quantizer {quantizer}) back.",
+                hint,
+            )
+        narrow = sorted({width for width in result.allocation.bits if width < 16})
+        if not narrow:
+            raise MpqError(
+                "E-EXPORT", "No layer of this plan is below 16 bits: there is nothing to pack.", hint
+            )
+        if odd := [width for width in narrow if width not in PACKED_WIDTHS]:
+            raise MpqError(
+                "E-EXPORT",
+                f"{odd[0]}-bit codes do not fill the 32-bit words of compressed-tensors, and its releases"
+                " pack them in different ways.",
+                "Use --format mpq, or a plan of 2, 4, 8, 16 and 32 bits.",
+            )
+        check_package()
+
+    def content(self, packed: "PackedModel", facts: Mapping[str, Any]) -> bytes:
+        """Return a safetensors file without the facts."""
+        import numpy as np
+        import torch
+        from safetensors.torch import save
+
+        from bert_mpq.export.bitstream import pack
+
+        tensors = dict(packed.tensors)
+        for name, weight in packed.weights.items():
+            rows, columns = weight.codes.shape
+            stream = pack((weight.codes + 2 ** (weight.bits - 1)).to(torch.uint8).numpy(), weight.bits)
+            padded = np.pad(stream, ((0, 0), (0, -stream.shape[1] % 4)))
+            tensors[f"{name}.weight_packed"] = torch.from_numpy(padded.view("<i4").astype(np.int32))
+            tensors[f"{name}.weight_scale"] = weight.scale.contiguous()
+            tensors[f"{name}.weight_shape"] = torch.tensor([rows, columns])
+        return bytes(save(tensors, metadata={"format": "pt"}))
+
+    def config(self, packed: "PackedModel", model: Any) -> Any:
+        """Return the config with a ``quantization_config``."""
+        from torch import nn
+
+        config = super().config(packed, model)
+        linears = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+        config.quantization_config = quantization_config(packed, linears)
+        return config
+
+    def predicted_bytes(self, sizes: SizeReport, packed: "PackedModel", model: "nn.Module") -> int:
+        """Return the bytes of the tensors, shapes of packed weights included."""
+        return super().predicted_bytes(sizes, packed, model) + SHAPE_BYTES * len(packed.weights)
+
+
+def check_package() -> None:
+    """Refuse to go on without a compressed-tensors that reads every width back.
+
+    Raises:
+        MpqError: E-EXTRA.
+    """
+    from packaging.version import Version
+
+    hint = "pip install 'bert-mpq[export]', or use --format mpq."
+    try:
+        version = importlib.metadata.version(PACKAGE)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise MpqError("E-EXTRA", f"{PACKAGE} is not installed.", hint) from error
+    if Version(version) < Version(OLDEST):
+        raise MpqError("E-EXTRA", f"{PACKAGE} {version} is too old; {OLDEST} or newer is needed.", hint)
+
+
+class ConfigGroup(NamedTuple):
+    """What config.json says of a set of weights; group_size 0 = one scale per output channel."""
 
     bits: int
-    group_size: int | None
+    group_size: int
 
 
-def tensors_of(packed: PackedModel) -> dict[str, Tensor]:
-    """Return the tensors of the safetensors file, by name."""
-    tensors = dict(packed.tensors)
-    for name, weight in packed.weights.items():
-        rows, columns = weight.codes.shape
-        stream = pack((weight.codes + 2 ** (weight.bits - 1)).to(torch.uint8).numpy(), weight.bits)
-        padded = np.pad(stream, ((0, 0), (0, -stream.shape[1] % 4)))
-        tensors[f"{name}.weight_packed"] = torch.from_numpy(padded.view("<i4").astype(np.int32))
-        tensors[f"{name}.weight_scale"] = weight.scale.contiguous()
-        tensors[f"{name}.weight_shape"] = torch.tensor([rows, columns])
-    return tensors
-
-
-def quantization_config(packed: PackedModel, linears: Sequence[str]) -> dict[str, Any]:
+def quantization_config(packed: "PackedModel", linears: Sequence[str]) -> dict[str, Any]:
     """Return the ``quantization_config`` of config.json.
 
     Args:
         packed: the model.
         linears: names of every Linear module of the model; those without codes are listed as ignored.
     """
-    schemes: dict[Scheme, list[str]] = defaultdict(list)
+    members: dict[ConfigGroup, list[str]] = defaultdict(list)
     for name, weight in packed.weights.items():
-        schemes[scheme_of(weight)].append(name)
+        members[group_of(weight)].append(name)
     groups = {
         f"group_{index}": {
             "targets": targets(names),
             "weights": {
-                "num_bits": scheme.bits,
+                "num_bits": group.bits,
                 "type": "int",
                 "symmetric": True,
-                "strategy": "group" if scheme.group_size else "channel",
-                "group_size": scheme.group_size,
+                "strategy": "group" if group.group_size else "channel",
+                "group_size": group.group_size or None,
                 "dynamic": False,
             },
         }
-        for index, (scheme, names) in enumerate(sorted(schemes.items(), key=_order))
+        for index, (group, names) in enumerate(sorted(members.items()))
     }
     return {
         "quant_method": "compressed-tensors",
@@ -74,10 +158,10 @@ def quantization_config(packed: PackedModel, linears: Sequence[str]) -> dict[str
     }
 
 
-def scheme_of(weight: QuantizedWeight) -> Scheme:
+def group_of(weight: "QuantizedWeight") -> ConfigGroup:
     """Return the config group that a weight belongs to."""
     groups = weight.scale.shape[1]
-    return Scheme(weight.bits, weight.codes.shape[1] // groups if groups > 1 else None)
+    return ConfigGroup(weight.bits, weight.codes.shape[1] // groups if groups > 1 else 0)
 
 
 def targets(names: Iterable[str]) -> list[str]:
@@ -99,7 +183,3 @@ def targets(names: Iterable[str]) -> list[str]:
         f"re:^{re.escape(before)}\\.({'|'.join(numbers)})\\.({'|'.join(map(re.escape, modules))})$"
         for (before, numbers), modules in inside.items()
     ]
-
-
-def _order(item: tuple[Scheme, list[str]]) -> tuple[int, int]:
-    return item[0].bits, item[0].group_size or 0

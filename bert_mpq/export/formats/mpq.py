@@ -1,151 +1,82 @@
-"""The tool's own file layout, for every bit width: one safetensors file that needs no other package.
+"""The tool's own layout, for every plan: the format ``mpq``, and ``bert_mpq.load``."""
 
-A quantized weight ``m`` is stored as ``m.q``, the uint8 bitstreams of its rows
-(``bert_mpq.export.bitstream``), ``m.s``, its scales (rows, groups), and with asymmetric codes ``m.z``, the
-uint8 zero points shaped like ``m.s``; every other tensor under its own name. The metadata entry ``bert_mpq``
-is JSON: ``version``, ``weights`` (module name -> ``bits`` and ``columns``) and ``facts`` (whatever the writer
-wants to say).
-"""
-
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from torch import Tensor
+from bert_mpq.export.formats.format import Embeddings, Format
+from bert_mpq.records.evaluation import EvaluationResult
+from bert_mpq.settings.paths import user_path
 
-from bert_mpq.export.bitstream import pack, row_bytes, unpack
-from bert_mpq.export.formats import FORMATS
-from bert_mpq.export.packed import PackedModel
-from bert_mpq.quantization.weight import QuantizedWeight
-from bert_mpq.records.files import write_atomic
-from bert_mpq.settings.errors import MpqError
+if TYPE_CHECKING:
+    from torch import Tensor
 
-WEIGHTS_FILE = FORMATS["mpq"].weights_file
-KEY = "bert_mpq"
-VERSION = 1
-LARGEST_HEADER = 1 << 24  # bytes; a model of a thousand Linear modules takes 400 KB
+    from bert_mpq.export.packed import PackedModel
 
 
-def save_weights(path: Path, packed: PackedModel, facts: Mapping[str, Any]) -> Path:
-    """Write ``path`` whole or not at all.
+class Mpq(Format):
+    """Codes of every width and scales of every kind, as ``bert_mpq.export.layout`` stores them."""
 
-    Args:
-        path: the file.
-        packed: what to write.
-        facts: JSON values for the header: the plan, the source model, ...
+    name = "mpq"
+    title = "every plan, smallest file, bit-exact; loads with bert_mpq.load"
+    needs = "bert-mpq"
+    weights_file = "model_mpq.safetensors"
+    loading = 'import bert_mpq\n\nmodel = bert_mpq.load("{folder}")'
+    caveats = (
+        "Saves disk space and download time. In memory the weights are float32 again: no less memory, no more"
+        " speed.",
+    )
 
-    Raises:
-        MpqError: E-READONLY or E-DISK.
-    """
-    return write_atomic(path, encoded(packed, facts))
+    def check(self, result: EvaluationResult, embeddings: Embeddings) -> None:
+        """Refuse nothing: every plan and every table fits."""
 
+    def content(self, packed: "PackedModel", facts: Mapping[str, Any]) -> bytes:
+        """Return a file of our own layout."""
+        from bert_mpq.export.layout import encoded
 
-def encoded(packed: PackedModel, facts: Mapping[str, Any]) -> bytes:
-    """Return the file that ``save_weights`` writes."""
-    from safetensors.torch import save
+        return encoded(packed, facts)
 
-    tensors = dict(packed.tensors)
-    for name, weight in packed.weights.items():
-        offset = 0 if weight.zero_point is not None else 2 ** (weight.bits - 1)
-        codes = (weight.codes + offset).to(torch.uint8).numpy()
-        tensors[f"{name}.q"] = torch.from_numpy(pack(codes, weight.bits))
-        tensors[f"{name}.s"] = weight.scale.contiguous()
-        if weight.zero_point is not None:
-            tensors[f"{name}.z"] = weight.zero_point.to(torch.uint8)
-    header = {
-        "version": VERSION,
-        "weights": {
-            name: {"bits": weight.bits, "columns": weight.codes.shape[1]}
-            for name, weight in packed.weights.items()
-        },
-        "facts": dict(facts),
-    }
-    return bytes(save(tensors, metadata={KEY: json.dumps(header)}))
+    def load(self, folder: Path | str) -> Any:
+        """Return the classifier of a folder that ``bert-mpq export --format mpq`` wrote.
 
+        The weights are dequantized to float32: the file is small, the model in memory is not. Its tokenizer
+        is ``AutoTokenizer.from_pretrained(folder)``. No code of the folder is run.
 
-def read_weights(path: Path) -> PackedModel:
-    """Read what ``save_weights`` wrote; nothing in the file is trusted.
+        Args:
+            folder: the exported folder.
 
-    It takes memory in proportion to the size of the file, whatever the header says.
+        Returns:
+            A transformers model for sequence classification, in evaluation mode.
 
-    Raises:
-        MpqError: E-NOFILE; E-MODEL with what is wrong in the file.
-    """
-    if not path.is_file():
-        raise MpqError("E-NOFILE", f"No model file at {path}.", "Give a folder written by --format mpq.")
-    try:
-        stored, header = _open(path)
-        weights = {str(name): _weight(stored, str(name), facts) for name, facts in header.items()}
-    except (ValueError, OSError, RecursionError) as error:
-        raise broken_file(path, str(error) or type(error).__name__) from error
-    return PackedModel(weights=weights, tensors=stored)
+        Raises:
+            MpqError: E-NOFILE when there is no such folder or file, E-MODEL when it is broken.
+        """
+        import torch
+        from transformers import AutoConfig, AutoModelForSequenceClassification
 
+        from bert_mpq.export.layout import broken_file, read_weights
 
-def broken_file(path: Path, reason: str) -> MpqError:
-    """Return the error for a file that cannot be a model of this tool."""
-    return MpqError("E-MODEL", f"{path.name} is no valid model file: {reason}.", "Export the model again.")
-
-
-def _open(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    from safetensors import SafetensorError, safe_open
-
-    with path.open("rb") as file:
-        if int.from_bytes(file.read(8), "little") > min(LARGEST_HEADER, path.stat().st_size):
-            raise ValueError("its header is too long")
-    try:
-        with safe_open(path, framework="pt") as opened:
-            header = _header((opened.metadata() or {}).get(KEY))
-            return {name: opened.get_tensor(name) for name in opened.keys()}, header  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(str(error).removeprefix("Error while deserializing header: ")) from error
+        path = user_path(folder) / self.weights_file
+        state = read_weights(path).state()
+        try:
+            config = AutoConfig.from_pretrained(path.parent, trust_remote_code=False, local_files_only=True)
+            if not 0 < config.num_hidden_layers <= len(state):
+                raise ValueError("config.json is of another model")
+            # First without memory, so that a wrong config.json cannot ask for any amount of it.
+            with torch.device("meta"):
+                empty = AutoModelForSequenceClassification.from_config(config).state_dict()
+            if odd := _shapes(empty) ^ _shapes(state):
+                raise ValueError(f"{min(name for name, _ in odd)} does not fit config.json")
+            model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+            model.load_state_dict(state)
+        except Exception as error:  # every version of transformers refuses a wrong config.json in its own way
+            reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+            raise broken_file(path, reason.rstrip(".")) from error
+        return model.eval()
 
 
-def _header(text: str | None) -> dict[str, Any]:
-    if text is None:
-        raise ValueError(f"it has no {KEY} header")
-    header = json.loads(text)
-    if not isinstance(header, dict) or type(header.get("version")) is not int:
-        raise ValueError(f"its {KEY} header has no version")
-    if header["version"] != VERSION:
-        raise ValueError(f"its layout is version {header['version']}, this program reads {VERSION}")
-    weights = header.get("weights")
-    if not isinstance(weights, dict):
-        raise ValueError(f"its {KEY} header names no weights")
-    return weights
+def _shapes(state: "Mapping[str, Tensor]") -> set[tuple[str, tuple[int, ...]]]:
+    return {(name, tuple(tensor.shape)) for name, tensor in state.items()}
 
 
-def _weight(stored: dict[str, Tensor], name: str, facts: object) -> QuantizedWeight:
-    """Take the tensors of one weight out of ``stored``, every size checked before anything is unpacked."""
-    bits, columns = (facts.get("bits"), facts.get("columns")) if isinstance(facts, dict) else (None, None)
-    if type(bits) is not int or not 2 <= bits <= 8 or type(columns) is not int or columns < 1:
-        raise ValueError(f"{name} has no usable bits and columns")
-    stream, scale = _taken(stored, f"{name}.q", torch.uint8), _taken(stored, f"{name}.s", torch.float16)
-    zero_point = _taken(stored, f"{name}.z", torch.uint8) if f"{name}.z" in stored else None
-    rows, groups = stream.shape[0], scale.shape[1]
-    if stream.shape[1] != row_bytes(columns, bits) or scale.shape[0] not in (1, rows) or not groups:
-        raise ValueError(f"{name}: codes and scales do not fit each other")
-    if not rows or columns % groups or (scale.shape[0] == 1 < rows and groups > 1):
-        raise ValueError(f"{name}: {groups} scales for {columns} columns")
-    if not torch.isfinite(scale).all():
-        raise ValueError(f"{name} has scales that are no numbers")
-    if zero_point is not None and zero_point.shape != scale.shape:
-        raise ValueError(f"{name}: zero points and scales do not fit each other")
-    codes = torch.from_numpy(unpack(stream.numpy(), bits, columns).astype(np.int16))
-    if zero_point is None:
-        codes -= 2 ** (bits - 1)
-    else:
-        zero_point = zero_point.to(torch.int16)
-    return QuantizedWeight(codes=codes, scale=scale, bits=bits, zero_point=zero_point)
-
-
-def _taken(stored: dict[str, Tensor], name: str, kind: torch.dtype) -> Tensor:
-    tensor = stored.pop(name, None)
-    if tensor is None:
-        raise ValueError(f"{name} is missing")
-    # Scales of the per-tensor quantizer are float32.
-    if tensor.dtype not in ((kind, torch.float32) if kind == torch.float16 else (kind,)) or tensor.ndim != 2:
-        raise ValueError(f"{name} has the wrong type or shape")
-    return tensor
+load = Mpq().load

@@ -1,10 +1,11 @@
 """``export``: the model of an evaluation as a folder on disk."""
 
 import argparse
+import shlex
 import typing
 from typing import TYPE_CHECKING
 
-from bert_mpq.export.formats import FORMATS, Embeddings, Format, command_line
+from bert_mpq.export.formats import DEFAULT, FORMATS, Embeddings
 from bert_mpq.ui.commands.command import Command
 
 if TYPE_CHECKING:
@@ -20,11 +21,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="run record in Evaluation/ (or the report beside it)",
     )
     parser.add_argument("--to", metavar="DIR", required=True, help="folder to make; nothing is overwritten")
+    titles = "; ".join(f"{name}: {each.title}" for name, each in FORMATS.items())
     parser.add_argument(
-        "--format",
-        choices=typing.get_args(Format),
-        default="mpq",
-        help="; ".join(f"{name}: {facts.title}" for name, facts in FORMATS.items()) + " (default: mpq)",
+        "--format", choices=tuple(FORMATS), default=DEFAULT, help=f"{titles} (default: {DEFAULT})"
     )
     parser.add_argument(
         "--embeddings",
@@ -36,17 +35,40 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(namespace: argparse.Namespace, execution: "Execution") -> None:
+    """Export as the flags say; raises as ``export_model``."""
+    export_and_show(namespace.evaluation, namespace.to, namespace.format, namespace.embeddings, execution)
+
+
+def export_and_show(
+    evaluation: str, to: str, format_name: str, embeddings: Embeddings, execution: "Execution"
+) -> None:
     """Export, and print what came back and the command that repeats it.
 
     Raises:
         MpqError: what ``export_model`` raises.
     """
-    from bert_mpq.ui.execution import run_export
-    from bert_mpq.ui.views import panels as views
+    from bert_mpq.ui.views import panels
+    from bert_mpq.ui.views.export import export_views
 
-    chosen = (namespace.evaluation, namespace.to, namespace.format, namespace.embeddings)
-    run_export(*chosen, execution)
-    views.print_repeat(command_line(*chosen), execution.output)
+    with execution.reporter() as reporter:
+        from bert_mpq.runs.export import export_model
+
+        export = export_model(evaluation, to, format_name, embeddings, reporter, execution.session)
+    execution.written = True
+    for view in export_views(export):
+        execution.output.print(view)
+    execution.output.print(panels.heading("Load it"))
+    loading = export.file_format.loading.format(folder=export.folder)
+    execution.output.print(loading, soft_wrap=True, markup=False)  # unwrapped, so that it can be copied
+    execution.output.print()
+    execution.output.print(panels.files_panel(export.files, export.seconds, execution.output))
+    panels.print_repeat(command_line(evaluation, to, format_name, embeddings), execution.output)
+
+
+def command_line(evaluation: str, to: str, format_name: str, embeddings: Embeddings) -> str:
+    """Return the shell command that exports this way."""
+    words = ["bert-mpq", "export", "--evaluation", evaluation, "--format", format_name, "--to", to]
+    return shlex.join([*words, *(["--embeddings", embeddings] if embeddings != "as-evaluated" else [])])
 
 
 EXPORT = Command(

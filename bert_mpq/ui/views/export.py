@@ -1,4 +1,4 @@
-"""An export with progress on stderr, and what came back from it."""
+"""What an export wrote, and what came back from it."""
 
 from typing import TYPE_CHECKING
 
@@ -6,31 +6,30 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bert_mpq.records.numbers import megabytes
 from bert_mpq.ui.views import panels as views
 
 if TYPE_CHECKING:
     from bert_mpq.export.result import Export
 
-MEGABYTE = 1_000_000
-
 
 def export_views(export: "Export") -> list[RenderableType]:
     """Return sizes and the comparison."""
     return [
-        views.heading(f"Exported as {export.kind}"),
+        views.heading(f"Exported as {export.file_format.name}"),
         _figures(export),
-        Text(f"1 MB = 10^6 bytes. {_advice(export)}"),
+        Text(f"1 MB = 1024^2 bytes. {_advice(export)}"),
     ]
 
 
 def _figures(export: "Export") -> Table:
     size, comparison = export.size, export.comparison
     rows = [
-        ("Weights file", f"{_megabytes(size.total)}, {size.ratio:.2f}x smaller than FP32"),
-        ("  predicted", f"{_megabytes(size.predicted)}, header {size.header:,} bytes more"),
-        ("FP32 / FP16 model", f"{_megabytes(size.original)} / {_megabytes(size.original // 2)}"),
-        ("Whole folder", _megabytes(export.folder_bytes)),
-        ("Reloaded weights", "identical" if comparison.identical else "rounded to float16"),
+        ("Weights file", f"{_size(size.total)}, {size.ratio:.2f}x smaller than FP32"),
+        ("  predicted", f"{_size(size.predicted)}, header {size.header:,} bytes more"),
+        ("FP32 / FP16 model", f"{_size(size.original)} / {_size(size.original // 2)}"),
+        ("Whole folder", _size(export.folder_bytes)),
+        ("Reloaded weights", "identical" if comparison.identical else export.file_format.rounding),
         (
             "Largest difference",
             f"{comparison.max_difference:g} in the logits of {comparison.reviews} reviews",
@@ -49,13 +48,12 @@ def _figures(export: "Export") -> Table:
 
 
 def _advice(export: "Export") -> str:
-    if export.kind == "dense-fp16":
-        return "The model needs as much memory as before, and is not faster on a CPU."
-    text = "Only the file is smaller: in memory the weights are float32 again, no faster."
-    if export.record.result.sizes.mostly_wide_embeddings and export.embeddings == "as-evaluated":
+    text = export.file_format.memory
+    as_evaluated = export.file_format.exact and export.embeddings == "as-evaluated"
+    if as_evaluated and export.record.result.sizes.mostly_wide_embeddings:
         return f"{text} Most of it is FP32 embeddings: --embeddings fp16 halves them."
     return text
 
 
-def _megabytes(count: int) -> str:
-    return f"{count / MEGABYTE:.2f} MB"
+def _size(count: int) -> str:
+    return f"{megabytes(8 * count):.2f} MB"

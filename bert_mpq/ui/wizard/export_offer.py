@@ -4,12 +4,11 @@ import textwrap
 from pathlib import Path
 
 from bert_mpq.export.folder import check_target
-from bert_mpq.export.formats import FORMATS, Embeddings, Format, check_format, command_line
+from bert_mpq.export.formats import DEFAULT, FORMATS, Embeddings, Format
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.settings.quantizers import is_symmetric
-from bert_mpq.ui.execution import Execution, Finished, run_export
-from bert_mpq.ui.views import panels as views
+from bert_mpq.ui.commands.export import export_and_show
+from bert_mpq.ui.execution import Execution, Finished
 from bert_mpq.ui.wizard.prompts import Option, ask_text, choose
 from bert_mpq.ui.wizard.steps import Back
 
@@ -33,44 +32,43 @@ def act(finished: Finished, execution: Execution) -> None:
     """
     assert finished.quantization is not None
     result, record = finished.quantization.result, finished.quantization.files[1]
-    kind = choose("Which format?", _formats(result), "mpq", code="E-EXPORT", hint="Take another plan.")
-    if isinstance(kind, Back):
+    name = choose("Which format?", _formats(result), DEFAULT, code="E-EXPORT", hint="Take another plan.")
+    if isinstance(name, Back):
         return
-    embeddings = choose("How are the embeddings stored?", _embeddings(result, kind), "as-evaluated")
+    rows = _embeddings(result, FORMATS[name])
+    embeddings = choose("How are the embeddings stored?", rows, "as-evaluated")
     if isinstance(embeddings, Back):
         return
     to = ask_text("Folder to make", _problem, f"exported-{record.stem.removeprefix('eval_')}")
     if isinstance(to, Back):
         return
-    run_export(str(record), to, kind, embeddings, execution)
-    views.print_repeat(command_line(str(record), to, kind, embeddings), execution.output)
+    export_and_show(str(record), to, name, embeddings, execution)
     execution.output.print()
 
 
 def _formats(result: EvaluationResult) -> list[Option]:
     return [
         Option(
-            title=kind,
-            value=kind,
-            description=facts.title,
-            disabled=_refusal(result, kind, "as-evaluated"),
+            title=name,
+            value=name,
+            description=each.title,
+            disabled=_refusal(result, each, "as-evaluated"),
         )
-        for kind, facts in FORMATS.items()
+        for name, each in FORMATS.items()
     ]
 
 
-def _embeddings(result: EvaluationResult, kind: Format) -> list[Option]:
+def _embeddings(result: EvaluationResult, file_format: Format) -> list[Option]:
     return [
-        Option(title=title, value=name, description=text, disabled=_refusal(result, kind, name))
+        Option(title=title, value=name, description=text, disabled=_refusal(result, file_format, name))
         for name, (title, text) in EMBEDDINGS.items()
     ]
 
 
-def _refusal(result: EvaluationResult, kind: Format, embeddings: Embeddings) -> str:
+def _refusal(result: EvaluationResult, file_format: Format, embeddings: Embeddings) -> str:
     """Return in few words why a format cannot hold this; "" when it can."""
-    asymmetric = not is_symmetric(result.config.quantizer)
     try:
-        check_format(kind, result.allocation.bits, asymmetric, embeddings)
+        file_format.check(result, embeddings)
     except MpqError as error:
         return textwrap.shorten(error.title.rstrip("."), 52, placeholder="...")
     return ""

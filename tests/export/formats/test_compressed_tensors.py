@@ -16,10 +16,14 @@ from transformers import (
 )
 
 from bert_mpq.compute.fingerprint import weights_fingerprint
-from bert_mpq.export.formats.compressed_tensors import Scheme, quantization_config, scheme_of, targets
-from bert_mpq.export.formats.writing import write_checkpoint
-from bert_mpq.export.packed import pack_model
-from tests.helpers.export_cases import quantized
+from bert_mpq.export.formats.compressed_tensors import (
+    CompressedTensors,
+    ConfigGroup,
+    group_of,
+    quantization_config,
+    targets,
+)
+from tests.helpers.export_cases import packed_pair
 
 SHAPE = {"hidden_size": 64, "num_hidden_layers": 12, "num_attention_heads": 2, "intermediate_size": 128}
 DISTIL = {"dim": 64, "n_layers": 12, "n_heads": 2, "hidden_dim": 128}
@@ -42,9 +46,8 @@ class NoTokenizer:
 def test_plain_transformers_gives_back_every_weight_of_every_family(tmp_path, family):
     torch.manual_seed(1)
     original = AutoModelForSequenceClassification.from_config(CONFIGS[family]()).eval()
-    model, weights, halves = quantized(original, WIDTHS, group_size=32 if family == "bert" else 64)
-    packed = pack_model(model, weights, halves)
-    write_checkpoint(tmp_path, "compressed-tensors", packed, model, NoTokenizer(), {})
+    model, packed = packed_pair(original, WIDTHS, group_size=32 if family == "bert" else 64)
+    CompressedTensors().write(tmp_path, packed, model, NoTokenizer(), {})
     loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
     ids = torch.randint(5, 100, (2, 9), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -69,11 +72,11 @@ def test_targets_match_exactly_the_names_they_were_made_from(tiny_model):
     assert not any(re.match(pattern, "bert.encoder.layer.1.attention.self") for pattern in patterns)
 
 
-def test_every_scheme_has_its_group_and_the_rest_is_ignored(tiny_model):
-    model, weights, _ = quantized(tiny_model, (8, 4))
+def test_every_width_has_its_group_and_the_rest_is_ignored(tiny_model):
+    model, packed = packed_pair(tiny_model, (8, 4))
     linears = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    written = quantization_config(pack_model(model, weights, ()), linears)
+    written = quantization_config(packed, linears)
     widths = [group["weights"]["num_bits"] for group in written["config_groups"].values()]
     assert widths == [4, 8]
     assert written["ignore"] == ["bert.pooler.dense", "classifier"]
-    assert {scheme_of(weight) for weight in weights.values()} == {Scheme(8, None), Scheme(4, None)}
+    assert {group_of(weight) for weight in packed.weights.values()} == {ConfigGroup(8, 0), ConfigGroup(4, 0)}

@@ -1,53 +1,80 @@
+import dataclasses
 import importlib.metadata
-import typing
+import subprocess
+import sys
 
 import pytest
 
-from bert_mpq.export.formats import FORMATS, Format, check_format, check_package
+from bert_mpq.export.formats import DEFAULT, FORMATS
+from bert_mpq.export.formats.compressed_tensors import check_package
+from bert_mpq.records.reading import read_evaluation
 from bert_mpq.settings.errors import MpqError
+from tests.helpers.golden import RUNS
 
-PACKED = "compressed-tensors"
+PACKED = FORMATS["compressed-tensors"]
+
+
+def evaluation(widths, quantizer="rtn"):
+    """Return a real evaluation as if it had these widths."""
+    result = read_evaluation(min(RUNS.glob("eval_*.json"))).result
+    allocation = dataclasses.replace(result.allocation, bits=widths)
+    return dataclasses.replace(
+        result, allocation=allocation, config=result.config.replace(quantizer=quantizer)
+    )
 
 
 def test_every_format_is_described():
-    assert set(FORMATS) == set(typing.get_args(Format))
-    assert all("{folder}" in facts.loading for facts in FORMATS.values())
+    assert DEFAULT in FORMATS
+    for name, each in FORMATS.items():
+        assert each.name == name
+        assert "{folder}" in each.loading
+        assert each.caveats
+        assert all(caveat.endswith(".") for caveat in (*each.caveats, each.memory))
+
+
+def test_formats_are_listed_without_heavy_libraries():
+    code = (
+        "import sys; from bert_mpq.export.formats import FORMATS\n"
+        "print({'torch', 'numpy', 'transformers', 'safetensors', 'compressed_tensors'} & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 
 @pytest.mark.parametrize("widths", [(16, 8, 4), (2,), (32, 8), (8, 4, 2, 2)])
 def test_plans_of_2_4_8_16_and_32_bits_go_into_every_format(widths):
-    for kind in FORMATS:
-        check_format(kind, widths, asymmetric=False, embeddings="as-evaluated")
+    for each in FORMATS.values():
+        each.check(evaluation(widths), "as-evaluated")
 
 
 @pytest.mark.parametrize(
-    ("widths", "asymmetric", "embeddings", "said"),
+    ("widths", "quantizer", "embeddings", "said"),
     [
-        ((8, 3), False, "as-evaluated", "3-bit codes do not fill the 32-bit words of compressed-tensors"),
-        ((6, 4), False, "as-evaluated", "6-bit codes do not fill"),
-        ((8, 4), True, "as-evaluated", "cannot load packed asymmetric weights"),
-        ((16, 32), False, "as-evaluated", "there is nothing to pack"),
-        ((8, 4), False, "int8", "cannot load int8 embeddings"),
+        ((8, 3), "rtn", "as-evaluated", "3-bit codes do not fill the 32-bit words of compressed-tensors"),
+        ((6, 4), "rtn", "as-evaluated", "6-bit codes do not fill"),
+        ((8, 4), "per-tensor", "as-evaluated", "cannot load packed asymmetric weights"),
+        ((16, 32), "rtn", "as-evaluated", "there is nothing to pack"),
+        ((8, 4), "rtn", "int8", "cannot load int8 embeddings"),
     ],
 )
-def test_what_compressed_tensors_cannot_load_back_is_refused(widths, asymmetric, embeddings, said):
+def test_what_compressed_tensors_cannot_load_back_is_refused(widths, quantizer, embeddings, said):
+    result = evaluation(widths, quantizer)
     with pytest.raises(MpqError, match=said) as refused:
-        check_format(PACKED, widths, asymmetric, embeddings)
+        PACKED.check(result, embeddings)
     assert refused.value.code == "E-EXPORT"
     assert "--format mpq" in refused.value.hint
-    check_format("mpq", widths, asymmetric, embeddings)
+    FORMATS["mpq"].check(result, embeddings)
 
 
 def test_dense_files_have_no_int8():
     with pytest.raises(MpqError, match="no int8 embeddings"):
-        check_format("dense-fp16", (8, 4), False, "int8")
+        FORMATS["dense-fp16"].check(evaluation((8, 4)), "int8")
 
 
 @pytest.mark.parametrize("version", ["0.15.0", "0.16.0", "0.9.4", "0.15.0.a20250801"])
 def test_an_old_package_is_refused_with_the_extra_that_helps(monkeypatch, version):
     monkeypatch.setattr(importlib.metadata, "version", lambda _: version)
     with pytest.raises(MpqError, match=f"compressed-tensors {version} is too old; 0.17") as refused:
-        check_format(PACKED, (8, 4), False, "as-evaluated")
+        PACKED.check(evaluation((8, 4)), "as-evaluated")
     assert refused.value.code == "E-EXTRA"
     assert "bert-mpq[export]" in refused.value.hint
 
@@ -64,7 +91,7 @@ def test_without_the_package_only_its_own_format_is_refused(monkeypatch):
 
     monkeypatch.setattr(importlib.metadata, "version", missing)
     with pytest.raises(MpqError, match="compressed-tensors is not installed") as refused:
-        check_format(PACKED, (8, 4), False, "as-evaluated")
+        PACKED.check(evaluation((8, 4)), "as-evaluated")
     assert refused.value.code == "E-EXTRA"
-    for kind in ("mpq", "dense-fp16"):
-        check_format(kind, (8, 4), False, "as-evaluated")
+    for name in ("mpq", "dense-fp16"):
+        FORMATS[name].check(evaluation((8, 4)), "as-evaluated")

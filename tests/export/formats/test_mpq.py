@@ -1,127 +1,70 @@
-import contextlib
 import json
-import random
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from safetensors import safe_open
-from safetensors.torch import save, save_file
 
-from bert_mpq.export.formats.mpq import KEY, WEIGHTS_FILE, read_weights, save_weights
+import bert_mpq
+from bert_mpq.export.formats.mpq import Mpq
+from bert_mpq.export.layout import encoded
+from bert_mpq.export.packed import with_embeddings
 from bert_mpq.settings.errors import MpqError
 
 
-def test_a_file_gives_back_codes_scales_and_tensors(packed_case, tmp_path):
-    _, packed = packed_case
-    path = save_weights(tmp_path / WEIGHTS_FILE, packed, {"model": "tiny"})
-    read = read_weights(path)
-    assert list(read.weights) == list(packed.weights)
-    for name, weight in packed.weights.items():
-        other = read.weights[name]
-        assert (other.bits, other.scale.dtype) == (weight.bits, weight.scale.dtype)
-        assert torch.equal(other.codes, weight.codes)
-        assert torch.equal(other.scale, weight.scale)
-        assert (other.zero_point is None) == (weight.zero_point is None)
-        assert torch.equal(other.dequantize(), weight.dequantize())
-    assert set(read.tensors) == set(packed.tensors)
-    assert all(torch.equal(read.tensors[name], tensor) for name, tensor in packed.tensors.items())
+def folder_of(packed, model, folder):
+    folder.mkdir()
+    model.config.save_pretrained(folder)
+    (folder / Mpq.weights_file).write_bytes(encoded(packed, {}))
+    return folder
 
 
-def test_the_file_is_as_large_as_its_codes_scales_and_tensors(packed_case, tmp_path):
-    _, packed = packed_case
-    path = save_weights(tmp_path / WEIGHTS_FILE, packed, {})
-    content = path.read_bytes()
-    codes = sum(weight.codes.numel() * weight.bits for weight in packed.weights.values()) / 8
-    scales = sum(weight.scale.nbytes + (weight.zero_point is not None) for weight in packed.weights.values())
-    plain = sum(tensor.nbytes for tensor in packed.tensors.values())
-    assert len(content) == 8 + int.from_bytes(content[:8], "little") + codes + scales + plain
+def test_a_loaded_model_answers_as_the_quantized_one(packed_case, tmp_path, answers):
+    model, packed = packed_case
+    loaded = bert_mpq.load(folder_of(packed, model, tmp_path / "exported"))
+    assert not loaded.training
+    assert loaded.dtype == torch.float32
+    assert torch.equal(answers(loaded), answers(model))
 
 
-def test_the_header_says_what_the_writer_wanted_to_say(packed_case, tmp_path):
-    path = save_weights(tmp_path / WEIGHTS_FILE, packed_case[1], {"bits": [4, 2]})
-    with safe_open(path, framework="pt") as opened:
-        assert json.loads(opened.metadata()[KEY])["facts"] == {"bits": [4, 2]}
-
-
-def tensors():
-    return {"m.q": torch.zeros(4, 8, dtype=torch.uint8), "m.s": torch.ones(4, 2, dtype=torch.float16)}
-
-
-def header(**changes):
-    return {"version": 1, "weights": {"m": {"bits": 4, "columns": 16}}, "facts": {}, **changes}
+def test_int8_embeddings_are_loaded(packed_model, tmp_path, answers):
+    model, packed = packed_model
+    coded = with_embeddings(packed, model, "int8")
+    loaded = bert_mpq.load(str(folder_of(coded, model, tmp_path / "exported")))
+    model.load_state_dict(coded.state())
+    assert torch.equal(answers(loaded), answers(model))
 
 
 @pytest.mark.parametrize(
-    ("stored", "said", "reason"),
+    ("key", "value", "said"),
     [
-        (tensors(), None, "it has no bert_mpq header"),
-        (tensors(), "[1", "Expecting"),
-        (tensors(), "[" * 100_000, "recursion"),
-        (tensors(), "[]", "header has no version"),
-        (tensors(), header(version=2), "its layout is version 2, this program reads 1"),
-        (tensors(), header(version=True), "header has no version"),
-        (tensors(), header(weights=["m"]), "names no weights"),
-        (tensors(), header(weights={"m": 4}), "m has no usable bits and columns"),
-        (tensors(), header(weights={"m": {"bits": 9, "columns": 16}}), "m has no usable bits and columns"),
-        (tensors(), header(weights={"m": {"bits": 4, "columns": 10**15}}), "codes and scales do not fit"),
-        (tensors(), header(weights={"m": {"bits": 4, "columns": -16}}), "m has no usable bits and columns"),
-        (tensors(), header(weights={"n": {"bits": 4, "columns": 16}}), "n.q is missing"),
-        ({**tensors(), "m.q": torch.zeros(4, 8)}, header(), "m.q has the wrong type or shape"),
-        ({**tensors(), "m.s": torch.ones(4, 3).half()}, header(), "m: 3 scales for 16 columns"),
-        ({**tensors(), "m.s": torch.ones(1, 2).half()}, header(), "m: 2 scales for 16 columns"),
-        ({**tensors(), "m.s": torch.ones(4, 0).half()}, header(), "codes and scales do not fit"),
-        ({**tensors(), "m.s": torch.full((4, 2), torch.inf).half()}, header(), "scales that are no numbers"),
-        ({**tensors(), "m.z": torch.zeros(1, 1, dtype=torch.uint8)}, header(), "zero points and scales"),
+        ("hidden_size", 32, "bert.embeddings.LayerNorm.bias does not fit config.json"),
+        ("vocab_size", 10**12, "bert.embeddings.word_embeddings.weight does not fit config.json"),
+        ("num_hidden_layers", 10**9, "config.json is of another model"),
+        ("num_hidden_layers", 1, "bert.encoder.layer.1.attention.output.LayerNorm.bias does not fit"),
+        ("num_hidden_layers", "many", "is no valid model file"),
+        ("num_attention_heads", 3, "is no valid model file"),
+        ("model_type", "no-such-model", "is no valid model file"),
+        ("auto_map", {"AutoConfig": "code.Config"}, None),
     ],
 )
-def test_a_wrong_file_says_what_is_wrong(tmp_path, stored, said, reason):
-    path = tmp_path / WEIGHTS_FILE
-    metadata = {} if said is None else {KEY: said if isinstance(said, str) else json.dumps(said)}
-    save_file(stored, path, metadata=metadata)
-    with pytest.raises(MpqError, match=reason) as refused:
-        read_weights(path)
+def test_a_wrong_config_is_one_clear_error_and_asks_for_no_memory(packed_model, tmp_path, key, value, said):
+    model, packed = packed_model
+    path = folder_of(packed, model, tmp_path / "exported") / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    (path.parent / "code.py").write_text("raise SystemExit('code of the folder was run')")
+    if said is None:
+        assert bert_mpq.load(path.parent) is not None
+        return
+    with pytest.raises(MpqError, match=said) as refused:
+        bert_mpq.load(path.parent)
     assert refused.value.code == "E-MODEL"
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"\xff" * 8, b"\x10\x00\x00\x00\x00\x00\x00\x00{", (1 << 40).to_bytes(8, "little") + b"{}"],
-)
-def test_what_is_no_safetensors_file_is_refused(tmp_path, content):
-    path = tmp_path / WEIGHTS_FILE
-    path.write_bytes(content)
-    with pytest.raises(MpqError, match="is no valid model file") as refused:
-        read_weights(path)
-    assert refused.value.code == "E-MODEL"
-
-
-def test_a_missing_file_is_refused(tmp_path):
+def test_folders_without_a_model_are_refused(packed_model, tmp_path):
+    _, packed = packed_model
     with pytest.raises(MpqError, match="No model file at") as refused:
-        read_weights(tmp_path / WEIGHTS_FILE)
+        bert_mpq.load(tmp_path / "gone")
     assert refused.value.code == "E-NOFILE"
-
-
-def test_no_damage_to_the_header_gives_more_than_one_clear_error(tmp_path):
-    path = tmp_path / WEIGHTS_FILE
-    whole = save(tensors(), metadata={KEY: json.dumps(header())})
-    end = 8 + int.from_bytes(whole[:8], "little")
-
-    @settings(max_examples=300)
-    @given(seed=st.integers(0, 2**32), count=st.integers(1, 6))
-    def damage(seed, count):
-        chance, content = random.Random(seed), bytearray(whole)
-        for _ in range(count):
-            place = chance.randrange(end)
-            if chance.random() < 0.5:
-                content[place] = chance.choice(b'0123456789{}[]":,\x00\xff')
-            else:
-                content[place : place + chance.randrange(4)] = chance.randbytes(chance.randrange(4))
-        path.write_bytes(content)
-        with contextlib.suppress(MpqError):  # anything else is a traceback for the user
-            packed = read_weights(path)
-            # The damage hit nothing that matters: memory stays in proportion.
-            assert sum(weight.codes.nbytes for weight in packed.weights.values()) <= 64 * len(content)
-
-    damage()
+    (tmp_path / Mpq.weights_file).write_bytes(encoded(packed, {}))
+    with pytest.raises(MpqError, match="is no valid model file") as refused:
+        bert_mpq.load(tmp_path)
+    assert refused.value.code == "E-MODEL"
