@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bert_mpq.export.formats.mpq import load
+    from bert_mpq.runs.api import analyse, quantize_and_evaluate, run
     from bert_mpq.runs.compare import Comparison, compare
-    from bert_mpq.runs.full_run import run
-    from bert_mpq.runs.phase_1 import analyse
-    from bert_mpq.runs.phase_2 import quantize_and_evaluate
     from bert_mpq.settings.config import RunConfig
     from bert_mpq.settings.errors import MpqError
 
@@ -32,11 +30,11 @@ _HOMES = {
     "Comparison": "bert_mpq.runs.compare",
     "MpqError": "bert_mpq.settings.errors",
     "RunConfig": "bert_mpq.settings.config",
-    "analyse": "bert_mpq.runs.phase_1",
+    "analyse": "bert_mpq.runs.api",
     "compare": "bert_mpq.runs.compare",
     "load": "bert_mpq.export.formats.mpq",
-    "quantize_and_evaluate": "bert_mpq.runs.phase_2",
-    "run": "bert_mpq.runs.full_run",
+    "quantize_and_evaluate": "bert_mpq.runs.api",
+    "run": "bert_mpq.runs.api",
 }
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,12 +49,14 @@ class TokenizedReviews:
         offsets: (n + 1,) where each begins.
         labels: (n,) 0 or 1.
         pad_id: id that fills up a batch.
+        fingerprint: SHA-256 of texts and labels of the sample that they are, or are a part of.
     """
 
     ids: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]
     labels: npt.NDArray[np.int64]
     pad_id: int
+    fingerprint: str
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -74,9 +76,7 @@ class TokenizedReviews:
 
     def head(self, count: int) -> "TokenizedReviews":
         """Return the first ``count`` reviews."""
-        return TokenizedReviews(
-            ids=self.ids, offsets=self.offsets[: count + 1], labels=self.labels[:count], pad_id=self.pad_id
-        )
+        return replace(self, offsets=self.offsets[: count + 1], labels=self.labels[:count])
 
     def plan(self, budget: int, indices: Indices | None = None) -> list[Indices]:
         """Return the indices of each batch: longest first, padded size at most ``budget`` tokens.
@@ -99,11 +99,11 @@ class TokenizedReviews:
     def take(self, indices: Indices) -> "TokenizedReviews":
         """Return the reviews at ``indices``, in that order."""
         rows = [self.ids[self.offsets[index] : self.offsets[index + 1]] for index in indices]
-        return TokenizedReviews(
+        return replace(
+            self,
             ids=np.concatenate(rows),
             offsets=np.concatenate([[0], np.cumsum(self.lengths[indices])]).astype(np.int64),
             labels=self.labels[indices],
-            pad_id=self.pad_id,
         )
 
     def batch(self, indices: Indices) -> Batch:
@@ -125,8 +125,10 @@ def tokenize(
     """Tokenize every review once, cut to ``max_length`` tokens; several processes share the work.
 
     Raises:
-        MpqError: E-DISTRIBUTED.
+        MpqError: E-DISTRIBUTED, also when the processes have different reviews.
     """
+    fingerprint = reviews.fingerprint
+    distributed.agree("reviews", fingerprint)
 
     def encoded(texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
         if not texts:
@@ -148,6 +150,7 @@ def tokenize(
         offsets=store.offsets(),
         labels=np.asarray(reviews.labels, dtype=np.int64),
         pad_id=int(tokenizer.pad_token_id or 0),
+        fingerprint=fingerprint,
     )
 
 

@@ -36,6 +36,10 @@ class Evaluation:
     logits: npt.NDArray[np.float64]
     batches: BatchUse
 
+    def agreement(self, other: "Evaluation") -> float:
+        """Return the share of the reviews on which both predict the same."""
+        return float((self.predictions == other.predictions).mean())
+
 
 class Logits(nn.Module):
     """A classifier that returns the bare logits, so that ``DataParallel`` can gather them."""

@@ -23,8 +23,9 @@ from bert_mpq.records.context import Sample
 from bert_mpq.records.outline import Outline
 from bert_mpq.records.sizes import packed_bits
 from bert_mpq.records.validation import SizedPlan, WidthValidation
-from bert_mpq.runs.plan import Plan
-from bert_mpq.runs.session import Clock, Session
+from bert_mpq.runs.clock import Clock
+from bert_mpq.runs.plan import ValidationPlan
+from bert_mpq.runs.session import Session
 from bert_mpq.settings.config import RunConfig
 
 LOSSLESS = 8  # from here on there is nothing to compare
@@ -40,7 +41,7 @@ class Compared:
 
 
 def compare_plans(
-    plan: Plan,
+    plan: ValidationPlan,
     session: Session,
     widths: Sequence[WidthValidation],
     calibration: Workload | None,
@@ -74,11 +75,11 @@ def compare_plans(
                 bits=bits,
                 bits_per_weight=cost / outline.linear_weights,
                 kl=mean_divergence(before, after),
-                agreement=float((before.predictions == after.predictions).mean()),
+                agreement=after.agreement(before),
                 accuracy=after.accuracy.accuracy,
             )
         )
-    sample = session.sample(plan, "evaluation", work.tokens, work.fingerprint, before.batches.largest)
+    sample = work.sample(before.batches.largest)
     return Compared(plans=tuple(plans), sample=sample, accuracy=before.accuracy.accuracy)
 
 

@@ -13,7 +13,8 @@ from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.quantization.scheme import Scheme
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.reading import EvaluationRecord
-from bert_mpq.runs.plan import Plan, find_sources
+from bert_mpq.runs.make_plan import find_sources
+from bert_mpq.runs.plan import QuantizationPlan
 from bert_mpq.runs.session import Session
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.reviews import load_reviews
@@ -31,7 +32,7 @@ class Evaluated:
         tokenizer: its tokenizer.
     """
 
-    plan: Plan
+    plan: QuantizationPlan
     model: Any
     packed: PackedModel
     tokenizer: Any
@@ -39,7 +40,7 @@ class Evaluated:
     @property
     def max_length(self) -> int:
         """Tokens per review at most."""
-        return self.plan.config.max_length or self.plan.sources.model.max_length
+        return self.plan.max_length
 
     def texts(self, count: int) -> tuple[str, ...]:
         """Return up to ``count`` reviews of the evaluation split, as many positive as negative."""
@@ -82,15 +83,14 @@ def evaluated_model(record: EvaluationRecord, session: Session, reporter: Report
     return Evaluated(plan=plan, model=model, packed=packed, tokenizer=classifier.tokenizer)
 
 
-def _plan(result: EvaluationResult) -> Plan:
+def _plan(result: EvaluationResult) -> QuantizationPlan:
     """Return the run as it was planned; its sensitivity file may be gone by now."""
     config = result.config.replace(model=result.setting.model_name)
-    return Plan(
+    return QuantizationPlan(
         config=config,
-        phase="quantize",
         sources=find_sources(config, "quantize"),
-        calibration=0,
-        evaluation=result.sample.size,
+        reviews={"evaluation": result.sample.size},
+        training=0,
         sensitivities=result.sensitivities,
         allocation=result.allocation,
     )

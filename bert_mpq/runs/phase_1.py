@@ -1,5 +1,6 @@
 """Phase 1: score every encoder layer."""
 
+import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,22 +8,20 @@ from pathlib import Path
 from bert_mpq.compute import distributed
 from bert_mpq.compute.checkpoints import Checkpoints
 from bert_mpq.compute.encoder import outline_of
-from bert_mpq.compute.forward import memory_errors
-from bert_mpq.compute.reporting import Reporter, Silent
+from bert_mpq.compute.reporting import Reporter
 from bert_mpq.records.files import RUN_PREFIX, SENSITIVITIES, WIDTHS_PREFIX, prepare_folder, write_new
 from bert_mpq.records.run_record import record_text
 from bert_mpq.records.sensitivity import AnalysisResult, Scores
 from bert_mpq.records.sensitivity_file import check_scores, sensitivity_path, write_sensitivities
 from bert_mpq.records.width_scores import WidthScores, write_width_scores
-from bert_mpq.runs.plan import Plan, make_plan
-from bert_mpq.runs.quantize import calibration_for
-from bert_mpq.runs.session import Clock, Session
+from bert_mpq.runs.clock import Clock
+from bert_mpq.runs.plan import AnalysisPlan
+from bert_mpq.runs.session import Session
 from bert_mpq.sensitivity.measure import Measurement, measure
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.scoring import score
 from bert_mpq.sensitivity.stability import Stability
 from bert_mpq.sensitivity.widths import width_tables
-from bert_mpq.settings import flags
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.metrics import METRICS
 from bert_mpq.settings.quantizers import quantizers_for
@@ -37,6 +36,11 @@ class Analysis:
     files: tuple[Path, ...]
     width_scores: WidthScores | None = None  # where several widths were probed
 
+    @property
+    def width_scores_file(self) -> Path:
+        """The scores at several widths, where these were probed."""
+        return next(path for path in self.files if path.name.startswith(WIDTHS_PREFIX))
+
     def deciding_file(self, config: RunConfig) -> Path:
         """Return the file that decides the allocation of a full run: the scores at several widths for a
         budget, else the sensitivity file of the deciding metric.
@@ -45,7 +49,7 @@ class Analysis:
             MpqError: E-SCORE when that metric has no valid score for every layer.
         """
         if config.clustering == "budget":
-            return next(path for path in self.files if path.name.startswith(WIDTHS_PREFIX))
+            return self.width_scores_file
         scores = self.deciding_scores(config)
         check_scores(scores)
         return sensitivity_path(self.files[-1].parent, self.result, scores.metric)
@@ -73,40 +77,26 @@ class Analysis:
         return next((scores for scores in candidates if scores.enough_reviews), first)
 
 
-def analyse(
-    config: RunConfig,
-    reporter: Reporter | None = None,
-    session: Session | None = None,
-    plan: Plan | None = None,
-) -> Analysis:
-    """Phase 1: score every encoder layer and write JSON, TXT and the run record.
+def run(plan: AnalysisPlan, reporter: Reporter, session: Session) -> Analysis:
+    """Score every encoder layer and write JSON, TXT and the run record.
 
     Args:
-        config: what to run.
-        reporter: shows progress; default none.
+        plan: what to run.
+        reporter: shows progress.
         session: remembers what several runs share.
-        plan: what ``make_plan(config, ...)`` returned, if it has been called already.
 
     Raises:
         MpqError: any of its codes. A metric without a valid score for every layer is no error here: it is in
             the result and the run record with its status, and has no sensitivity file.
     """
-    distributed.join()
-    reporter, session = reporter or Silent(), session or Session()
-    if config.clustering == "budget":
-        config = config.replace(probe_bits=config.widths)
-    config = flags.relevant("sensitivity", config)
-    plan = plan or make_plan(config, "sensitivity")
-    with session.checkpoints(config, SENSITIVITIES, reporter) as checkpoints, memory_errors():
-        return _analyse(config, reporter, session, plan, checkpoints)
+    with session.checkpoints(plan, SENSITIVITIES, reporter) as checkpoints:
+        return _run(plan, reporter, session, checkpoints)
 
 
-def _analyse(
-    config: RunConfig, reporter: Reporter, session: Session, plan: Plan, checkpoints: Checkpoints
-) -> Analysis:
-    clock = Clock()
+def _run(plan: AnalysisPlan, reporter: Reporter, session: Session, checkpoints: Checkpoints) -> Analysis:
+    config, clock = plan.config, Clock()
     work = session.prepare(plan, "calibration", clock, reporter)
-    calibration = calibration_for(plan, config.widths, work.machine, session, reporter)
+    calibration = session.calibration(plan, config.widths, reporter)
     if calibration is not None:
         clock.lap("Read for GPTQ")
     measurement = measure(
@@ -114,21 +104,20 @@ def _analyse(
         work,
         Probe.of(config),
         reporter,
-        calibration=calibration and calibration[0],
+        calibration=calibration,
         checkpoints=checkpoints,
         stability=Stability.of(config) if config.until_stable else None,
     )
     clock.skip()
     first = measurement.of_width(0)
     scoring = score(first, config.metrics, reporter, config.rows)
-    widths = _width_scores(config, plan, work.classifier, measurement, reporter)
+    widths = _width_scores(plan, work.classifier, measurement, reporter)
     clock.lap("Score layers")
-    batches = measurement.batches
-    used = work.tokens.head(measurement.used)
+    used = dataclasses.replace(work, tokens=work.tokens.head(measurement.used))
     result = AnalysisResult(
         config=config,
-        setting=session.setting(plan, work.machine, batches.budget),
-        sample=session.sample(plan, "calibration", used, work.fingerprint, batches.largest),
+        setting=work.setting(plan, measurement.batches.budget),
+        sample=used.sample(measurement.batches.largest),
         stopping=measurement.stopping,
         scores=scoring.scores,
         kl=first.kl,
@@ -136,7 +125,7 @@ def _analyse(
         quantizers=quantizers_for(
             config.quantizer, config.widths, config.group_size, calibrated=calibration is not None
         ),
-        gptq_sample=calibration and calibration[1],
+        gptq_sample=None if calibration is None else calibration.planned_sample,
         stages=(*clock.stages[:-1], *measurement.stages, *clock.stages[-1:]),
     )
     files = distributed.on_first(lambda: _write(result, widths, work.classifier.revision))
@@ -144,9 +133,10 @@ def _analyse(
 
 
 def _width_scores(
-    config: RunConfig, plan: Plan, classifier: Classifier, measurement: Measurement, reporter: Reporter
+    plan: AnalysisPlan, classifier: Classifier, measurement: Measurement, reporter: Reporter
 ) -> WidthScores | None:
     """Return what a budget is planned from; None where one width was probed."""
+    config = plan.config
     if len(config.widths) < 2:
         return None
     return WidthScores(

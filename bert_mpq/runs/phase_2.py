@@ -5,24 +5,25 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from bert_mpq.allocation.budget import Budget
 from bert_mpq.compute import distributed
 from bert_mpq.compute.checkpoints import Checkpoints
+from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.fingerprint import weights_fingerprint
-from bert_mpq.compute.forward import memory_errors
-from bert_mpq.compute.reporting import Reporter, Silent
+from bert_mpq.compute.reporting import Reporter
 from bert_mpq.export.kept_weights import keep_weights
-from bert_mpq.quantization.model import QuantizedModel
+from bert_mpq.quantization.model import QuantizedModel, quantized_copy
+from bert_mpq.quantization.scheme import Scheme
+from bert_mpq.quantization.training.loop import Training
 from bert_mpq.records.evaluation import BitAllocation, EvaluationResult
 from bert_mpq.records.evaluation_report import evaluation_stem, evaluation_text, report_path
 from bert_mpq.records.files import EVALUATION, prepare_folder, write_atomic, write_new
 from bert_mpq.records.run_record import record_text
 from bert_mpq.runs.accuracy_search import check_outline, smallest_accurate
-from bert_mpq.runs.plan import Plan, make_plan
-from bert_mpq.runs.quantize import calibration_for, quantize
-from bert_mpq.runs.session import Clock, Prepared, Session
-from bert_mpq.runs.training import evaluate_trained, prepare_training, train
-from bert_mpq.settings import flags
-from bert_mpq.settings.config import RunConfig
+from bert_mpq.runs.clock import Clock
+from bert_mpq.runs.plan import QuantizationPlan
+from bert_mpq.runs.session import Session
+from bert_mpq.runs.training import evaluate_trained, prepare_training
 from bert_mpq.settings.quantizers import quantizers_for
 from bert_mpq.sources.classifiers import Classifier
 
@@ -35,70 +36,60 @@ class Quantization:
     files: tuple[Path, ...]
 
 
-def quantize_and_evaluate(
-    config: RunConfig,
-    reporter: Reporter | None = None,
-    session: Session | None = None,
-    plan: Plan | None = None,
-) -> Quantization:
-    """Phase 2: allocate bits, quantize, evaluate before and after, write TXT and the run record.
+def run(plan: QuantizationPlan, reporter: Reporter, session: Session) -> Quantization:
+    """Quantize, evaluate before and after, train where the plan says so, write TXT and the run record.
 
     Args:
-        config: what to run; ``sensitivities`` names the file to start from.
-        reporter: shows progress; default none.
+        plan: what to run.
+        reporter: shows progress.
         session: remembers what several runs share, the FP32 evaluation among it.
-        plan: what ``make_plan(config, ...)`` returned, if it has been called already.
 
     Raises:
         MpqError: any of its codes.
     """
-    distributed.join()
-    reporter, session = reporter or Silent(), session or Session()
-    config = flags.relevant("quantize", config)
-    plan = plan or make_plan(config, "quantize")
-    with session.checkpoints(config, EVALUATION, reporter) as checkpoints, memory_errors():
-        return _quantize_and_evaluate(config, reporter, session, plan, checkpoints)
+    with session.checkpoints(plan, EVALUATION, reporter) as checkpoints:
+        return _run(plan, reporter, session, checkpoints)
 
 
-def _quantize_and_evaluate(
-    config: RunConfig, reporter: Reporter, session: Session, plan: Plan, checkpoints: Checkpoints
+def _run(
+    plan: QuantizationPlan, reporter: Reporter, session: Session, checkpoints: Checkpoints
 ) -> Quantization:
-    assert plan.sensitivities is not None
-    clock = Clock()
+    config, clock = plan.config, Clock()
     work = session.prepare(plan, "evaluation", clock, reporter)
-    allocation = _allocation(plan, work, session, clock, reporter)
-    setup = prepare_training(plan, allocation, work, session, reporter)
-    calibration = calibration_for(plan, allocation.bits, work.machine, session, reporter)
+    model = work.classifier.model
+    allocation = _allocation(plan, work.classifier, session, clock, reporter)
+    setup = prepare_training(plan, allocation, session, reporter)
+    calibration = session.calibration(plan, allocation.bits, reporter)
     if calibration is not None:
         clock.lap("Read for GPTQ")
-    quantized = quantize(config, allocation, work.classifier, calibration and calibration[0], reporter)
+    bits = outline_of(model).bits_by_name(allocation.bits)
+    quantized = final = quantized_copy(model, bits, Scheme.of(config), calibration, reporter)
     clock.lap("Quantize")
     before = session.baseline(work, reporter, checkpoints)
     clock.lap("Evaluate FP32")
     after = session.quantized(quantized.model, work, reporter, checkpoints)
     clock.lap("Evaluate quantized")
-    trained, final = None, quantized
+    trained = None
     if setup is not None:
-        retrained = train(setup, work, quantized, reporter)
+        training = Training(model, quantized, setup.work, setup.recipe)
+        retrained = training.run(reporter, setup.checkpoint)
         clock.lap("Train")
         trained = evaluate_trained(setup, retrained, before, work, reporter, checkpoints)
         final = retrained.quantized
         clock.lap("Evaluate trained")
-    budget = min(before.batches.budget, after.batches.budget)
-    largest = max(before.batches.largest, after.batches.largest)
     result = EvaluationResult(
         config=config,
-        setting=session.setting(plan, work.machine, budget),
-        sample=session.sample(plan, "evaluation", work.tokens, work.fingerprint, largest),
+        setting=work.setting(plan, min(before.batches.budget, after.batches.budget)),
+        sample=work.sample(max(before.batches.largest, after.batches.largest)),
         sensitivities=plan.sensitivities,
         allocation=allocation,
         before=before.accuracy,
         after=after.accuracy,
-        agreement=float((before.predictions == after.predictions).mean()),
+        agreement=after.agreement(before),
         quantizers=quantizers_for(
             config.quantizer, allocation.bits, config.group_size, calibrated=calibration is not None
         ),
-        gptq_sample=calibration and calibration[1],
+        gptq_sample=None if calibration is None else calibration.planned_sample,
         weights_fingerprint=weights_fingerprint(final.model.state_dict()),
         sizes=quantized.sizes,
         quantization_seconds=clock.seconds("Quantize"),
@@ -110,14 +101,13 @@ def _quantize_and_evaluate(
 
 
 def _allocation(
-    plan: Plan, work: Prepared, session: Session, clock: Clock, reporter: Reporter
+    plan: QuantizationPlan, classifier: Classifier, session: Session, clock: Clock, reporter: Reporter
 ) -> BitAllocation:
     """Return the bits of the plan; searched for where it names an accuracy."""
-    if plan.budget is not None:
-        check_outline(plan.budget, work.classifier.model)
-    if plan.allocation is not None:
+    check_outline(plan, classifier.model)
+    if not isinstance(plan.allocation, Budget):
         return plan.allocation
-    allocation = smallest_accurate(plan, session, work.classifier, work.machine, reporter)
+    allocation = smallest_accurate(plan, plan.allocation, session, reporter)
     clock.lap("Search for the accuracy")
     return allocation
 

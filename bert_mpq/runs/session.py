@@ -1,8 +1,8 @@
 """What the runs of one session share: the loaded model, tokenized samples, evaluations."""
 
+import contextlib
 import dataclasses
-import time
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 
 from torch import nn
 
@@ -12,58 +12,23 @@ from bert_mpq.compute.checkpoints import EVERY, Checkpoints
 from bert_mpq.compute.devices import Machine, pick_machine
 from bert_mpq.compute.evaluate import Evaluation, evaluate
 from bert_mpq.compute.fingerprint import weights_fingerprint
+from bert_mpq.compute.forward import memory_errors
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.reviews import Reviews
 from bert_mpq.compute.workload import Workload
-from bert_mpq.records.context import Sample, Setting, Stage
+from bert_mpq.runs.clock import Clock
+from bert_mpq.runs.kept import Draw, FittedHead, Kept, Measured, Model, Part
 from bert_mpq.runs.plan import Plan
-from bert_mpq.settings.config import RunConfig
+from bert_mpq.runs.prepared import Prepared
 from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.quantizers import needs_calibration
 from bert_mpq.sources.classifiers import Classifier, load_classifier
 from bert_mpq.sources.halves import Split
 from bert_mpq.sources.heads import fit_head
-from bert_mpq.sources.reviews import DataSource, load_reviews
+from bert_mpq.sources.reviews import load_reviews
 from bert_mpq.sources.sampling import sample
 
-NO_REVIEWS = ("E-DATA-FORMAT", "E-DATA-SIZE", "E-ONE-CLASS", "E-NETWORK", "E-OFFLINE", "E-NOFILE")
-
-
-TITLES = {"gptq": "Tokenize for GPTQ", "training": "Tokenize for training"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared(Workload):
-    """What a phase works on.
-
-    Args:
-        classifier: the FP32 model.
-        fingerprint: of the reviews.
-    """
-
-    classifier: Classifier
-    fingerprint: str
-
-
-class Clock:
-    """Seconds per stage of a run."""
-
-    def __init__(self) -> None:
-        self.stages: tuple[Stage, ...] = ()
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        """End a stage."""
-        now = time.perf_counter()
-        self.stages += (Stage(name=name, seconds=now - self._last),)
-        self._last = now
-
-    def skip(self) -> None:
-        """Leave out the time since the last stage: it was measured elsewhere."""
-        self._last = time.perf_counter()
-
-    def seconds(self, name: str) -> float:
-        """Return the seconds of a stage."""
-        return sum(stage.seconds for stage in self.stages if stage.name == name)
+SAMPLES = 5  # of one run at most: both phases', GPTQ's, the search's, the training's
 
 
 class Session:
@@ -75,38 +40,38 @@ class Session:
 
     def __init__(self, checkpoint_every: float = EVERY) -> None:
         self._checkpoint_every = checkpoint_every
-        self._classifier: tuple[object, Classifier] | None = None
-        self._reviews: tuple[object, Reviews] | None = None
-        self._tokens: dict[str, tuple[object, TokenizedReviews, str]] = {}
-        self._baseline: tuple[object, Evaluation] | None = None
-        self._quantized: tuple[object, Evaluation] | None = None
+        self._classifiers = Kept[Classifier]()
+        self._reviews = Kept[Reviews]()
+        self._tokens = Kept[TokenizedReviews](SAMPLES)
+        self._evaluations = Kept[Evaluation](2)  # of the FP32 model and of the quantized one
 
-    def checkpoints(self, config: RunConfig, folder: str, reporter: Reporter) -> Checkpoints:
-        """Return the checkpoints of a phase that writes to ``folder``."""
-        return Checkpoints(config.output, folder, self._checkpoint_every, reporter)
-
-    def machine(self, config: RunConfig) -> Machine:
-        """Return the device of a run; raises MpqError E-DEVICE."""
-        return pick_machine(config.device, config.precision)
-
-    def prepare(self, plan: Plan, split: Split, clock: Clock, reporter: Reporter) -> Prepared:
-        """Load the model, read and tokenize the sample of ``split``; two laps of ``clock``.
+    @contextlib.contextmanager
+    def checkpoints(self, plan: Plan, folder: str, reporter: Reporter) -> Iterator[Checkpoints]:
+        """Give a phase the checkpoints of ``folder``, and say in plain words where memory runs out.
 
         Raises:
-            MpqError: what ``machine``, ``classifier`` and ``tokens`` raise.
+            MpqError: E-MEMORY.
         """
-        machine = self.machine(plan.config)
-        classifier = self.classifier(plan, reporter)
+        every = self._checkpoint_every
+        with Checkpoints(plan.config.output, folder, every, reporter) as checkpoints, memory_errors():
+            yield checkpoints
+
+    def machine(self, plan: Plan) -> Machine:
+        """Return the device of a run; raises MpqError E-DEVICE."""
+        return pick_machine(plan.config.device, plan.config.precision)
+
+    def prepare(self, plan: Plan, split: Split, clock: Clock, reporter: Reporter) -> Prepared:
+        """Load the model and draw the reviews of ``split`` that the plan names; two laps of ``clock``.
+
+        Raises:
+            MpqError: what ``machine``, ``classifier`` and ``draw`` raise.
+        """
+        self.machine(plan)  # a device that is not there is named before anything is loaded
+        self.classifier(plan, reporter)
         clock.lap("Load the model")
-        tokens, fingerprint = self.tokens(plan, split, reporter)
+        work = self.draw(plan, split, plan.reviews[split], reporter)
         clock.lap("Read and tokenize")
-        return Prepared(
-            classifier=classifier,
-            tokens=tokens,
-            fingerprint=fingerprint,
-            machine=machine,
-            asked=plan.config.batch_tokens,
-        )
+        return work
 
     def classifier(self, plan: Plan, reporter: Reporter) -> Classifier:
         """Return the loaded classifier, its head fitted where the plan says so.
@@ -114,105 +79,91 @@ class Session:
         Raises:
             MpqError: what ``load_classifier`` and ``fit_head`` raise.
         """
-        config, source = plan.config, plan.sources
-        fitting = (source.data, config.seed, config.max_length) if config.fit_head else None
-        key = (source.model, config.fit_head, fitting)
-        if self._classifier is None or self._classifier[0] != key:
+
+        def load() -> Classifier:
             for _ in reporter.track([source], "Load the model", 1):
-                classifier = load_classifier(source.model, needs_head=config.fit_head is None)
-            if config.fit_head is not None:
-                self._fit_head(plan, classifier, config.fit_head, reporter)
-            self._classifier = (key, classifier)
-        return self._classifier[1]
+                classifier = load_classifier(source, needs_head=plan.config.fit_head is None)
+            if plan.config.fit_head is not None:
+                self._fit_head(plan, classifier, plan.config.fit_head, reporter)
+            return classifier
+
+        source = plan.sources.model
+        return self._classifiers.get(_model(plan), load)
 
     def _fit_head(self, plan: Plan, classifier: Classifier, size: int, reporter: Reporter) -> None:
-        reviews = sample(self._split(plan.sources.data, "calibration"), size, "stratified", plan.config.seed)
-        length = plan.config.max_length or plan.sources.model.max_length
-        tokens = tokenize(reviews, classifier.tokenizer, length, reporter)
-        work = Workload(tokens=tokens, machine=self.machine(plan.config), asked=plan.config.batch_tokens)
+        split = self._read(_part(plan, "calibration"))
+        reviews = sample(split, size, "stratified", plan.config.seed)
+        tokens = tokenize(reviews, classifier.tokenizer, plan.max_length, reporter)
+        work = Workload(tokens=tokens, machine=self.machine(plan), asked=plan.config.batch_tokens)
         fit_head(classifier.model, work, reporter)
 
-    def tokens(self, plan: Plan, split: Split, reporter: Reporter) -> tuple[TokenizedReviews, str]:
-        """Return the tokenized sample of a split and its fingerprint.
+    def draw(
+        self, plan: Plan, split: Split, size: int, reporter: Reporter, title: str = "Tokenize"
+    ) -> Prepared:
+        """Return ``size`` reviews of a split, tokenized for the classifier of the plan.
+
+        Args:
+            plan: the run.
+            split: where to draw from.
+            size: reviews.
+            reporter: shows the progress.
+            title: name of the stage.
 
         Raises:
-            MpqError: E-DATA-SIZE, E-ONE-CLASS, or what ``load_reviews`` raises.
+            MpqError: E-DATA-SIZE, E-ONE-CLASS, or what ``classifier`` and ``load_reviews`` raise.
         """
-        size = plan.calibration if split == "calibration" else plan.evaluation
-        return self._sampled(split, plan, split, size, reporter)
+        classifier = self.classifier(plan, reporter)
+        draw = _draw(plan, split, size)
+        tokens = self._tokens.get(
+            draw,
+            lambda: tokenize(self._sample(draw), classifier.tokenizer, draw.max_length, reporter, title),
+        )
+        return Prepared(
+            tokens=tokens,
+            machine=self.machine(plan),
+            asked=plan.config.batch_tokens,
+            classifier=classifier,
+            draw=draw,
+        )
 
-    def training_tokens(self, plan: Plan, reporter: Reporter) -> tuple[TokenizedReviews, str]:
-        """Return the calibration reviews of the training and their fingerprint; raises as ``tokens``."""
-        return self._sampled("training", plan, "calibration", plan.training, reporter)
+    def available(self, plan: Plan, split: Split) -> int:
+        """Return how many reviews a split has; raises as ``load_reviews``."""
+        return len(self._read(_part(plan, split)))
 
-    def gptq_calibration(
-        self, plan: Plan, machine: Machine, reporter: Reporter
-    ) -> tuple[Workload, Sample] | None:
-        """Return the reviews of the calibration split that GPTQ may look at; all where there are fewer.
+    def calibration(self, plan: Plan, widths: Iterable[int], reporter: Reporter) -> Prepared | None:
+        """Return the calibration reviews that the quantizer looks at for these widths; all where there are
+        fewer than asked.
 
-        None, and a note that says why, where there are none to be had.
+        None where it looks at none, and, with a note that says why, where there are none to be had.
         """
-        config, data = plan.config, plan.sources.data
+        if not needs_calibration(plan.config.quantizer, widths):
+            return None
         try:
-            size = min(config.gptq_reviews, len(self._split(data, "calibration")))
-            tokens, fingerprint = self._sampled("gptq", plan, "calibration", size, reporter)
+            size = min(plan.config.gptq_reviews, self.available(plan, "calibration"))
+            self._sample(_draw(plan, "calibration", size))
         except MpqError as error:
-            if error.code not in NO_REVIEWS:
-                raise
             reporter.note(f"No calibration reviews for GPTQ: {error.title} Rounding to nearest instead.")
             return None
-        work = Workload(tokens=tokens, machine=machine, asked=config.batch_tokens)
+        work = self.draw(plan, "calibration", size, reporter, "Tokenize for GPTQ")
         # One GPU of several does it: it is a small part of a run.
-        work = dataclasses.replace(work, asked=max(1, work.batch_tokens // max(1, machine.num_gpus)))
-        largest = max(map(len, tokens.plan(work.batch_tokens)))
-        return work, self.sample(plan, "calibration", tokens, fingerprint, largest)
+        share = max(1, work.batch_tokens // max(1, work.machine.num_gpus))
+        return dataclasses.replace(work, asked=share)
 
-    def search_sample(self, plan: Plan, reporter: Reporter) -> tuple[TokenizedReviews, str]:
-        """Return calibration reviews to choose a plan on: as many as will be evaluated, or all there are.
+    def _sample(self, draw: Draw) -> Reviews:
+        return sample(self._read(draw.part), draw.size, draw.sampling, draw.seed)
 
-        Raises:
-            MpqError: what ``tokens`` raises.
-        """
-        size = min(plan.evaluation, len(self._split(plan.sources.data, "calibration")))
-        return self._sampled("search", plan, "calibration", size, reporter)
-
-    def _sampled(
-        self, purpose: str, plan: Plan, split: Split, size: int, reporter: Reporter
-    ) -> tuple[TokenizedReviews, str]:
-        config, source = plan.config, plan.sources
-        key = (
-            source.model,
-            config.fit_head,
-            source.data,
-            size,
-            config.sampling,
-            config.seed,
-            config.max_length,
-        )
-        if purpose not in self._tokens or self._tokens[purpose][0] != key:
-            assert self._classifier is not None
-            reviews = sample(self._split(source.data, split), size, config.sampling, config.seed)
-            distributed.agree("reviews", reviews.fingerprint)
-            length = config.max_length or source.model.max_length
-            title = TITLES.get(purpose, "Tokenize")
-            tokens = tokenize(reviews, self._classifier[1].tokenizer, length, reporter, title)
-            self._tokens[purpose] = (key, tokens, reviews.fingerprint)
-        return self._tokens[purpose][1:]
-
-    def _split(self, data: DataSource, split: Split) -> Reviews:
-        if self._reviews is None or self._reviews[0] != (data, split):
-            self._reviews = ((data, split), load_reviews(data, split))
-        return self._reviews[1]
+    def _read(self, part: Part) -> Reviews:
+        return self._reviews.get(part, lambda: load_reviews(part.data, part.split))
 
     def baseline(
         self, work: Prepared, reporter: Reporter, checkpoints: Checkpoints | None = None
     ) -> Evaluation:
         """Return the FP32 evaluation; measured once per model, sample, device and batch size."""
-        key = (self._tokens["evaluation"][0], work.machine, work.batch_tokens)
-        if self._baseline is None or self._baseline[0] != key:
-            result = evaluate(work.classifier.model, work, reporter, "Evaluate FP32", checkpoints)
-            self._baseline = (key, result)
-        return self._baseline[1]
+        measured = Measured(draw=work.draw, machine=work.machine, batch_tokens=work.batch_tokens)
+        model = work.classifier.model
+        return self._evaluations.get(
+            measured, lambda: evaluate(model, work, reporter, "Evaluate FP32", checkpoints)
+        )
 
     def quantized(
         self, model: nn.Module, work: Prepared, reporter: Reporter, checkpoints: Checkpoints | None = None
@@ -221,41 +172,39 @@ class Session:
 
         A run that trains the model of the run before it has no need to.
         """
-        weights = weights_fingerprint(model.state_dict())
-        key = (self._tokens["evaluation"][0], work.machine, work.batch_tokens, weights)
-        several = distributed.size() > 1  # processes must not disagree on whether to measure
-        if several or self._quantized is None or self._quantized[0] != key:
-            result = evaluate(model, work, reporter, "Evaluate quantized", checkpoints)
-            self._quantized = (key, result)
-        return self._quantized[1]
 
-    def setting(self, plan: Plan, machine: Machine, batch_tokens: int) -> Setting:
-        """Return model, data and machine as the artifacts name them."""
-        source = plan.sources
-        return Setting(
-            model_name=source.model.name,
-            model_title=source.model.title,
-            model_word=source.model.word,
-            data_name=source.data.name,
-            data_word=source.data_word,
-            device=machine.device.type,
-            precision=machine.precision,
-            num_gpus=sum(distributed.gather(machine.num_gpus)),
-            max_length=plan.config.max_length or source.model.max_length,
-            batch_tokens=batch_tokens,
-            layers=source.model.layers,
-            processes=distributed.size(),
-        )
+        def measure() -> Evaluation:
+            return evaluate(model, work, reporter, "Evaluate quantized", checkpoints)
 
-    def sample(
-        self, plan: Plan, split: Split, tokens: TokenizedReviews, fingerprint: str, largest_batch: int
-    ) -> Sample:
-        """Return what the artifacts say of a sample."""
-        return Sample(
-            split=plan.sources.data.split_name(split),
-            size=len(tokens),
-            positive=int(tokens.labels.sum()),
-            sampling=plan.config.sampling,
-            fingerprint=fingerprint,
-            largest_batch=largest_batch,
+        if distributed.size() > 1:  # processes must not disagree on whether to measure
+            return measure()
+        measured = Measured(
+            draw=work.draw,
+            machine=work.machine,
+            batch_tokens=work.batch_tokens,
+            weights=weights_fingerprint(model.state_dict()),
         )
+        return self._evaluations.get(measured, measure)
+
+
+def _model(plan: Plan) -> Model:
+    config, sources = plan.config, plan.sources
+    head = config.fit_head and FittedHead(
+        reviews=config.fit_head, data=sources.data, seed=config.seed, max_length=plan.max_length
+    )
+    return Model(source=sources.model, head=head or None)
+
+
+def _part(plan: Plan, split: Split) -> Part:
+    return Part(data=plan.sources.data, split=split)
+
+
+def _draw(plan: Plan, split: Split, size: int) -> Draw:
+    return Draw(
+        model=_model(plan),
+        part=_part(plan, split),
+        size=size,
+        sampling=plan.config.sampling,
+        seed=plan.config.seed,
+        max_length=plan.max_length,
+    )

@@ -3,42 +3,20 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from bert_mpq.compute.reporting import Reporter, Silent
+from bert_mpq.compute.reporting import Reporter
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.files import EVALUATION, prepare_folder, write_new
 from bert_mpq.records.sensitivity_file import sensitivity_path
-from bert_mpq.runs.phase_1 import Analysis, analyse
-from bert_mpq.runs.phase_2 import quantize_and_evaluate
-from bert_mpq.runs.plan import Plan, make_plan
+from bert_mpq.runs import phase_1, phase_2
+from bert_mpq.runs.make_plan import plan_quantization
+from bert_mpq.runs.phase_1 import Analysis
+from bert_mpq.runs.plan import SweepPlan
+from bert_mpq.runs.presets import PRESETS
 from bert_mpq.runs.session import Session
-from bert_mpq.settings.config import RunConfig
-from bert_mpq.settings.errors import MpqError, UsageError
-from bert_mpq.settings.metrics import METRICS, Metric, titles_of
-
-PROBE_BITS = (4, 2, 3, 8)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preset:
-    """A row of the guide's table.
-
-    Args:
-        name: as the guide calls it.
-        metrics: the metrics the guide names; the first decides.
-        bits: bits per group, most sensitive group first.
-    """
-
-    name: str
-    metrics: tuple[Metric, ...]
-    bits: tuple[int, ...]
-
-
-PRESETS = (
-    Preset(name="Conservative", metrics=("pwcca",), bits=(16, 8, 4)),
-    Preset(name="Moderate", metrics=("pwcca", "cka"), bits=(16, 8, 4, 2)),
-    Preset(name="Aggressive", metrics=("svcca",), bits=(8, 4, 2, 2)),
-)
+from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.metrics import METRICS, titles_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,56 +42,43 @@ class Sweep:
     rows: tuple[SweepRow, ...]
 
 
-def sweep(config: RunConfig, reporter: Reporter | None = None, session: Session | None = None) -> Sweep:
+def run(plan: SweepPlan, reporter: Reporter, session: Session) -> Sweep:
     """Run Phase 1 once and Phase 2 for every row; all artifacts are written as usual.
 
     Args:
-        config: model, data, sizes, clustering, quantizer; metrics, bits and target are the table's.
+        plan: model, data, sizes, clustering, quantizer; metrics, bits and target are the table's.
         reporter: shows the progress.
         session: remembers what the runs share.
 
     Raises:
-        UsageError: E-CONFIG, the clustering is ``budget``.
         MpqError: what the phases raise; E-SCORE when a metric of the table has no valid score.
     """
-    if config.clustering == "budget":
-        raise UsageError("E-CONFIG", "A sweep sets a clustering beside budgets.", "Use --clustering kmeans.")
-    reporter, session = reporter or Silent(), session or Session()
-    first = _first_phase(config)
-    plan = make_plan(first, "run")
-    analysis = analyse(first, reporter, session, plan)
+    analysis = phase_1.run(plan.first, reporter, session)
     folder = analysis.files[-1].parent
-    widths = analysis.deciding_file(first.replace(clustering="budget", target="4bits"))
     rows = []
+
+    def evaluated(**changes: Any) -> EvaluationResult:
+        second = plan_quantization(plan.config.replace(**changes), plan.sources)
+        return phase_2.run(second, reporter, session).result
+
     for preset in PRESETS:
         scores = next(scores for scores in analysis.result.scores if scores.metric == preset.metrics[0])
         if not scores.usable:
             title = METRICS[scores.metric].title
             raise MpqError("E-SCORE", f"{title} has no valid score for every layer.", "Take more reviews.")
-        second = config.replace(
-            bits=preset.bits, sensitivities=str(sensitivity_path(folder, analysis.result, scores.metric))
-        )
         reporter.note(f"{preset.name}: {'/'.join(map(str, preset.bits))}")
-        result = _evaluated(second, plan, reporter, session)
+        file = sensitivity_path(folder, analysis.result, scores.metric)
+        result = evaluated(bits=preset.bits, sensitivities=str(file))
         rows.append(SweepRow(name=preset.name, metric=titles_of(preset.metrics), result=result))
         # The target is cut to what a user can type, never above the size of the row.
         size = int(1000 * result.sizes.bits_per_weight) / 1000
-        optimum = config.replace(clustering="budget", target=f"{size:.3f}bits", sensitivities=str(widths))
         reporter.note(f"{preset.name}: the optimum at {size:.3f} bits per weight")
-        best = _evaluated(optimum, plan, reporter, session)
-        words = METRICS[optimum.score].title
-        rows.append(SweepRow(name=f"{preset.name}, optimum", metric=words, result=best))
+        best = evaluated(
+            clustering="budget", target=f"{size:.3f}bits", sensitivities=str(analysis.width_scores_file)
+        )
+        loss = METRICS[best.config.score].title
+        rows.append(SweepRow(name=f"{preset.name}, optimum", metric=loss, result=best))
     return Sweep(analysis=analysis, rows=tuple(rows))
-
-
-def _first_phase(config: RunConfig) -> RunConfig:
-    metrics = tuple(dict.fromkeys(metric for preset in PRESETS for metric in preset.metrics))
-    return config.replace(metrics=metrics, probe_bits=config.probe_bits or PROBE_BITS)
-
-
-def _evaluated(config: RunConfig, plan: Plan, reporter: Reporter, session: Session) -> EvaluationResult:
-    second = make_plan(config, "quantize", plan.sources)
-    return quantize_and_evaluate(config, reporter, session, second).result
 
 
 def markdown(sweep: Sweep) -> str:

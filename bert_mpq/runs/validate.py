@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Literal
 
 from bert_mpq.compute.encoder import outline_of
-from bert_mpq.compute.reporting import Reporter, Silent
+from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.workload import Workload
 from bert_mpq.records.files import SENSITIVITIES, prepare_folder
 from bert_mpq.records.outline import Outline
 from bert_mpq.records.validation import Predictor, ValidationResult, WidthValidation, write_validation
+from bert_mpq.runs.clock import Clock
 from bert_mpq.runs.equal_size_plans import compare_plans
-from bert_mpq.runs.plan import make_plan, named
-from bert_mpq.runs.quantize import calibration_for
-from bert_mpq.runs.session import Clock, Prepared, Session
+from bert_mpq.runs.plan import ValidationPlan
+from bert_mpq.runs.prepared import Prepared
+from bert_mpq.runs.session import Session
 from bert_mpq.sensitivity.measure import Measurement, measure
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.scoring import spearman
@@ -32,30 +33,24 @@ class Validation:
     file: Path
 
 
-def validate(
-    config: RunConfig, reporter: Reporter | None = None, session: Session | None = None
-) -> Validation:
+def run(plan: ValidationPlan, reporter: Reporter, session: Session) -> Validation:
     """Measure every score and the KL of the logits, unit by unit and width by width; compare whole plans.
 
-    The units are encoder layers or Linear modules (``config.granularity``). Scores and KL come from the
-    calibration reviews; plans of equal size, each the best by one score, are evaluated on the others.
+    The units are encoder layers or Linear modules (``granularity``). Scores and KL come from the calibration
+    reviews; plans of equal size, each the best by one score, are evaluated on the others.
 
     Args:
-        config: what to run; the scopes ``propagated`` and ``isolated`` are both compared.
-        reporter: shows progress; default none.
+        plan: what to run; the scopes ``propagated`` and ``isolated`` are both compared.
+        reporter: shows progress.
         session: remembers what several runs share.
 
     Raises:
         MpqError: any of its codes.
     """
-    reporter, session = reporter or Silent(), session or Session()
-    plan = make_plan(config.replace(bits=(16,)), "run")  # no clustering is made
-    config = named(config, plan.sources)
-    clock = Clock()
+    config, clock = plan.config, Clock()
     work = session.prepare(plan, "calibration", clock, reporter)
-    drawn = calibration_for(plan, config.widths, work.machine, session, reporter)
-    calibration = drawn and drawn[0]
-    if drawn is not None:
+    calibration = session.calibration(plan, config.widths, reporter)
+    if calibration is not None:
         clock.lap("Read for GPTQ")
     outline = outline_of(work.classifier.model)
     passes = _Passes(work=work, calibration=calibration)
@@ -65,8 +60,8 @@ def validate(
     clock.lap("Compare plans")
     result = ValidationResult(
         config=config,
-        setting=session.setting(plan, work.machine, passes.most_tokens),
-        sample=session.sample(plan, "calibration", work.tokens, work.fingerprint, passes.largest_batch),
+        setting=work.setting(plan, passes.most_tokens),
+        sample=work.sample(passes.largest_batch),
         evaluation=compared.sample,
         accuracy=compared.accuracy,
         units=unit_names(config, outline),

@@ -1,35 +1,29 @@
-"""Runs a plan with progress on stderr and results on stdout, the same for the wizard and for scripts."""
+"""Runs plans with progress on stderr and results on stdout, the same for the wizard and for scripts."""
 
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import questionary
-from rich.console import Console
+from rich.console import Console, RenderableType
 
-from bert_mpq.allocation.budget import Budget, make_budget
 from bert_mpq.compute import distributed
-from bert_mpq.compute.reporting import Reporter
-from bert_mpq.records.files import EVALUATION, SENSITIVITIES
+from bert_mpq.records.files import EVALUATION
 from bert_mpq.records.sensitivity_file import check_scores
-from bert_mpq.records.width_scores import read_width_scores
 from bert_mpq.runs.log import RunLog
-from bert_mpq.runs.plan import Plan, make_plan
-from bert_mpq.settings.config import RunConfig
+from bert_mpq.runs.plan import AnalysisPlan, EvaluationPlan, FullPlan, Plan, QuantizationPlan
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.paths import user_path
 from bert_mpq.ui.console import is_live
-from bert_mpq.ui.progress import Bars, Unmanaged, make_reporter
+from bert_mpq.ui.progress import Display, make_reporter
 from bert_mpq.ui.views import panels as views
-from bert_mpq.ui.views.budget import budget_views
 from bert_mpq.ui.views.evaluation import evaluation_views
 from bert_mpq.ui.views.sensitivity import sensitivity_views
 from bert_mpq.ui.views.timing import plan_time
-from bert_mpq.ui.views.validation import validation_views
 
 if TYPE_CHECKING:
     from bert_mpq.runs.phase_1 import Analysis
@@ -39,21 +33,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """A run that is done.
+    """An evaluation that is done.
 
     Args:
         plan: what was run.
-        analysis: Phase 1; None when it was not run.
-        quantization: Phase 2; None when it was not run.
+        quantization: the evaluation.
     """
 
-    plan: Plan
-    analysis: "Analysis | None" = None
-    quantization: "Quantization | None" = None
+    plan: EvaluationPlan
+    quantization: "Quantization"
 
 
 class Execution:
-    """Keeps the session between runs, so that the FP32 evaluation is made once."""
+    """Keeps the session between runs, so that the FP32 evaluation is made once.
+
+    Every run has the same shape: a plan, ``start``, ``running`` around the function that does it, ``show``.
+    """
 
     def __init__(self, output: Console, errors: Console, quiet: bool = False) -> None:
         self.output = output
@@ -64,137 +59,104 @@ class Execution:
         self.written = False  # whether files of this process are on disk
         self.log_file: Path | None = None  # where the traceback of an error is
 
-    def reporter(self) -> "Bars | Unmanaged":
+    def reporter(self) -> Display:
         """Return what shows the progress of a run, as a context manager."""
         return make_reporter(self.errors, self._quiet)
 
-    def confirm(self, plan: Plan) -> None:
-        """Show the plan and ask before a scripted command starts; without a terminal just start.
+    def start(self, plan: Plan, ask: bool) -> None:
+        """Say which model stands in for the default one, and ask before a scripted command starts.
 
-        Several processes are not asked: only one of them could be answered.
+        Args:
+            plan: what will be run.
+            ask: whether to show the plan and ask. Without a terminal the run just starts; several processes
+                are not asked either: only one of them could be answered.
 
         Raises:
             KeyboardInterrupt: the user said no, or Ctrl-C.
         """
-        if distributed.launched() or not is_live(self.output) or sys.stdin is None or not sys.stdin.isatty():
+        if plan.sources.model.note:
+            self.errors.print(plan.sources.model.note, soft_wrap=True, markup=False)
+        nobody = distributed.launched() or sys.stdin is None or not sys.stdin.isatty()
+        if not ask or nobody or not is_live(self.output):
             return
         self.output.print(views.plan_panel(plan, self.output, plan_time(plan)))
         if not questionary.confirm("Start now?", default=True).unsafe_ask():
             raise KeyboardInterrupt
 
-    def run(self, plan: Plan) -> Finished:
+    def run(self, plan: AnalysisPlan | QuantizationPlan | FullPlan) -> Finished | None:
         """Run the phases of ``plan`` and print each one's results as soon as it has them.
 
-        Raises:
-            MpqError: what the pipeline raises.
-        """
-        if plan.phase == "quantize":
-            return Finished(plan=plan, quantization=self._quantize(plan))
-        analysis = self._analyse(plan)
-        if plan.phase == "sensitivity":
-            return Finished(plan=plan, analysis=analysis)
-        second = plan.config.replace(sensitivities=str(analysis.deciding_file(plan.config)))
-        note = analysis.deciding_note(plan.config)
-        if note:
-            self.output.print(note)
-        quantization = self._quantize(make_plan(second, "quantize", plan.sources))
-        return Finished(plan=plan, analysis=analysis, quantization=quantization)
-
-    def measure_widths(self, plan: Plan) -> str:
-        """Run Phase 1 at several widths; return the file of its scores.
-
-        Raises:
-            MpqError: what the pipeline raises.
-        """
-        return str(self._analyse(plan).deciding_file(plan.config))
-
-    def plan_budget(self, config: RunConfig) -> Budget:
-        """Print the best bits for the target of ``config``, beside the clusterings at that size.
-
         Returns:
-            What the plan was chosen from.
+            The evaluation; None where Phase 1 is all that was run.
 
         Raises:
-            MpqError: E-BUDGET, E-SCORE, or what reading the scores and evaluating plans raise.
+            MpqError: what the phases raise.
         """
-        if config.goal.kind == "drop":
-            plan = make_plan(config, "quantize")
-            with self.running(plan, EVALUATION) as reporter:
-                from bert_mpq.runs.accuracy_search import find_allocation
+        if isinstance(plan, AnalysisPlan):
+            self.analyse(plan)
+            return None
+        with self.running(plan) as display:
+            quantization = self._evaluated(plan, display)
+        self.show(evaluation_views(quantization.result), quantization.files, quantization.result.seconds)
+        return Finished(plan=plan, quantization=quantization)
 
-                bits = find_allocation(plan, self.session, reporter).bits
-            budget = plan.budget
-            assert budget is not None
-            assignment = budget.assignment(bits)
-        else:
-            assert config.sensitivities is not None
-            budget = make_budget(config, read_width_scores(config.sensitivities))
-            assignment = budget.best(config.goal)
-        for view in budget_views(budget, assignment):
-            self.output.print(view)
-        return budget
-
-    def validate(self, config: RunConfig) -> RunConfig:
-        """Compare the scores with the damage and print the verdict; return what was run.
+    def analyse(self, plan: AnalysisPlan) -> "Analysis":
+        """Run Phase 1 alone and print its results.
 
         Raises:
-            MpqError: what the pipeline raises.
+            MpqError: what the phase raises; E-SCORE when its first metric is not valid: the record is kept,
+                but nothing can be decided by such scores.
         """
-        with make_reporter(self.errors, self._quiet) as reporter:
-            from bert_mpq.runs.validate import validate
+        with self.running(plan) as reporter:
+            from bert_mpq.runs import phase_1
 
-            validation = validate(config, reporter, self.session)
-        self.written = True
-        for view in validation_views(validation.result):
-            self.output.print(view)
-        self.output.print(views.files_panel([validation.file], validation.result.seconds, self.output))
-        return validation.result.config
-
-    def _analyse(self, plan: Plan) -> "Analysis":
-        with self.running(plan, SENSITIVITIES) as reporter:
-            from bert_mpq.runs.phase_1 import analyse
-
-            analysis = analyse(plan.config, reporter, self.session, plan)
-        for view in sensitivity_views(analysis.result, self.output):
-            self.output.print(view)
-        self.output.print(views.files_panel(analysis.files, analysis.result.seconds, self.output))
-        # The record is kept, but nothing can be decided by scores that are not valid.
-        alone = plan.phase == "sensitivity"
-        check_scores(analysis.result.scores[0] if alone else analysis.deciding_scores(plan.config))
+            analysis = phase_1.run(plan, reporter, self.session)
+        self._show_analysis(analysis)
+        check_scores(analysis.result.scores[0])
         return analysis
 
-    def _quantize(self, plan: Plan) -> "Quantization":
-        with self.running(plan, EVALUATION) as reporter:
-            from bert_mpq.runs.phase_2 import quantize_and_evaluate
-            from bert_mpq.runs.training import has_checkpoint
+    def _evaluated(self, plan: QuantizationPlan | FullPlan, display: Display) -> "Quantization":
+        from bert_mpq.runs import full_run, phase_2
 
-            try:
-                quantization = quantize_and_evaluate(plan.config, reporter, self.session, plan)
-            except BaseException:
-                self.written = self.written or has_checkpoint(plan.config.output)
-                raise
-        for view in evaluation_views(quantization.result):
+        if isinstance(plan, QuantizationPlan):
+            return phase_2.run(plan, display, self.session)
+
+        def after_phase_1(analysis: "Analysis") -> None:
+            with display.paused():
+                self._show_analysis(analysis)
+                note = analysis.deciding_note(plan.config)
+                if note:
+                    self.output.print(note)
+
+        return full_run.run(plan, display, self.session, after_phase_1).quantization
+
+    def _show_analysis(self, analysis: "Analysis") -> None:
+        shown = sensitivity_views(analysis.result, self.output)
+        self.show(shown, analysis.files, analysis.result.seconds)
+
+    def show(self, results: Iterable[RenderableType], files: Sequence[Path], seconds: float) -> None:
+        """Print what a run has found, and the files it has written."""
+        for view in results:
             self.output.print(view)
-        self.output.print(views.files_panel(quantization.files, quantization.result.seconds, self.output))
-        return quantization
+        self.output.print(views.files_panel(files, seconds, self.output))
 
     @contextlib.contextmanager
-    def running(self, plan: Plan, folder: str) -> Iterator[Reporter]:
-        """Show the progress of what writes ``folder``; keep warnings of libraries and tracebacks of errors.
+    def running(self, plan: Plan) -> Iterator[Display]:
+        """Show the progress of a run; keep warnings of libraries and tracebacks of errors.
 
         Torch and its friends are imported when it is entered, and not before.
         """
         started = time.time()
-        output = plan.config.output
+        output, folder = plan.config.output, plan.folders[-1]
         try:
-            with make_reporter(self.errors, self._quiet) as reporter:
+            with self.reporter() as reporter:
                 if self._session is None:
                     for _ in reporter.track([None], "Start PyTorch", 1):
                         self._log.take_over(with_datasets=plan.sources.data.kind != "wheel")
                         _ = self.session
                 yield reporter
         except KeyboardInterrupt:
-            self.written = self.written or _touched(user_path(output) / folder, started)
+            self.written = self.written or _left_something(plan, started)
             raise
         except Exception as error:
             if not isinstance(error, MpqError) or error.__cause__ is not None:
@@ -214,9 +176,17 @@ class Execution:
         return self._session
 
 
-def _touched(folder: Path, since: float) -> bool:
-    """Return whether a file was written in ``folder`` since then: Ctrl-C can come just after the last one."""
-    try:
-        return any(path.stat().st_mtime >= since for path in folder.iterdir())
-    except OSError:
-        return False
+def _left_something(plan: Plan, started: float) -> bool:
+    """Return whether a run that was stopped left a file: Ctrl-C can come just after the last one."""
+    from bert_mpq.runs.training import has_checkpoint
+
+    output = plan.config.output
+    if EVALUATION in plan.folders and has_checkpoint(output):
+        return True
+    with contextlib.suppress(OSError):
+        return any(
+            path.stat().st_mtime >= started
+            for folder in plan.folders
+            for path in (user_path(output) / folder).glob("*")
+        )
+    return False

@@ -11,13 +11,14 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.table import Table
 from rich.text import Text
 
-from bert_mpq.compute.reporting import Lines, Reporter, Silent, one
+from bert_mpq.compute.reporting import Lines, Silent, one
 from bert_mpq.records.numbers import duration, score_text
 from bert_mpq.ui.console import is_live, is_utf8
 from bert_mpq.ui.keyboard import typing_ignored
 from bert_mpq.ui.views.sensitivity import bar
 
 T = TypeVar("T")
+Entered = TypeVar("Entered")
 
 
 class TimeColumn(ProgressColumn):
@@ -35,16 +36,20 @@ class Bars:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._typing = contextlib.ExitStack()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Make an empty display."""
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=max(10, min(40, console.width - 52))),
+            BarColumn(bar_width=max(10, min(40, self._console.width - 52))),
             TaskProgressColumn(),
             TimeColumn(),
-            console=console,
+            console=self._console,
         )
         self._scores: tuple[str, dict[str, float]] | None = None
-        self._typing = contextlib.ExitStack()
-        self._live = Live(get_renderable=self._render, console=console, refresh_per_second=8)
+        self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=8)
 
     def __enter__(self) -> "Bars":
         self._typing.enter_context(typing_ignored())
@@ -57,6 +62,14 @@ class Bars:
         self._scores = None  # the result has its own table
         self._live.stop()
         self._typing.close()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """End the display, for results between two parts of a run; the next part has a new one."""
+        self.__exit__(None, None, None)
+        yield
+        self._begin()
+        self.__enter__()
 
     def track(
         self, items: Iterable[T], title: str, total: int, weight: Callable[[T], int] = one
@@ -101,22 +114,34 @@ def score_bars(title: str, values: Mapping[str, float], console: Console, room: 
 
 
 class Unmanaged:
-    """A reporter without a display to open or close, as a context manager."""
+    """A display without anything to open or close: for the reporters of logs."""
 
-    def __init__(self, reporter: Reporter) -> None:
-        self._reporter = reporter
-
-    def __enter__(self) -> Reporter:
-        return self._reporter
+    def __enter__(self: Entered) -> Entered:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         return None
 
+    def paused(self) -> contextlib.AbstractContextManager[None]:
+        """Do nothing: no display is in the way of results."""
+        return contextlib.nullcontext()
 
-def make_reporter(console: Console, quiet: bool) -> "Bars | Unmanaged":
+
+class Nothing(Unmanaged, Silent):
+    """Shows nothing."""
+
+
+class PlainLines(Unmanaged, Lines):
+    """Plain lines for pipes and logs."""
+
+
+Display = Bars | Nothing | PlainLines
+
+
+def make_reporter(console: Console, quiet: bool) -> Display:
     """Return bars on a live terminal, plain lines elsewhere, nothing when quiet."""
     if quiet:
-        return Unmanaged(Silent())
-    return Bars(console) if is_live(console) else Unmanaged(Lines())
+        return Nothing()
+    return Bars(console) if is_live(console) else PlainLines()

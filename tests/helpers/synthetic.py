@@ -15,4 +15,5 @@ def sample_of(lengths) -> TokenizedReviews:
         offsets=offsets,
         labels=np.arange(len(lengths)) % 2,
         pad_id=PAD,
+        fingerprint="0" * 64,
     )

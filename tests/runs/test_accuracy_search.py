@@ -7,7 +7,7 @@ import pytest
 from bert_mpq import MpqError, RunConfig, analyse, quantize_and_evaluate, run
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.records.width_scores import MetricTable, WidthScores, write_width_scores
-from bert_mpq.runs.plan import make_plan
+from bert_mpq.runs.make_plan import budget_of, plan_quantization
 from bert_mpq.runs.session import Session
 
 BUDGET = {"clustering": "budget", "quantizer": "rtn", "metrics": ("cka",), "max_length": 16}
@@ -36,9 +36,9 @@ def test_a_budget_takes_the_size_that_it_planned_and_repeats_from_its_file(tmp_p
     assert result.sizes.bits_per_weight <= 6.5
     assert result.allocation.bits[1] == 8
     second = config.replace(sensitivities=str(done.analysis.deciding_file(config)))
-    plan = make_plan(second, "quantize")
+    plan = plan_quantization(second)
     assert plan.allocation == result.allocation
-    assert plan.budget.sizes(plan.allocation.bits) == result.sizes
+    assert budget_of(second).sizes(plan.allocation.bits) == result.sizes
     report = done.quantization.files[0].read_text()
     assert "clustering_method: budget" in report
     assert "target: 6.5bits\nloss: kl\npinned: layer_1=8\nmax_widths: 2\n" in report

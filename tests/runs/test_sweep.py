@@ -2,8 +2,13 @@
 
 import pytest
 
+from bert_mpq.compute.reporting import Silent
+from bert_mpq.runs import sweep
 from bert_mpq.runs.compare import compare
-from bert_mpq.runs.sweep import PRESETS, markdown, sweep, write_sweep
+from bert_mpq.runs.make_plan import plan_sweep
+from bert_mpq.runs.presets import PRESETS
+from bert_mpq.runs.session import Session
+from bert_mpq.runs.sweep import markdown, write_sweep
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import UsageError
 
@@ -18,7 +23,7 @@ def swept(tmp_path_factory, small_model):
         quantizer="rtn",
         max_length=16,
     )
-    return config, sweep(config)
+    return config, sweep.run(plan_sweep(config), Silent(), Session())
 
 
 def test_every_preset_has_its_optimum_beside_it_at_no_larger_size(swept):
@@ -67,5 +72,5 @@ def test_the_table_is_the_guides_with_more_columns(swept):
 def test_a_sweep_of_budgets_is_refused(swept):
     config, _ = swept
     with pytest.raises(UsageError) as refused:
-        sweep(config.replace(clustering="budget", target="4x"))
+        plan_sweep(config.replace(clustering="budget", target="4x"))
     assert refused.value.code == "E-CONFIG"

@@ -10,8 +10,9 @@ from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.quantization.training.checkpoint import NAME
 from bert_mpq.records.reading import read_evaluation
+from bert_mpq.runs.checks import check_trainable
 from bert_mpq.runs.evaluated_model import evaluated_model
-from bert_mpq.runs.plan import check_trainable, make_plan
+from bert_mpq.runs.make_plan import plan_quantization
 from bert_mpq.runs.session import Session
 from bert_mpq.runs.training import has_checkpoint
 
@@ -123,7 +124,7 @@ def test_an_interrupted_training_ends_as_if_nothing_had_happened(config, session
 def test_the_checkpoint_of_another_run_is_refused_before_anything_slow(
     config, session, interrupted, monkeypatch
 ):
-    monkeypatch.setattr("bert_mpq.runs.phase_2.quantize", None)
+    monkeypatch.setattr("bert_mpq.runs.phase_2.quantized_copy", None)
     with pytest.raises(MpqError) as caught:
         quantize_and_evaluate(config.replace(bits=(4, 2)), session=session)
     assert caught.value.code == "E-CHECKPOINT"
@@ -141,7 +142,7 @@ def test_the_checkpoint_of_another_run_is_refused_before_anything_slow(
 )
 def test_what_cannot_be_trained_is_refused_when_planned(config, changes, code, said):
     with pytest.raises(MpqError, match=said) as caught:
-        make_plan(config.replace(**changes), "quantize")
+        plan_quantization(config.replace(**changes))
     assert caught.value.code == code
 
 
@@ -154,7 +155,7 @@ def test_training_in_several_processes_is_refused(monkeypatch):
 
 
 def test_the_whole_calibration_split_is_the_default(config):
-    plan = make_plan(config.replace(qat_reviews=None), "quantize")
+    plan = plan_quantization(config.replace(qat_reviews=None))
     assert plan.training == 12_450
 
 

@@ -10,11 +10,13 @@ import torch
 from bert_mpq import RunConfig
 from bert_mpq.compute.batches import tokenize
 from bert_mpq.compute.encoder import encoder_layers, linears
+from bert_mpq.compute.reporting import Silent
 from bert_mpq.records.outline import LinearShape, Outline
 from bert_mpq.records.validation import Predictor, ValidationResult, WidthValidation
+from bert_mpq.runs import validate
 from bert_mpq.runs.equal_size_plans import candidate_plans, unit_cost
+from bert_mpq.runs.make_plan import plan_validation
 from bert_mpq.runs.session import Session
-from bert_mpq.runs.validate import validate
 from bert_mpq.sources.reviews import find_reviews, load_reviews
 from bert_mpq.sources.sampling import sample
 from bert_mpq.ui.views.validation import verdict
@@ -42,14 +44,14 @@ def config(tmp_path_factory, tiny_model, tokenizer_files):
 
 @pytest.fixture(scope="module")
 def validation(config):
-    return validate(config, session=Session())
+    return validate.run(plan_validation(config), Silent(), Session())
 
 
 def test_the_kl_is_that_of_quantizing_one_linear_at_a_time(config, validation, tiny_model, tokenizer_files):
     from transformers import AutoTokenizer
 
     reviews = sample(load_reviews(find_reviews("imdb"), "calibration"), 40, "stratified", 42)
-    tokens = tokenize(reviews, AutoTokenizer.from_pretrained(tokenizer_files[0].parent), 12, _Silent())
+    tokens = tokenize(reviews, AutoTokenizer.from_pretrained(tokenizer_files[0].parent), 12, Silent())
     batch = tokens.batch(np.arange(40))
 
     def log_p(model):
@@ -70,14 +72,6 @@ def test_the_kl_is_that_of_quantizing_one_linear_at_a_time(config, validation, t
             error = float((weight.weight.detach() - before).square().sum() / before.square().sum())
             predictor = next(p for p in width.predictors if p.name == "weight")
             assert predictor.values[unit] == pytest.approx(error, rel=1e-5)
-
-
-class _Silent:
-    def track(self, items, title, total, weight=None):
-        yield from items
-
-    def note(self, text):
-        pass
 
 
 def test_every_predictor_is_there_at_every_width_and_saved(validation):

@@ -21,7 +21,7 @@ from bert_mpq.compute.batches import tokenize
 from bert_mpq.compute.devices import pick_machine
 from bert_mpq.compute.evaluate import evaluate
 from bert_mpq.compute.reporting import Silent
-from bert_mpq.runs.plan import make_plan
+from bert_mpq.runs.make_plan import make_plan
 from bert_mpq.runs.session import Session
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.classifiers import find_classifier, load_classifier

@@ -10,7 +10,7 @@ from rich.console import Console
 from bert_mpq.records.reading import read_analysis, read_evaluation
 from bert_mpq.runs.compare import compare
 from bert_mpq.runs.doctor import Check
-from bert_mpq.runs.plan import make_plan
+from bert_mpq.runs.make_plan import make_plan
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.ui.views.comparison import comparison_views

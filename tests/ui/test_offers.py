@@ -38,7 +38,7 @@ def make(title, applies, done, fails=False):
 
 def run(offers, *keys):
     errors = Console(file=io.StringIO(), width=80)
-    finished = Finished(plan=RunConfig())
+    finished = Finished(plan=RunConfig(), quantization=None)
     with pressing(*keys):
         offer(finished, Execution(Console(file=io.StringIO()), errors), offers)
     return errors.file.getvalue()
@@ -71,7 +71,7 @@ def test_an_error_inside_an_offer_is_shown_and_leads_back_to_the_question():
 
 
 def test_what_an_offer_makes_takes_the_place_of_what_was_there(asked):
-    better = Finished(plan=RunConfig(seed=7))
+    better = Finished(plan=RunConfig(seed=7), quantization=None)
     train = Offer(
         title="Train",
         description="",

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from bert_mpq.records.sizes import SizeReport
-from bert_mpq.runs.plan import make_plan
+from bert_mpq.runs.make_plan import make_plan
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.ui.views.evaluation import size_table
 from bert_mpq.ui.views.panels import plan_panel

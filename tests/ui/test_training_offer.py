@@ -8,11 +8,14 @@ import shutil
 import pytest
 from rich.console import Console
 
-from bert_mpq import RunConfig, quantize_and_evaluate
+from bert_mpq import RunConfig
+from bert_mpq.compute.reporting import Silent
 from bert_mpq.records.evaluation import TrainedEvaluation
 from bert_mpq.records.training import CurvePoint, TrainingReport
+from bert_mpq.runs import phase_2
+from bert_mpq.runs.make_plan import plan_quantization
 from bert_mpq.runs.phase_2 import Quantization
-from bert_mpq.runs.plan import make_plan
+from bert_mpq.runs.session import Session
 from bert_mpq.ui.execution import Execution, Finished
 from bert_mpq.ui.views.evaluation import advice, evaluation_views
 from bert_mpq.ui.wizard import training_offer
@@ -54,8 +57,8 @@ def finished(tmp_path_factory, tiny_model, tokenizer_files):
         qat_reviews=40,
         max_length=16,
     )
-    plan = make_plan(config, "quantize")
-    return Finished(plan=plan, quantization=quantize_and_evaluate(config, plan=plan))
+    plan = plan_quantization(config)
+    return Finished(plan=plan, quantization=phase_2.run(plan, Silent(), Session()))
 
 
 def with_drop(finished, share, **changes):
@@ -85,7 +88,6 @@ def test_it_is_not_offered_twice_nor_where_nothing_can_be_trained(finished):
     for changes in ({"bits": (32, 16)}, {"quantizer": "per-tensor"}):
         config = result.config.replace(**changes)
         assert not training_offer.applies(with_drop(finished, 0.5, config=config))
-    assert not training_offer.applies(Finished(plan=finished.plan))
 
 
 def test_it_trains_and_shows_all_three_models(finished):

@@ -83,7 +83,7 @@ class Validation:
             step=step,
             loss=loss,
             kl=float(kl_of_logits(*logits).mean()),
-            agreement=float((given.predictions == self._wanted.predictions).mean()),
+            agreement=given.agreement(self._wanted),
             accuracy=given.accuracy.accuracy,
         )
 

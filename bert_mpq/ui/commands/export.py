@@ -55,13 +55,12 @@ def export_and_show(
 
         export = export_model(evaluation, to, format_name, embeddings, reporter, execution.session)
     execution.written = True
-    for view in export_views(export):
+    for view in (*export_views(export), panels.heading("Load it")):
         execution.output.print(view)
-    execution.output.print(panels.heading("Load it"))
     loading = export.file_format.loading.format(folder=export.folder)
     execution.output.print(loading, soft_wrap=True, markup=False)  # unwrapped, so that it can be copied
     execution.output.print()
-    execution.output.print(panels.files_panel(export.files, export.seconds, execution.output))
+    execution.show([], export.files, export.seconds)
     panels.print_repeat(command_line(evaluation, to, format_name, embeddings), execution.output)
 
 

@@ -33,18 +33,14 @@ def run_phase(phase: "Phase", namespace: argparse.Namespace, execution: "Executi
     Raises:
         MpqError: any of its codes.
     """
-    from bert_mpq.runs.plan import make_plan
+    from bert_mpq.runs.make_plan import make_plan
     from bert_mpq.ui.views import panels as views
 
     base = read_config(namespace.config) if getattr(namespace, "config", None) else RunConfig()
-    config = flags.relevant(phase, flags.config_from(namespace, base))
-    plan = make_plan(config, phase)
-    if plan.sources.model.note:
-        execution.errors.print(plan.sources.model.note, soft_wrap=True, markup=False)
-    if not namespace.yes:
-        execution.confirm(plan)
+    plan = make_plan(flags.config_from(namespace, base), phase)
+    execution.start(plan, ask=not namespace.yes)
     execution.run(plan)
-    views.print_repeat(flags.command_line(phase, plan.config), execution.output)
+    views.print_repeat(plan.repeat, execution.output)
 
 
 def read_config(name: str) -> RunConfig:

@@ -3,7 +3,10 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from bert_mpq.allocation.budget import Budget
+from bert_mpq.allocation.knapsack import Assignment
 from bert_mpq.settings import flags
+from bert_mpq.settings.config import RunConfig
 from bert_mpq.ui.commands.command import Command
 
 if TYPE_CHECKING:
@@ -20,25 +23,39 @@ def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
     Raises:
         MpqError: any of its codes.
     """
-    from bert_mpq.runs.plan import make_plan
+    from bert_mpq.runs.make_plan import budget_of, named, plan_analysis
+    from bert_mpq.ui.views.budget import budget_views
 
     namespace.clustering = "budget"
     config = flags.config_from(namespace, flags.defaults_of("plan"))
     if config.sensitivities is None:
         if config.score not in config.metrics:
             config = config.replace(metrics=(*config.metrics, config.score))
-        first = make_plan(config, "sensitivity")
-        if first.sources.model.note:
-            execution.errors.print(first.sources.model.note, soft_wrap=True, markup=False)
-        if not namespace.yes:
-            execution.confirm(first)
-        config = config.replace(sensitivities=execution.measure_widths(first))
-    budget = execution.plan_budget(config)
-    if config.model == "default" and budget.scores.model_name == "embedded":  # it stood in for the default
-        config = config.replace(model="embedded")
+        first = plan_analysis(config)
+        execution.start(first, ask=not namespace.yes)
+        analysis = execution.analyse(first)
+        config = config.replace(sensitivities=str(analysis.width_scores_file))
+    budget = budget_of(config)
+    by_size = config.goal.kind != "drop"
+    best = budget.best(config.goal) if by_size else _searched(config, budget, execution)
+    for view in budget_views(budget, best):
+        execution.output.print(view)
+    config = named(config, budget.scores.model_name)
     execution.output.print("Plan again, or quantize and evaluate it:")
     for subcommand in ("plan", "quantize"):
         execution.output.print(flags.command_line(subcommand, config), soft_wrap=True, markup=False)
+
+
+def _searched(config: RunConfig, budget: Budget, execution: "Execution") -> Assignment:
+    """Return the smallest bits that keep the accuracy, found by evaluating."""
+    from bert_mpq.runs.make_plan import plan_quantization
+
+    plan = plan_quantization(config)
+    with execution.running(plan) as reporter:
+        from bert_mpq.runs.accuracy_search import smallest_accurate
+
+        allocation = smallest_accurate(plan, budget, execution.session, reporter)
+    return budget.assignment(allocation.bits)
 
 
 PLAN = Command(

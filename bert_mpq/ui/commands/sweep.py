@@ -21,25 +21,19 @@ def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
     Raises:
         MpqError: any of its codes.
     """
-    from bert_mpq.records.files import EVALUATION
-    from bert_mpq.runs.plan import make_plan, named
+    from bert_mpq.runs.make_plan import plan_sweep
 
-    config = flags.relevant("sweep", flags.config_from(namespace, RunConfig()))
-    plan = make_plan(config, "run")
-    config = named(config, plan.sources)
-    if plan.sources.model.note:
-        execution.errors.print(plan.sources.model.note, soft_wrap=True, markup=False)
-    if not namespace.yes:
-        execution.confirm(plan)
-    with execution.running(plan, EVALUATION) as reporter:
-        from bert_mpq.runs.sweep import markdown, sweep, write_sweep
+    plan = plan_sweep(flags.config_from(namespace, RunConfig()))
+    execution.start(plan, ask=not namespace.yes)
+    with execution.running(plan) as reporter:
+        from bert_mpq.runs import sweep
 
-        result = sweep(config, reporter, execution.session)
-        file = write_sweep(result, config.output)
+        result = sweep.run(plan, reporter, execution.session)
+        file = sweep.write_sweep(result, plan.config.output)
     # Not the console: it would wrap the table.
-    print(markdown(result))
+    print(sweep.markdown(result))
     execution.output.print(f"Wrote {file}", soft_wrap=True, markup=False)
-    execution.output.print(flags.command_line("sweep", config), soft_wrap=True, markup=False)
+    execution.output.print(plan.repeat, soft_wrap=True, markup=False)
 
 
 SWEEP = Command(

@@ -20,11 +20,19 @@ def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
     Raises:
         MpqError: any of its codes.
     """
+    from bert_mpq.runs.make_plan import plan_validation
     from bert_mpq.ui.views import panels as views
+    from bert_mpq.ui.views.validation import validation_views
 
-    config = flags.config_from(namespace, flags.defaults_of("validate"))
-    done = execution.validate(config)
-    views.print_repeat(flags.command_line("validate", done), execution.output)
+    plan = plan_validation(flags.config_from(namespace, flags.defaults_of("validate")))
+    execution.start(plan, ask=False)
+    with execution.running(plan) as reporter:
+        from bert_mpq.runs import validate
+
+        validation = validate.run(plan, reporter, execution.session)
+    result = validation.result
+    execution.show(validation_views(result), [validation.file], result.seconds)
+    views.print_repeat(plan.repeat, execution.output)
 
 
 VALIDATE = Command(

@@ -10,12 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from bert_mpq.compute.hardware import accelerator
+from bert_mpq.records.evaluation import BitAllocation
 from bert_mpq.records.numbers import duration
-from bert_mpq.runs.plan import Plan
+from bert_mpq.runs.plan import EvaluationPlan, Plan, QuantizationPlan
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.metrics import METRICS, titles_of
 from bert_mpq.settings.quantizers import needs_calibration, quantizers_for
+from bert_mpq.sources.halves import Split
 from bert_mpq.ui.console import is_live, is_utf8
 
 SCOPES = {
@@ -27,48 +29,62 @@ SCOPES = {
 
 def plan_panel(plan: Plan, console: Console, time: str = "") -> RenderableType:
     """Return what is about to be run and the ``time`` it should take; nothing has been written yet."""
-    config, sources = plan.config, plan.sources
-    rows = [("Model", f"{sources.model.title}, {sources.model.layers} encoder layers")]
+    config, model = plan.config, plan.sources.model
+    rows = [("Model", f"{model.title}, {model.layers} encoder layers")]
     if config.head_text:
         rows.append(("", f"head {config.head_text}"))
-    if plan.calibration:
-        metrics = titles_of(config.metrics)
-        split = sources.data.split_name("calibration")
-        most = "until stable, at most " if config.until_stable else ""
-        rows += [
-            ("Calibration", f"{most}{plan.calibration:,} reviews, {config.sampling}; {split}"),
-            ("Metrics", f"{metrics}, FP32 against a probe of {_listed(config.widths)} bits,"),
-            ("", f"compared {SCOPES[config.scope]}"),
-        ]
-    if plan.evaluation:
-        split = sources.data.split_name("evaluation")
-        rows += [("Evaluation", f"{plan.evaluation:,} reviews, {config.sampling}; {split}")]
-        if plan.sensitivities is not None:
-            rows.append(("Scores", plan.sensitivities.file_name))
-        rows += _strategy(config)
-        rows += _allocation(plan)
+    rows += _analysis(plan)
+    rows += _evaluation(plan) if isinstance(plan, EvaluationPlan) else []
     rows += _quantizer(plan)
-    if plan.training:
-        epochs = f"{config.qat_epochs} epoch{'s' if config.qat_epochs > 1 else ''}"
-        rate = f"learning rate {config.qat_learning_rate:g}"
-        rows += [
-            ("Training", f"quantization-aware, up to {epochs}, {rate}"),
-            ("", f"on {plan.training:,} reviews; {sources.data.split_name('calibration')}"),
-        ]
-    rows.append(("Max length", f"{config.max_length or sources.model.max_length:,} tokens per review"))
+    rows += _training(plan) if isinstance(plan, EvaluationPlan) else []
+    rows.append(("Max length", f"{plan.max_length:,} tokens per review"))
     guess = f"{accelerator()} (auto)" if config.device == "auto" else config.device
     rows.append(("Device", guess))
     rows += [("Time", time)] if time else []
-    folders = [
-        name
-        for size, name in ((plan.calibration, "Sensitivities/"), (plan.evaluation, "Evaluation/"))
-        if size
-    ]
-    rows.append(("Writes", f"{' and '.join(folders)} in {config.output}"))
+    folders = " and ".join(f"{folder}/" for folder in plan.folders)
+    rows.append(("Writes", f"{folders} in {config.output}"))
     table = Table.grid(padding=(0, 2))
     for name, value in rows:
         table.add_row(name, Text(value))
     return _panel(Group(table, Text("Nothing has been written yet.")), "Plan", console)
+
+
+def _reviews(plan: Plan, split: Split) -> str:
+    return f"{plan.reviews[split]:,} reviews, {plan.config.sampling}; {plan.sources.data.split_name(split)}"
+
+
+def _analysis(plan: Plan) -> list[tuple[str, str]]:
+    """Return the rows of Phase 1, where it is run."""
+    if "calibration" not in plan.reviews:
+        return []
+    config = plan.config
+    metrics = titles_of(config.metrics)
+    most = "until stable, at most " if config.until_stable else ""
+    return [
+        ("Calibration", f"{most}{_reviews(plan, 'calibration')}"),
+        ("Metrics", f"{metrics}, FP32 against a probe of {_listed(config.widths)} bits,"),
+        ("", f"compared {SCOPES[config.scope]}"),
+    ]
+
+
+def _evaluation(plan: EvaluationPlan) -> list[tuple[str, str]]:
+    """Return the rows of Phase 2."""
+    rows = [("Evaluation", _reviews(plan, "evaluation"))]
+    if isinstance(plan, QuantizationPlan):
+        rows.append(("Scores", plan.sensitivities.file_name))
+    return [*rows, *_strategy(plan.config), *_layers(_bits(plan))]
+
+
+def _training(plan: EvaluationPlan) -> list[tuple[str, str]]:
+    if not plan.training:
+        return []
+    config = plan.config
+    epochs = f"{config.qat_epochs} epoch{'s' if config.qat_epochs > 1 else ''}"
+    rate = f"learning rate {config.qat_learning_rate:g}"
+    return [
+        ("Training", f"quantization-aware, up to {epochs}, {rate}"),
+        ("", f"on {plan.training:,} reviews; {plan.sources.data.split_name('calibration')}"),
+    ]
 
 
 def _strategy(config: RunConfig) -> list[tuple[str, str]]:
@@ -89,35 +105,36 @@ def _listed(bits: Sequence[int]) -> str:
     return ", ".join(map(str, bits))
 
 
-def _allocation(plan: Plan) -> list[tuple[str, str]]:
-    """Return a row per bit width with its layers, where the scores are known already."""
-    if plan.allocation is None:
-        return []
+def _bits(plan: Plan) -> tuple[int, ...]:
+    """Return the bits of each layer; none where they are yet to be found."""
+    if isinstance(plan, QuantizationPlan) and isinstance(plan.allocation, BitAllocation):
+        return plan.allocation.bits
+    return ()
+
+
+def _layers(bits: tuple[int, ...]) -> list[tuple[str, str]]:
+    """Return a row per bit width with its layers."""
     by_bits: dict[int, list[str]] = {}
-    for index, bits in enumerate(plan.allocation.bits):
-        by_bits.setdefault(bits, []).append(str(index))
+    for index, width in enumerate(bits):
+        by_bits.setdefault(width, []).append(str(index))
     return [
-        ("", f"{bits:>2} bits: layer{'s' * (len(by_bits[bits]) > 1)} {', '.join(by_bits[bits])}")
-        for bits in sorted(by_bits, reverse=True)
+        ("", f"{width:>2} bits: layer{'s' * (len(layers) > 1)} {', '.join(layers)}")
+        for width, layers in sorted(by_bits.items(), reverse=True)
     ]
 
 
 def _quantizer(plan: Plan) -> list[tuple[str, str]]:
     """Return what quantizes each width in words, and what GPTQ will look at."""
     config = plan.config
-    widths: set[int] = set()
-    if plan.calibration:
-        widths.update(config.widths)
-    if plan.allocation is not None:
-        widths.update(plan.allocation.bits)
-    elif plan.evaluation:
-        widths.update(config.widths if config.clustering == "budget" else config.bits)
+    widths = {*(config.widths if "calibration" in plan.reviews else ())}
+    if isinstance(plan, EvaluationPlan):
+        widths |= {*(_bits(plan) or (config.widths if config.clustering == "budget" else config.bits))}
     used = quantizers_for(config.quantizer, widths, config.group_size)
     rows = [("" if index else "Quantizer", entry.title) for index, entry in enumerate(used)]
     if needs_calibration(config.quantizer, widths):
         split = plan.sources.data.split_name("calibration")
         rows.append(("GPTQ on", f"{config.gptq_reviews:,} reviews; {split}"))
-    if plan.evaluation and config.embeddings == "fp16":
+    if isinstance(plan, EvaluationPlan) and config.embeddings == "fp16":
         rows.append(("Embeddings", "rounded to float16"))
     return rows
 

@@ -3,7 +3,7 @@
 from bert_mpq.records.numbers import duration, when
 from bert_mpq.records.reading import list_analyses, list_evaluations
 from bert_mpq.runs.durations import Rate, measured_rate
-from bert_mpq.runs.plan import Plan
+from bert_mpq.runs.plan import Plan, max_length
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.sources.classifiers import ModelSource
 from bert_mpq.sources.halves import Split
@@ -12,20 +12,18 @@ from bert_mpq.sources.halves import Split
 def split_rate(config: RunConfig, model: ModelSource, split: Split) -> Rate | None:
     """Return the measured rate of the phase that uses ``split``; None when there is none."""
     listed = list_analyses if split == "calibration" else list_evaluations
-    return measured_rate(listed(config.output), config, model.name, config.max_length or model.max_length)
+    return measured_rate(listed(config.output), config, model.name, max_length(config, model))
 
 
 def plan_time(plan: Plan) -> str:
     """Return how long ``plan`` should take and by which run; "" when that was never measured."""
-    splits: list[tuple[Split, int]] = [("calibration", plan.calibration), ("evaluation", plan.evaluation)]
     total, timestamps = 0.0, []
-    for split, size in splits:
-        if size:
-            rate = split_rate(plan.config, plan.sources.model, split)
-            if rate is None:
-                return ""
-            total += rate.seconds(size)
-            timestamps.append(rate.timestamp)
+    for split, size in plan.reviews.items():
+        rate = split_rate(plan.config, plan.sources.model, split)
+        if rate is None:
+            return ""
+        total += rate.seconds(size)
+        timestamps.append(rate.timestamp)
     return f"about {about(total)}, by the run of {when(max(timestamps))}" if timestamps else ""
 
 

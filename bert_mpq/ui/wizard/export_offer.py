@@ -20,8 +20,8 @@ EMBEDDINGS: dict[Embeddings, tuple[str, str]] = {
 
 
 def applies(finished: Finished) -> bool:
-    """Return whether there is an evaluation to export."""
-    return finished.quantization is not None
+    """Return whether to offer it: always, there is a format for every evaluation."""
+    return True
 
 
 def act(finished: Finished, execution: Execution) -> None:
@@ -30,7 +30,6 @@ def act(finished: Finished, execution: Execution) -> None:
     Raises:
         MpqError: what ``export_model`` raises.
     """
-    assert finished.quantization is not None
     result, record = finished.quantization.result, finished.quantization.files[1]
     name = choose("Which format?", _formats(result), DEFAULT, code="E-EXPORT", hint="Take another plan.")
     if isinstance(name, Back):

@@ -8,7 +8,8 @@ from bert_mpq.allocation.budget import sensitivities_of
 from bert_mpq.records.evaluation import Sensitivities
 from bert_mpq.records.sensitivity_file import list_sensitivities, read_sensitivities
 from bert_mpq.records.width_scores import is_width_file, list_width_files, read_width_scores
-from bert_mpq.runs.plan import Sources, check_layers
+from bert_mpq.runs.checks import check_layers
+from bert_mpq.runs.plan import Sources
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.metrics import title_of

@@ -7,7 +7,8 @@ from rich.console import Console
 
 from bert_mpq.records.sensitivity_file import list_sensitivities
 from bert_mpq.runs.compare import compare
-from bert_mpq.runs.plan import Phase, Plan, Sources, find_sources, make_plan, named
+from bert_mpq.runs.make_plan import find_sources, make_plan, named
+from bert_mpq.runs.plan import AnalysisPlan, FullPlan, Phase, QuantizationPlan, Sources
 from bert_mpq.settings import flags
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
@@ -125,18 +126,17 @@ class Wizard:
             sources = find_sources(self._config, phase)
         if sources.model.note:
             self._output.print(sources.model.note, markup=False)
-            self._config = named(self._config, sources)  # said once
+            self._config = named(self._config, sources.model.name)  # said once
         plan = self._ask(phase, sources)
         if plan is None:
             return
         finished = self._execution.run(plan)
-        repeat = flags.command_line(phase, flags.relevant(phase, plan.config))
-        views.print_repeat(repeat, self._output)
+        views.print_repeat(plan.repeat, self._output)
         self._output.print()
-        if finished.quantization is not None:
+        if finished is not None:
             offer(finished, self._execution)
 
-    def _ask(self, phase: Phase, sources: Sources) -> Plan | None:
+    def _ask(self, phase: Phase, sources: Sources) -> AnalysisPlan | QuantizationPlan | FullPlan | None:
         """Return the confirmed plan, or None when the user went back to the menu."""
         walk = Walk(self._steps(phase, sources), self._config, remembered(self._config.output))
         config = walk.forward()

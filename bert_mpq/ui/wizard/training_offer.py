@@ -1,7 +1,7 @@
 """Offers to train a quantized model that has lost too much."""
 
-from bert_mpq.runs.plan import check_trainable, make_plan
-from bert_mpq.settings import flags
+from bert_mpq.runs.checks import check_trainable
+from bert_mpq.runs.make_plan import plan_quantization
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.ui.execution import Execution, Finished
 from bert_mpq.ui.views import panels as views
@@ -13,9 +13,9 @@ LARGE_DROP = 0.03  # of the FP32 accuracy: the rule of the original tool's guide
 
 def applies(finished: Finished) -> bool:
     """Return whether the drop is over 3 % and the model can be trained and has not been."""
-    if finished.quantization is None or finished.quantization.result.trained is not None:
-        return False
     result = finished.quantization.result
+    if result.trained is not None:
+        return False
     try:
         check_trainable(result.config)
     except MpqError:
@@ -29,7 +29,6 @@ def act(finished: Finished, execution: Execution) -> Finished | None:
     Raises:
         MpqError: what the pipeline raises.
     """
-    assert finished.quantization is not None
     options = [
         Option(title="1 epoch (recommended)", value=1, description="Most of what can be won back"),
         Option(title="2 epochs", value=2),
@@ -39,8 +38,8 @@ def act(finished: Finished, execution: Execution) -> Finished | None:
     if isinstance(epochs, Back):
         return None
     config = finished.quantization.result.config.replace(qat_epochs=epochs)
-    plan = make_plan(config, "quantize", finished.plan.sources)
+    plan = plan_quantization(config, finished.plan.sources)
     execution.output.print(views.plan_panel(plan, execution.output))
     trained = execution.run(plan)
-    views.print_repeat(flags.command_line("quantize", plan.config), execution.output)
+    views.print_repeat(plan.repeat, execution.output)
     return trained

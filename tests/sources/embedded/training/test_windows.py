@@ -16,6 +16,7 @@ def reviews(*inner: int) -> TokenizedReviews:
         offsets=np.concatenate([[0], np.cumsum([len(row) for row in rows])]),
         labels=np.arange(len(rows)) % 2,
         pad_id=0,
+        fingerprint="0" * 64,
     )
 
 

@@ -1,0 +1,229 @@
+"""From a configuration to a checked plan: the only place where settings are completed and reduced."""
+
+from pathlib import Path
+
+from bert_mpq.allocation.budget import Budget, make_budget, sensitivities_of
+from bert_mpq.allocation.clustering import allocate
+from bert_mpq.compute import distributed
+from bert_mpq.records.evaluation import BitAllocation, Sensitivities
+from bert_mpq.records.files import EVALUATION, SENSITIVITIES, check_writable
+from bert_mpq.records.sensitivity_file import read_sensitivities
+from bert_mpq.records.width_scores import read_width_scores
+from bert_mpq.runs.checks import check_groups, check_layers, check_length, check_trainable
+from bert_mpq.runs.plan import (
+    AnalysisPlan,
+    FullPlan,
+    Phase,
+    Plan,
+    QuantizationPlan,
+    Sources,
+    SweepPlan,
+    ValidationPlan,
+)
+from bert_mpq.runs.presets import PRESETS, PROBE_BITS
+from bert_mpq.settings import flags
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.errors import MpqError, UsageError
+from bert_mpq.settings.metrics import check_required
+from bert_mpq.settings.paths import user_path
+from bert_mpq.sources.classifiers import find_classifier
+from bert_mpq.sources.halves import Split
+from bert_mpq.sources.reviews import DataSource, find_reviews, known_size, load_reviews
+from bert_mpq.sources.sampling import check_size
+
+
+def find_sources(config: RunConfig, phase: Phase) -> Sources:
+    """Decide where model and data come from, and count the reviews that ``phase`` needs (else 0).
+
+    Raises:
+        MpqError: E-NETWORK, E-OFFLINE, E-NOFILE, E-MODEL, E-DATA-FORMAT; E-DISTRIBUTED where processes find
+            different things, as when only one host reaches the hub.
+    """
+    model = find_classifier(config.model)
+    data = find_reviews(config.data)
+    sources = Sources(
+        model=model,
+        data=data,
+        calibration_size=_size(data, "calibration") if phase != "quantize" else 0,
+        evaluation_size=_size(data, "evaluation") if phase != "sensitivity" else 0,
+    )
+    distributed.agree("models", sources.model.name)
+    distributed.agree("data", sources.data.name)
+    distributed.agree("numbers of reviews", (sources.calibration_size, sources.evaluation_size))
+    return sources
+
+
+def named(config: RunConfig, model_name: str) -> RunConfig:
+    """Return ``config`` with the embedded classifier named where the default model gave way to it.
+
+    The command that repeats the run must not take another model when the hub is within reach.
+    """
+    gave_way = config.model == "default" and model_name == "embedded"
+    return config.replace(model="embedded") if gave_way else config
+
+
+def make_plan(
+    config: RunConfig, phase: Phase, sources: Sources | None = None
+) -> AnalysisPlan | QuantizationPlan | FullPlan:
+    """Check everything that can be checked before ``phase`` starts.
+
+    Args:
+        config: the run.
+        phase: what to run.
+        sources: what ``find_sources`` returned, if it has been asked already.
+
+    Raises:
+        MpqError: what ``find_sources`` raises; E-DATA-SIZE, E-LAYERS, E-NOFILE, E-JSON, E-GROUPS, E-READONLY.
+    """
+    if phase == "sensitivity":
+        return plan_analysis(config, sources)
+    return plan_quantization(config, sources) if phase == "quantize" else plan_full_run(config, sources)
+
+
+def plan_analysis(config: RunConfig, sources: Sources | None = None) -> AnalysisPlan:
+    """Check Phase 1; raises as ``make_plan``."""
+    # The widths that a budget is planned from follow from the clustering, which Phase 1 alone has no use for.
+    config = config.replace(probe_bits=config.widths) if config.clustering == "budget" else config
+    sources = sources or find_sources(config, "sensitivity")
+    config = _settled(AnalysisPlan, config, sources)
+    return AnalysisPlan(
+        config=config, sources=sources, reviews={"calibration": _calibration(config, sources)}
+    )
+
+
+def plan_quantization(config: RunConfig, sources: Sources | None = None) -> QuantizationPlan:
+    """Check Phase 2, and find its bits where that takes no evaluation; raises as ``make_plan``."""
+    sensitivities, budget = distributed.on_first(lambda: _scores(config))
+    sources = sources or find_sources(config, "quantize")
+    config = _settled(QuantizationPlan, config, sources)
+    evaluation, training = _evaluation(config, sources)
+    check_layers(sensitivities, sources.model)
+    return QuantizationPlan(
+        config=config,
+        sources=sources,
+        reviews={"evaluation": evaluation},
+        training=training,
+        sensitivities=sensitivities,
+        allocation=_allocation(config, sensitivities, budget),
+        outline=None if budget is None else budget.outline,
+    )
+
+
+def plan_full_run(config: RunConfig, sources: Sources | None = None) -> FullPlan:
+    """Check both phases, as far as the second can be without scores; raises as ``make_plan``."""
+    sources = sources or find_sources(config, "run")
+    first = plan_analysis(config, sources)
+    config = _settled(FullPlan, config, sources)
+    evaluation, training = _evaluation(config, sources)
+    return FullPlan(
+        config=config,
+        sources=sources,
+        reviews={**first.reviews, "evaluation": evaluation},
+        training=training,
+        first=first,
+    )
+
+
+def plan_second_phase(plan: FullPlan, sensitivities: Path) -> QuantizationPlan:
+    """Plan Phase 2 of a full run from the file that Phase 1 has written; raises as ``make_plan``."""
+    return plan_quantization(plan.config.replace(sensitivities=str(sensitivities)), plan.sources)
+
+
+def plan_sweep(config: RunConfig) -> SweepPlan:
+    """Check a sweep: metrics, bits and target are those of its table.
+
+    Raises:
+        UsageError: E-CONFIG, the clustering is ``budget``.
+        MpqError: what ``make_plan`` raises.
+    """
+    if config.clustering == "budget":
+        raise UsageError("E-CONFIG", "A sweep sets a clustering beside budgets.", "Use --clustering kmeans.")
+    sources = find_sources(config, "run")
+    config = _settled(SweepPlan, config, sources)
+    check_groups(max(len(preset.bits) for preset in PRESETS), sources.model.layers)
+    metrics = tuple(dict.fromkeys(metric for preset in PRESETS for metric in preset.metrics))
+    probed = config.replace(metrics=metrics, probe_bits=config.probe_bits or PROBE_BITS)
+    first = plan_analysis(probed, sources)
+    evaluation, training = _evaluation(config, sources)
+    return SweepPlan(
+        config=config,
+        sources=sources,
+        reviews={**first.reviews, "evaluation": evaluation},
+        training=training,
+        first=first,
+    )
+
+
+def plan_validation(config: RunConfig) -> ValidationPlan:
+    """Check a comparison of the scores with the damage; raises as ``make_plan``."""
+    sources = find_sources(config, "run")
+    config = _settled(ValidationPlan, config, sources)
+    reviews: dict[Split, int] = {"calibration": _calibration(config, sources)}
+    reviews["evaluation"] = check_size(config.eval_size, sources.evaluation_size)
+    return ValidationPlan(config=config, sources=sources, reviews=reviews)
+
+
+def budget_of(config: RunConfig) -> Budget:
+    """Return the problem that ``config`` poses with the scores of its file.
+
+    Raises:
+        MpqError: E-NOFILE, E-JSON, E-SCORE, E-BUDGET.
+    """
+    return make_budget(config, read_width_scores(_file(config)))
+
+
+def _settled(kind: type[Plan], config: RunConfig, sources: Sources) -> RunConfig:
+    """Return the settings of a run, all it knows of them; refuse those that no model or data bear."""
+    config = flags.relevant(kind.command, named(config, sources.model.name))
+    check_length(config, sources.model)
+    if config.fit_head is not None:
+        check_size(config.fit_head, sources.calibration_size or _size(sources.data, "calibration"))
+    return config
+
+
+def _calibration(config: RunConfig, sources: Sources) -> int:
+    """Return the reviews of Phase 1."""
+    calibration = check_size(config.calibration_size, sources.calibration_size)
+    check_required(config.metrics, sources.model.hidden, calibration, config.rows)
+    distributed.on_first(lambda: check_writable(config.output, SENSITIVITIES))
+    return calibration
+
+
+def _evaluation(config: RunConfig, sources: Sources) -> tuple[int, int]:
+    """Return the reviews of Phase 2, and those that it trains on."""
+    evaluation = check_size(config.eval_size, sources.evaluation_size)
+    distributed.on_first(lambda: check_writable(config.output, EVALUATION))
+    if config.clustering != "budget":
+        check_groups(len(config.bits), sources.model.layers)
+    if not config.qat_epochs:
+        return evaluation, 0
+    check_trainable(config)
+    available = sources.calibration_size or _size(sources.data, "calibration")
+    return evaluation, check_size(config.qat_reviews, available)
+
+
+def _scores(config: RunConfig) -> tuple[Sensitivities, Budget | None]:
+    """Return the scores that Phase 2 starts from, and the budget problem where there is one."""
+    if config.clustering != "budget":
+        return read_sensitivities(_file(config)), None
+    budget = budget_of(config)
+    return sensitivities_of(budget.scores, config.score, user_path(_file(config)).name), budget
+
+
+def _file(config: RunConfig) -> str:
+    if config.sensitivities is None:
+        raise MpqError("E-NOFILE", "Phase 2 needs a sensitivity file.", "Give --sensitivities FILE.")
+    return config.sensitivities
+
+
+def _allocation(
+    config: RunConfig, sensitivities: Sensitivities, budget: Budget | None
+) -> BitAllocation | Budget:
+    if budget is None:
+        return allocate(sensitivities.values, config.bits, config.clustering, config.protect_last)
+    return budget if config.goal.kind == "drop" else budget.allocation(budget.best(config.goal))
+
+
+def _size(data: DataSource, split: Split) -> int:
+    known = known_size(data, split)
+    return len(load_reviews(data, split)) if known is None else known

@@ -1,0 +1,29 @@
+"""The rows of the benchmark table that a sweep measures."""
+
+from dataclasses import dataclass
+
+from bert_mpq.settings.metrics import Metric
+
+PROBE_BITS = (4, 2, 3, 8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A row of the guide's table.
+
+    Args:
+        name: as the guide calls it.
+        metrics: the metrics the guide names; the first decides.
+        bits: bits per group, most sensitive group first.
+    """
+
+    name: str
+    metrics: tuple[Metric, ...]
+    bits: tuple[int, ...]
+
+
+PRESETS = (
+    Preset(name="Conservative", metrics=("pwcca",), bits=(16, 8, 4)),
+    Preset(name="Moderate", metrics=("pwcca", "cka"), bits=(16, 8, 4, 2)),
+    Preset(name="Aggressive", metrics=("svcca",), bits=(8, 4, 2, 2)),
+)
