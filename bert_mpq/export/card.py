@@ -54,13 +54,16 @@ def card_text(
 def _command(result: EvaluationResult) -> str:
     """Return the command that repeats the evaluation, without the folders of the machine it ran on."""
     config = result.config.replace(
-        output=".", sensitivities=f"{SENSITIVITIES}/{result.sensitivities.file_name}"
+        output=".",
+        sensitivities=f"{SENSITIVITIES}/{result.sensitivities.file_name}",
+        model=_without_folders(result.config.model),
+        data=_without_folders(result.config.data),
     )
-    if Path(config.model).is_absolute():
-        config = config.replace(model=Path(config.model).name)
-    if Path(config.data).is_absolute():
-        config = config.replace(data=Path(config.data).name)
     return flags.command_line("quantize", config)
+
+
+def _without_folders(name: str) -> str:
+    return Path(name).name if Path(name).is_absolute() else name
 
 
 def _metadata(result: EvaluationResult) -> str:

@@ -61,31 +61,18 @@ def new_folder(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
     try:
-        with library_errors(path):
+        with disk_errors(path):
             yield temporary
-        with disk_errors(path):
             _publish(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def library_errors(path: Path) -> Iterator[None]:
-    """Say in our words that a library could not write; Rust's libraries raise no OSError.
-
-    Raises:
-        MpqError: E-READONLY or E-DISK.
-    """
-    try:
-        with disk_errors(path):
-            yield
     except MpqError:
         raise
-    except Exception as error:
+    except Exception as error:  # libraries in Rust raise no OSError
         found = re.search(r"os error (\d+)", str(error))
         if found and int(found[1]) in (errno.ENOSPC, errno.EDQUOT):
             raise full_disk(path) from error
         raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _publish(temporary: Path, path: Path) -> None:

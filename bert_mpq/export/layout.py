@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bert_mpq.export.bitstream import pack, row_bytes, unpack
-from bert_mpq.export.packed import PackedModel
+from bert_mpq.export.bitstream import row_bytes, unpack
+from bert_mpq.export.packed import PackedModel, stream_of
 from bert_mpq.quantization.weight import QuantizedWeight
 from bert_mpq.settings.errors import MpqError
 
@@ -36,9 +36,7 @@ def encoded(packed: PackedModel, facts: Mapping[str, Any]) -> bytes:
 
     tensors = dict(packed.tensors)
     for name, weight in packed.weights.items():
-        offset = 0 if weight.zero_point is not None else 2 ** (weight.bits - 1)
-        codes = (weight.codes + offset).to(torch.uint8).numpy()
-        tensors[f"{name}.q"] = torch.from_numpy(pack(codes, weight.bits))
+        tensors[f"{name}.q"] = torch.from_numpy(stream_of(weight))
         tensors[f"{name}.s"] = weight.scale.contiguous()
         if weight.zero_point is not None:
             tensors[f"{name}.z"] = weight.zero_point.to(torch.uint8)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from bert_mpq.export.bitstream import Bytes, pack
 from bert_mpq.export.formats import Embeddings
 from bert_mpq.quantization import rtn
 from bert_mpq.quantization.weight import QuantizedWeight
@@ -48,6 +49,12 @@ class PackedModel:
             else 8 * self.tensors[f"{name}.weight"].nbytes
             for name in tables_of(model)
         )
+
+
+def stream_of(weight: QuantizedWeight) -> Bytes:
+    """Return the codes of a weight, counted from 0, as the streams of ``bitstream.pack``."""
+    lowest = 0 if weight.zero_point is not None else -(2 ** (weight.bits - 1))
+    return pack((weight.codes - lowest).to(torch.uint8).numpy(), weight.bits)
 
 
 def pack_model(

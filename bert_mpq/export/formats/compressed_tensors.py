@@ -75,12 +75,12 @@ class CompressedTensors(Format):
         import torch
         from safetensors.torch import save
 
-        from bert_mpq.export.bitstream import pack
+        from bert_mpq.export.packed import stream_of
 
         tensors = dict(packed.tensors)
         for name, weight in packed.weights.items():
             rows, columns = weight.codes.shape
-            stream = pack((weight.codes + 2 ** (weight.bits - 1)).to(torch.uint8).numpy(), weight.bits)
+            stream = stream_of(weight)
             padded = np.pad(stream, ((0, 0), (0, -stream.shape[1] % 4)))
             tensors[f"{name}.weight_packed"] = torch.from_numpy(padded.view("<i4").astype(np.int32))
             tensors[f"{name}.weight_scale"] = weight.scale.contiguous()
