@@ -26,6 +26,7 @@ PAGES = [
     "tests/README.md",
     "tests/benchmarks/README.md",
     "bert_mpq/sources/embedded/CARD.md",
+    "bert_mpq/sources/embedded/base/CARD.md",
 ]
 HELP = [f"bert_mpq/ui/help/{name}.md" for name in topics()]
 

@@ -80,7 +80,7 @@ def _sensitivities() -> bytes:
 
 
 def any_value(kind: Any) -> Any:
-    """Return some value of a type: the fields of ``bert_mpq.results`` filled in, whatever they are today."""
+    """Return some value of a type: the fields of ``bert_mpq.records`` filled in, whatever they are today."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is RunConfig:
         return RunConfig()

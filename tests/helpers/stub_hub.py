@@ -12,7 +12,7 @@ from pathlib import Path
 COMMIT = "c0ffee" + 34 * "0"
 PROGRAM = """
 import json, sys
-from bert_mpq.errors import MpqError
+from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources import classifiers, hub, reviews
 try:
     answer = eval(sys.argv[1])

@@ -85,7 +85,7 @@ def test_memory_that_does_not_suffice_for_one_review(tmp_path, small, monkeypatc
     def full(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr("bert_mpq.sensitivity.measure.ProbedClassifier.forward", full)
+    monkeypatch.setattr("bert_mpq.sensitivity.probed_classifier.ProbedClassifier.forward", full)
     done = call("sensitivity", *small, "--calibration-size", "40", "--metrics", "cka", "--yes", cwd=tmp_path)
     refused(done, "E-MEMORY", "Out of memory even with one review per batch.", "--max-length")
     assert files(tmp_path) == []
