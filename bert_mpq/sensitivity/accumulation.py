@@ -107,23 +107,6 @@ class Accumulation:
         self.kl[block] += self._open_kl.cpu().numpy()
         self._open = self._open_kl = None
 
-    def merge(self, other: "Accumulation") -> None:
-        """Add what another process has accumulated over other reviews of the same sample.
-
-        Raises:
-            ValueError: the samples, probes or shifts differ, or a review is in both.
-        """
-        if (self.done & other.done).any():
-            raise ValueError("a review is in both accumulations")
-        self.flush()
-        other.flush()
-        for mine, theirs in zip(self.blocks, other.blocks, strict=True):
-            for moments, more in zip(mine, theirs, strict=True):
-                moments.merge(more)
-        if other.kl is not None:
-            self.kl = other.kl.copy() if self.kl is None else self.kl + other.kl
-        self.done |= other.done
-
     def all_reduce(self) -> None:
         """Add up the sums of all processes, on every one of them; they must share the shifts.
 

@@ -12,7 +12,7 @@ from bert_mpq.similarity import cka
 SHARE = 0.01  # of the run's time may go into looking at it
 
 
-class RunningScores:
+class LiveScores:
     """Shows the reporter a score per unit every ``every`` seconds, less often where that is dear.
 
     Scope propagated has the KL of the logits for each probe, which is one sum; the others show 1 - CKA of the

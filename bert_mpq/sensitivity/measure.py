@@ -1,4 +1,4 @@
-"""The one pass: the probed model over the calibration reviews."""
+"""From a classifier to what one pass over the calibration reviews tells of its layers."""
 
 import functools
 import time
@@ -19,7 +19,7 @@ from bert_mpq.records.context import Stage
 from bert_mpq.records.sensitivity import Stopping
 from bert_mpq.sensitivity.accumulation import BLOCKS, Accumulation
 from bert_mpq.sensitivity.block_sums import BlockSums
-from bert_mpq.sensitivity.live_scores import RunningScores
+from bert_mpq.sensitivity.live_scores import LiveScores
 from bert_mpq.sensitivity.one_pass import TITLE, Pass
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.probed_classifier import ProbedClassifier
@@ -120,14 +120,14 @@ def measure(
     hidden = classifier.source.hidden
     looks = stability.looks(len(work.tokens), hidden) if stability else [len(work.tokens)]
     sums = Accumulation(hidden, probed.probes, len(work.tokens), blocks)
-    watch = RunningScores(reporter, _units(classifier, probe), probe.bits)
-    one_pass = Pass(sums, work, looks, watch)
+    watch = LiveScores(reporter, _units(classifier, probe), probe.bits)
     identity = functools.partial(_identity, probed, probe, work, looks)
     checkpoint = checkpoints.open(TITLE, identity) if checkpoints else None
-    confidence = functools.partial(stability.confidence, reporter=reporter) if stability else None
+    one_pass = Pass(sums, work, reporter, looks, watch, checkpoint)
     forward = functools.partial(_forward, module, work.machine, probe.pooling == "none")
-    one_pass.run(forward, reporter, checkpoint, confidence)
-    used = one_pass.batches
+    confidence = functools.partial(stability.confidence, reporter=reporter) if stability else None
+    used = one_pass.run(forward, confidence)
+    seconds = one_pass.seconds
     asked = batch_tokens if used.budget == work.batch_tokens else used.budget * probed.computed
     return Measurement(
         sums=one_pass.sums.so_far(),
@@ -138,7 +138,7 @@ def measure(
         weight_errors=probed.weight_errors(),
         stages=(
             Stage(name="Quantize the twins", seconds=quantized - started),
-            Stage(name="Compare activations", seconds=one_pass.seconds),
+            Stage(name="Compare activations", seconds=seconds),
         ),
     )
 

@@ -182,10 +182,10 @@ def command(config):
 
 def command_with_a_death(config, stage):
     """Process 1 is killed at its second forward pass of a stage."""
-    from bert_mpq import sensitivity as probing
-    from bert_mpq.compute import evaluate as evaluation
+    from bert_mpq.compute.evaluate import Logits
+    from bert_mpq.sensitivity.probed_classifier import ProbedClassifier
 
-    module = {"sensitivity": probing.ProbedClassifier, "quantize": evaluation.Logits}[stage]
+    module = {"sensitivity": ProbedClassifier, "quantize": Logits}[stage]
     whole, calls = module.forward, []
 
     def forward(self, *arguments):
