@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from bert_mpq.allocation.best_clusterings import Candidate, best_clusterings
 from bert_mpq.allocation.knapsack import Assignment, InfeasibleError, Unit, frontier, optimum, smallest
-from bert_mpq.allocation.losses import Losses, assignment_of, layer_units, losses_of
+from bert_mpq.allocation.losses import Losses, layer_units, losses_of
 from bert_mpq.records.evaluation import BitAllocation, Sensitivities
 from bert_mpq.records.numbers import MEBIBYTE_BITS, megabytes
 from bert_mpq.records.outline import Outline
@@ -94,12 +94,6 @@ class Budget:
         return best_clusterings(
             scores, self.losses, self.cost, limit, config.pins, config.protect_last, config.max_widths
         )
-
-    def assignment(self, bits: tuple[int, ...]) -> Assignment:
-        """Return bits per layer with their cost and loss; all widths are options of their layers."""
-        found = assignment_of(self.losses, self.cost, bits, {})
-        assert found is not None
-        return found
 
     def cost(self, layer: int, bits: int) -> int:
         """Return the packed bits of a layer at a width."""

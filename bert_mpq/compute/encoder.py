@@ -6,18 +6,11 @@ from bert_mpq.records.outline import LinearShape, Outline
 from bert_mpq.settings.errors import MpqError
 
 
-def layer_path(model: nn.Module) -> str:
-    """Return the dotted name of the ModuleList that holds the encoder layers.
-
-    It is the only list with as many members as the config has layers, each with Linear modules inside.
-
-    Raises:
-        MpqError: E-MODEL when there is none, or more than one.
-    """
+def _layer_list(model: nn.Module) -> tuple[str, nn.ModuleList]:
     config = model.config
     count = getattr(config, "num_hidden_layers", None)
     found = [
-        name
+        (name, module)
         for name, module in model.named_modules()
         if isinstance(module, nn.ModuleList) and len(module) == count and all(map(linears, module))
     ]
@@ -26,14 +19,23 @@ def layer_path(model: nn.Module) -> str:
         raise MpqError(
             "E-MODEL", f"{kind} has no single list of encoder layers.", "Use a BERT-like encoder classifier."
         )
-    return str(found[0])
+    return found[0]
+
+
+def layer_path(model: nn.Module) -> str:
+    """Return the dotted name of the ModuleList that holds the encoder layers.
+
+    It is the only list with as many members as the config has layers, each with Linear modules inside.
+
+    Raises:
+        MpqError: E-MODEL when there is none, or more than one.
+    """
+    return _layer_list(model)[0]
 
 
 def encoder_layers(model: nn.Module) -> nn.ModuleList:
     """Return the encoder layers, first to last; raises as ``layer_path``."""
-    layers = model.get_submodule(layer_path(model))
-    assert isinstance(layers, nn.ModuleList)
-    return layers
+    return _layer_list(model)[1]
 
 
 def linears(layer: nn.Module) -> list[tuple[str, nn.Linear]]:

@@ -4,12 +4,12 @@ from torch import nn
 
 from bert_mpq.allocation.bisection import smallest_passing
 from bert_mpq.allocation.budget import Budget
+from bert_mpq.allocation.knapsack import Assignment
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.evaluate import evaluate
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.quantization.scheme import Scheme
-from bert_mpq.records.evaluation import BitAllocation
 from bert_mpq.runs.plan import QuantizationPlan
 from bert_mpq.runs.session import Session
 from bert_mpq.settings.errors import MpqError
@@ -17,8 +17,8 @@ from bert_mpq.settings.errors import MpqError
 
 def smallest_accurate(
     plan: QuantizationPlan, budget: Budget, session: Session, reporter: Reporter
-) -> BitAllocation:
-    """Return the smallest Pareto-optimal allocation that loses no more accuracy than the target allows.
+) -> Assignment:
+    """Return the smallest Pareto-optimal assignment that loses no more accuracy than the target allows.
 
     Every plan is quantized and evaluated for real, on as many calibration reviews as will be evaluated later:
     the reviews of the report have no part in the choice.
@@ -55,7 +55,7 @@ def smallest_accurate(
             f"Even the largest plan loses {worst:.2f} pp on {size:,} calibration reviews.",
             f"Ask for --target {worst:.2f}pp or more, pin fewer layers, or take more reviews.",
         )
-    return budget.allocation(points[found])
+    return points[found]
 
 
 def check_outline(plan: QuantizationPlan, model: nn.Module) -> None:

@@ -107,9 +107,9 @@ def _allocation(
     check_outline(plan, classifier.model)
     if not isinstance(plan.allocation, Budget):
         return plan.allocation
-    allocation = smallest_accurate(plan, plan.allocation, session, reporter)
+    smallest = smallest_accurate(plan, plan.allocation, session, reporter)
     clock.lap("Search for the accuracy")
-    return allocation
+    return plan.allocation.allocation(smallest)
 
 
 def _write(result: EvaluationResult, classifier: Classifier, final: QuantizedModel) -> tuple[Path, ...]:

@@ -90,8 +90,13 @@ def estimate(
 
 
 def kl_estimate(sums: BlockSums) -> Estimate:
-    """Return the mean KL of the logits of every probe; ``sums`` must have one per probe."""
-    assert sums.kl is not None
+    """Return the mean KL of the logits of every probe.
+
+    Raises:
+        ValueError: none was added up.
+    """
+    if sums.kl is None:
+        raise ValueError("no KL of the logits was added up")
     counts = sums.counts
     total, filled = sums.kl.sum(0), counts > 0
     values = np.maximum(total / counts.sum(), 0.0)  # rounding can leave -1e-17; NaN stays

@@ -9,7 +9,7 @@ from bert_mpq.allocation.clustering import allocate
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.sensitivity.block_sums import BlockSums
 from bert_mpq.sensitivity.estimates import Estimate, estimate, kl_estimate
-from bert_mpq.settings.config import Grouping, RunConfig
+from bert_mpq.settings.config import Clustering, RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.metrics import Metric, required_reviews
 
@@ -31,7 +31,7 @@ class Stability:
     """
 
     metric: Metric
-    clustering: Grouping
+    clustering: Clustering
     bits: tuple[int, ...]
     protect_last: int
     widths: int = 1
@@ -39,7 +39,6 @@ class Stability:
     @classmethod
     def of(cls, config: RunConfig) -> "Stability":
         """Return the rule for the allocation of ``config``, whose first metric decides it."""
-        assert config.clustering != "budget"  # RunConfig refuses that
         return cls(
             metric=config.metrics[0],
             clustering=config.clustering,

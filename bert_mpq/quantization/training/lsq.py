@@ -84,8 +84,8 @@ def _float16(step: Tensor) -> Tensor:
     return step.clamp_min(SMALLEST_STEP).half().to(step.dtype)
 
 
-def learn_step(linear: nn.Linear, start: QuantizedWeight, latent: Tensor) -> None:
-    """Let ``linear`` compute with learned steps, in place.
+def learn_step(linear: nn.Module, start: QuantizedWeight, latent: Tensor) -> None:
+    """Let a Linear compute with learned steps, in place.
 
     Args:
         linear: its weight becomes ``parametrizations.weight.original`` (the latent weight, (out, in)) with
@@ -96,9 +96,10 @@ def learn_step(linear: nn.Linear, start: QuantizedWeight, latent: Tensor) -> Non
     Raises:
         ValueError: ``start`` has a zero point.
     """
-    parametrization = LearnedStep(start).to(linear.weight.device)  # codes and scales are in host memory
+    weight = linear.get_parameter("weight")
+    parametrization = LearnedStep(start).to(weight.device)  # codes and scales are in host memory
     with torch.no_grad():
-        linear.weight.copy_(latent)
+        weight.copy_(latent)
     parametrize.register_parametrization(linear, "weight", parametrization)
 
 

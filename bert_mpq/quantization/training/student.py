@@ -45,9 +45,11 @@ class Student:
         touched = tuple(layer for layer in layers if any(name.startswith(layer) for name in self.names))
         for name, weight in quantized.weights.items():
             original = teacher.get_parameter(f"{name}.weight").detach()
-            linear = self.model.get_submodule(name)
-            assert isinstance(linear, nn.Linear)
-            learn_step(linear, weight, weight.dequantize() if weight.bits <= FEW_BITS else original)
+            learn_step(
+                self.model.get_submodule(name),
+                weight,
+                weight.dequantize() if weight.bits <= FEW_BITS else original,
+            )
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(name.startswith(touched))
 

@@ -54,8 +54,7 @@ def _searched(config: RunConfig, budget: Budget, execution: "Execution") -> Assi
     with execution.running(plan) as reporter:
         from bert_mpq.runs.accuracy_search import smallest_accurate
 
-        allocation = smallest_accurate(plan, budget, execution.session, reporter)
-    return budget.assignment(allocation.bits)
+        return smallest_accurate(plan, budget, execution.session, reporter)
 
 
 PLAN = Command(
