@@ -15,21 +15,11 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, kw_only=True)
-class FittedHead:
-    """A classification head that was fitted on calibration reviews."""
-
-    reviews: int
-    data: DataSource
-    seed: int
-    max_length: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Model:
-    """A loaded classifier; ``head`` is None where it has its own."""
+    """A loaded classifier, and the reviews that its head was fitted on; None where it has its own head."""
 
     source: ModelSource
-    head: FittedHead | None
+    head: "Draw | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """From a configuration to a checked plan: the only place where settings are completed and reduced."""
 
 from pathlib import Path
+from typing import TypeVar
 
 from bert_mpq.allocation.budget import Budget, make_budget, sensitivities_of
 from bert_mpq.allocation.clustering import allocate
@@ -30,6 +31,8 @@ from bert_mpq.sources.classifiers import find_classifier
 from bert_mpq.sources.halves import Split
 from bert_mpq.sources.reviews import DataSource, find_reviews, known_size, load_reviews
 from bert_mpq.sources.sampling import check_size
+
+FullRun = TypeVar("FullRun", bound=FullPlan)
 
 
 def find_sources(config: RunConfig, phase: Phase) -> Sources:
@@ -112,16 +115,7 @@ def plan_quantization(config: RunConfig, sources: Sources | None = None) -> Quan
 def plan_full_run(config: RunConfig, sources: Sources | None = None) -> FullPlan:
     """Check both phases, as far as the second can be without scores; raises as ``make_plan``."""
     sources = sources or find_sources(config, "run")
-    first = plan_analysis(config, sources)
-    config = _settled(FullPlan, config, sources)
-    evaluation, training = _evaluation(config, sources)
-    return FullPlan(
-        config=config,
-        sources=sources,
-        reviews={**first.reviews, "evaluation": evaluation},
-        training=training,
-        first=first,
-    )
+    return _both(FullPlan, config, plan_analysis(config, sources))
 
 
 def plan_second_phase(plan: FullPlan, sensitivities: Path) -> QuantizationPlan:
@@ -139,19 +133,10 @@ def plan_sweep(config: RunConfig) -> SweepPlan:
     if config.clustering == "budget":
         raise UsageError("E-CONFIG", "A sweep sets a clustering beside budgets.", "Use --clustering kmeans.")
     sources = find_sources(config, "run")
-    config = _settled(SweepPlan, config, sources)
     check_groups(max(len(preset.bits) for preset in PRESETS), sources.model.layers)
     metrics = tuple(dict.fromkeys(metric for preset in PRESETS for metric in preset.metrics))
     probed = config.replace(metrics=metrics, probe_bits=config.probe_bits or PROBE_BITS)
-    first = plan_analysis(probed, sources)
-    evaluation, training = _evaluation(config, sources)
-    return SweepPlan(
-        config=config,
-        sources=sources,
-        reviews={**first.reviews, "evaluation": evaluation},
-        training=training,
-        first=first,
-    )
+    return _both(SweepPlan, config, plan_analysis(probed, sources))
 
 
 def plan_validation(config: RunConfig) -> ValidationPlan:
@@ -170,6 +155,14 @@ def budget_of(config: RunConfig) -> Budget:
         MpqError: E-NOFILE, E-JSON, E-SCORE, E-BUDGET.
     """
     return make_budget(config, read_width_scores(_file(config)))
+
+
+def _both(kind: type[FullRun], config: RunConfig, first: AnalysisPlan) -> FullRun:
+    """Return a plan of Phase 1, which is planned already, and Phase 2."""
+    config = _settled(kind, config, first.sources)
+    evaluation, training = _evaluation(config, first.sources)
+    reviews = {**first.reviews, "evaluation": evaluation}
+    return kind(config=config, sources=first.sources, reviews=reviews, training=training, first=first)
 
 
 def _settled(kind: type[Plan], config: RunConfig, sources: Sources) -> RunConfig:

@@ -17,7 +17,7 @@ from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.reviews import Reviews
 from bert_mpq.compute.workload import Workload
 from bert_mpq.runs.clock import Clock
-from bert_mpq.runs.kept import Draw, FittedHead, Kept, Measured, Model, Part
+from bert_mpq.runs.kept import Draw, Kept, Measured, Model, Part
 from bert_mpq.runs.plan import Plan
 from bert_mpq.runs.prepared import Prepared
 from bert_mpq.settings.errors import MpqError
@@ -79,23 +79,18 @@ class Session:
         Raises:
             MpqError: what ``load_classifier`` and ``fit_head`` raise.
         """
+        model = _model(plan)
 
         def load() -> Classifier:
-            for _ in reporter.track([source], "Load the model", 1):
-                classifier = load_classifier(source, needs_head=plan.config.fit_head is None)
-            if plan.config.fit_head is not None:
-                self._fit_head(plan, classifier, plan.config.fit_head, reporter)
+            for _ in reporter.track([model], "Load the model", 1):
+                classifier = load_classifier(model.source, needs_head=model.head is None)
+            if model.head is not None:
+                tokens = self._tokenized(model.head, classifier, reporter)
+                work = Workload(tokens=tokens, machine=self.machine(plan), asked=plan.config.batch_tokens)
+                fit_head(classifier.model, work, reporter)
             return classifier
 
-        source = plan.sources.model
-        return self._classifiers.get(_model(plan), load)
-
-    def _fit_head(self, plan: Plan, classifier: Classifier, size: int, reporter: Reporter) -> None:
-        split = self._read(_part(plan, "calibration"))
-        reviews = sample(split, size, "stratified", plan.config.seed)
-        tokens = tokenize(reviews, classifier.tokenizer, plan.max_length, reporter)
-        work = Workload(tokens=tokens, machine=self.machine(plan), asked=plan.config.batch_tokens)
-        fit_head(classifier.model, work, reporter)
+        return self._classifiers.get(model, load)
 
     def draw(
         self, plan: Plan, split: Split, size: int, reporter: Reporter, title: str = "Tokenize"
@@ -113,11 +108,8 @@ class Session:
             MpqError: E-DATA-SIZE, E-ONE-CLASS, or what ``classifier`` and ``load_reviews`` raise.
         """
         classifier = self.classifier(plan, reporter)
-        draw = _draw(plan, split, size)
-        tokens = self._tokens.get(
-            draw,
-            lambda: tokenize(self._sample(draw), classifier.tokenizer, draw.max_length, reporter, title),
-        )
+        draw = _draw(plan, _model(plan), split, size)
+        tokens = self._tokens.get(draw, lambda: self._tokenized(draw, classifier, reporter, title))
         return Prepared(
             tokens=tokens,
             machine=self.machine(plan),
@@ -140,7 +132,7 @@ class Session:
             return None
         try:
             size = min(plan.config.gptq_reviews, self.available(plan, "calibration"))
-            self._sample(_draw(plan, "calibration", size))
+            self._sample(_draw(plan, _model(plan), "calibration", size))
         except MpqError as error:
             reporter.note(f"No calibration reviews for GPTQ: {error.title} Rounding to nearest instead.")
             return None
@@ -148,6 +140,11 @@ class Session:
         # One GPU of several does it: it is a small part of a run.
         share = max(1, work.batch_tokens // max(1, work.machine.num_gpus))
         return dataclasses.replace(work, asked=share)
+
+    def _tokenized(
+        self, draw: Draw, classifier: Classifier, reporter: Reporter, title: str = "Tokenize"
+    ) -> TokenizedReviews:
+        return tokenize(self._sample(draw), classifier.tokenizer, draw.max_length, reporter, title)
 
     def _sample(self, draw: Draw) -> Reviews:
         return sample(self._read(draw.part), draw.size, draw.sampling, draw.seed)
@@ -159,10 +156,9 @@ class Session:
         self, work: Prepared, reporter: Reporter, checkpoints: Checkpoints | None = None
     ) -> Evaluation:
         """Return the FP32 evaluation; measured once per model, sample, device and batch size."""
-        measured = Measured(draw=work.draw, machine=work.machine, batch_tokens=work.batch_tokens)
         model = work.classifier.model
         return self._evaluations.get(
-            measured, lambda: evaluate(model, work, reporter, "Evaluate FP32", checkpoints)
+            _measured(work), lambda: evaluate(model, work, reporter, "Evaluate FP32", checkpoints)
         )
 
     def quantized(
@@ -178,30 +174,28 @@ class Session:
 
         if distributed.size() > 1:  # processes must not disagree on whether to measure
             return measure()
-        measured = Measured(
-            draw=work.draw,
-            machine=work.machine,
-            batch_tokens=work.batch_tokens,
-            weights=weights_fingerprint(model.state_dict()),
-        )
-        return self._evaluations.get(measured, measure)
+        return self._evaluations.get(_measured(work, weights_fingerprint(model.state_dict())), measure)
+
+
+def _measured(work: Prepared, weights: str = "") -> Measured:
+    return Measured(draw=work.draw, machine=work.machine, batch_tokens=work.batch_tokens, weights=weights)
 
 
 def _model(plan: Plan) -> Model:
-    config, sources = plan.config, plan.sources
-    head = config.fit_head and FittedHead(
-        reviews=config.fit_head, data=sources.data, seed=config.seed, max_length=plan.max_length
-    )
-    return Model(source=sources.model, head=head or None)
+    own, size = Model(source=plan.sources.model), plan.config.fit_head
+    if size is None:
+        return own
+    head = dataclasses.replace(_draw(plan, own, "calibration", size), sampling="stratified")
+    return dataclasses.replace(own, head=head)
 
 
 def _part(plan: Plan, split: Split) -> Part:
     return Part(data=plan.sources.data, split=split)
 
 
-def _draw(plan: Plan, split: Split, size: int) -> Draw:
+def _draw(plan: Plan, model: Model, split: Split, size: int) -> Draw:
     return Draw(
-        model=_model(plan),
+        model=model,
         part=_part(plan, split),
         size=size,
         sampling=plan.config.sampling,

@@ -16,7 +16,6 @@ from bert_mpq.runs.checks import check_some_below_16
 from bert_mpq.runs.plan import QuantizationPlan
 from bert_mpq.runs.prepared import Prepared
 from bert_mpq.runs.session import Session
-from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.paths import user_path
 
 
@@ -35,11 +34,6 @@ class TrainingSetup:
     checkpoint: TrainingCheckpoint
 
 
-def recipe_of(config: RunConfig) -> Recipe:
-    """Return the recipe that the flags name."""
-    return Recipe(epochs=config.qat_epochs, learning_rate=config.qat_learning_rate, seed=config.seed)
-
-
 def has_checkpoint(output: str) -> bool:
     """Return whether an unfinished training is kept in ``output``."""
     return (user_path(output) / EVALUATION / NAME).exists()
@@ -54,13 +48,14 @@ def prepare_training(
         MpqError: E-CHECKPOINT when the checkpoint there is another training's; E-CONFIG when the allocation
             has nothing to train; what reading reviews raises.
     """
+    config = plan.config
     if not plan.training:
         return None
     check_some_below_16(allocation.bits)
     work = session.draw(plan, "calibration", plan.training, reporter, "Tokenize for training")
-    recipe = recipe_of(plan.config)
+    recipe = Recipe(epochs=config.qat_epochs, learning_rate=config.qat_learning_rate, seed=config.seed)
     identity = functools.partial(_identity, plan, allocation, work, recipe)
-    folder = user_path(plan.config.output) / EVALUATION
+    folder = user_path(config.output) / EVALUATION
     checkpoint = TrainingCheckpoint(folder, identity, plan.repeat, EVERY, reporter)
     checkpoint.check()
     return TrainingSetup(work=work, recipe=recipe, checkpoint=checkpoint)

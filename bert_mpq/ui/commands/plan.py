@@ -1,6 +1,7 @@
 """``plan``: the best bits for a target, without quantizing anything."""
 
 import argparse
+import functools
 from typing import TYPE_CHECKING
 
 from bert_mpq.allocation.budget import Budget
@@ -11,10 +12,6 @@ from bert_mpq.ui.commands.command import Command
 
 if TYPE_CHECKING:
     from bert_mpq.ui.execution import Execution
-
-
-def _add(parser: argparse.ArgumentParser) -> None:
-    flags.add_flags(parser, "plan")
 
 
 def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
@@ -60,6 +57,6 @@ def _searched(config: RunConfig, budget: Budget, execution: "Execution") -> Assi
 PLAN = Command(
     name="plan",
     help="the best bits per layer for a size, a ratio or an accuracy drop",
-    add_flags=_add,
+    add_flags=functools.partial(flags.add_flags, subcommand="plan"),
     run=_run,
 )

@@ -1,6 +1,7 @@
 """``sweep``: the benchmark table of the original tool's guide, measured."""
 
 import argparse
+import functools
 from typing import TYPE_CHECKING
 
 from bert_mpq.settings import flags
@@ -9,10 +10,6 @@ from bert_mpq.ui.commands.command import Command
 
 if TYPE_CHECKING:
     from bert_mpq.ui.execution import Execution
-
-
-def _add(parser: argparse.ArgumentParser) -> None:
-    flags.add_flags(parser, "sweep")
 
 
 def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
@@ -39,6 +36,6 @@ def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
 SWEEP = Command(
     name="sweep",
     help="conservative, moderate and aggressive plans, and the optimum at each one's size, as a table",
-    add_flags=_add,
+    add_flags=functools.partial(flags.add_flags, subcommand="sweep"),
     run=_run,
 )

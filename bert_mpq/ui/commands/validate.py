@@ -1,6 +1,7 @@
 """``validate``: do the scores predict the damage?"""
 
 import argparse
+import functools
 from typing import TYPE_CHECKING
 
 from bert_mpq.settings import flags
@@ -8,10 +9,6 @@ from bert_mpq.ui.commands.command import Command
 
 if TYPE_CHECKING:
     from bert_mpq.ui.execution import Execution
-
-
-def _add(parser: argparse.ArgumentParser) -> None:
-    flags.add_flags(parser, "validate")
 
 
 def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
@@ -38,6 +35,6 @@ def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
 VALIDATE = Command(
     name="validate",
     help="do the scores predict the damage? KL of the logits, one unit quantized at a time",
-    add_flags=_add,
+    add_flags=functools.partial(flags.add_flags, subcommand="validate"),
     run=_run,
 )
