@@ -14,9 +14,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from bert_mpq.settings import flags
-from bert_mpq.ui.commands import COMMANDS
 from bert_mpq.ui.commands.help import topics
-from bert_mpq.ui.commands.parser import build_parser
+from bert_mpq.ui.commands.parser import COMMANDS, build_parser
 
 ROOT = Path(__file__).parent.parent
 PAGES = [

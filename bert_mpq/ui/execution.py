@@ -84,7 +84,7 @@ class Execution:
             raise KeyboardInterrupt
 
     def run(self, plan: AnalysisPlan | QuantizationPlan | FullPlan) -> Finished | None:
-        """Run the phases of ``plan`` and print each one's results as soon as it has them.
+        """Run the phases of ``plan``, print each one's results as soon as it has them, and how to repeat it.
 
         Returns:
             The evaluation; None where Phase 1 is all that was run.
@@ -92,13 +92,16 @@ class Execution:
         Raises:
             MpqError: what the phases raise.
         """
+        finished = None
         if isinstance(plan, AnalysisPlan):
             self.analyse(plan)
-            return None
-        with self.running(plan) as display:
-            quantization = self._evaluated(plan, display)
-        self.show(evaluation_views(quantization.result), quantization.files, quantization.result.seconds)
-        return Finished(plan=plan, quantization=quantization)
+        else:
+            with self.running(plan) as display:
+                quantization = self._evaluated(plan, display)
+            self.show(evaluation_views(quantization.result), quantization.files, quantization.result.seconds)
+            finished = Finished(plan=plan, quantization=quantization)
+        views.print_repeat(plan.repeat, self.output)
+        return finished
 
     def analyse(self, plan: AnalysisPlan) -> "Analysis":
         """Run Phase 1 alone and print its results.

@@ -29,7 +29,7 @@ from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.config_json import to_json
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.embedded.lora import ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE, adapted
-from bert_mpq.ui.commands.phases import read_config
+from bert_mpq.ui.commands.runs import read_config
 from tests.fuzz.fuzz_mutations import Source, broken_bytes, broken_json, broken_safetensors
 
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from bert_mpq import __version__
-from bert_mpq.ui.commands import COMMANDS
+from bert_mpq.ui.commands.parser import COMMANDS
 from tests.helpers.command import call
 from tests.helpers.golden import RUNS
 

@@ -1,4 +1,4 @@
-"""What a subcommand is, and the flags that every one takes."""
+"""What a subcommand is."""
 
 import argparse
 from collections.abc import Callable
@@ -17,8 +17,8 @@ class Command:
         name: the word after ``bert-mpq``.
         help: one line for the list of commands.
         add_flags: adds its flags to its parser.
-        several_processes: whether torchrun may start it as several processes.
         run: does it; results go to ``execution.output``, progress and errors to ``execution.errors``.
+        several_processes: whether torchrun may start it as several processes.
     """
 
     name: str
@@ -26,11 +26,3 @@ class Command:
     add_flags: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace, "Execution"], None]
     several_processes: bool = False
-
-
-def add_common_flags(parser: argparse.ArgumentParser, default: object) -> None:
-    """Add the flags of every command; a command that is not given one keeps what stood before its name."""
-    switch = {"action": "store_true", "default": default}
-    parser.add_argument("--yes", help="start without asking", **switch)  # type: ignore[arg-type]
-    parser.add_argument("--quiet", help="no progress", **switch)  # type: ignore[arg-type]
-    parser.add_argument("-v", dest="verbose", help="show tracebacks", **switch)  # type: ignore[arg-type]

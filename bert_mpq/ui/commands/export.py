@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from bert_mpq.ui.execution import Execution
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of ``export``."""
+def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--evaluation",
         metavar="RUN.json",
@@ -34,8 +33,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(namespace: argparse.Namespace, execution: "Execution") -> None:
-    """Export as the flags say; raises as ``export_model``."""
+def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
     export_and_show(namespace.evaluation, namespace.to, namespace.format, namespace.embeddings, execution)
 
 
@@ -73,6 +71,6 @@ def command_line(evaluation: str, to: str, format_name: str, embeddings: Embeddi
 EXPORT = Command(
     name="export",
     help="write the quantized model of an evaluation to disk, load it again, compare",
-    add_flags=add_flags,
-    run=run,
+    add_flags=_add_flags,
+    run=_run,
 )

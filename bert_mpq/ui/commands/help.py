@@ -1,11 +1,11 @@
-"""``help``: what the settings mean, by topic; the texts are the Markdown files of ``bert_mpq/ui/help``."""
+"""``help`` and ``completion``: the texts of ``bert_mpq/ui/help`` by topic, and what a shell has to know."""
 
 import argparse
 import importlib.resources
 import os
 from typing import TYPE_CHECKING
 
-from bert_mpq.settings.errors import UsageError
+from bert_mpq.settings.errors import MpqError, UsageError
 from bert_mpq.ui.commands.command import Command
 
 if TYPE_CHECKING:
@@ -23,14 +23,19 @@ def topics() -> dict[str, str]:
     return {name: texts[name].read_text("utf-8") for name in sorted(texts)}
 
 
-def _add_flags(parser: argparse.ArgumentParser) -> None:
+def _add_topic(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("topic", metavar="TOPIC", nargs="?", help="a word of the list that help alone prints")
 
 
-def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
+def _help(namespace: argparse.Namespace, execution: "Execution") -> None:
     texts = topics()
     if namespace.topic is None:
-        _list(texts, execution.output)
+        widest = max(map(len, texts))
+        for name, text in texts.items():
+            title = text.splitlines()[0].removeprefix("# ")
+            execution.output.print(f"{name:{widest}}  {title}", markup=False)
+        more = "bert-mpq help TOPIC prints one; bert-mpq COMMAND --help lists the settings of a command."
+        execution.output.print(more, soft_wrap=True)
         return
     if namespace.topic not in texts:
         raise UsageError(
@@ -39,17 +44,6 @@ def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
             f"The topics are {', '.join(texts)}; bert-mpq COMMAND --help lists the settings of a command.",
         )
     _show(texts[namespace.topic], execution.output)
-
-
-def _list(texts: dict[str, str], output: "Console") -> None:
-    """Print the topics with their titles, the first lines of the texts."""
-    widest = max(map(len, texts))
-    for name, text in texts.items():
-        output.print(f"{name:{widest}}  {text.splitlines()[0].removeprefix('# ')}", markup=False)
-    output.print(
-        "bert-mpq help TOPIC prints one; bert-mpq COMMAND --help lists the settings of a command.",
-        soft_wrap=True,
-    )
 
 
 def _show(text: str, output: "Console") -> None:
@@ -68,9 +62,32 @@ def _show(text: str, output: "Console") -> None:
         output.print(drawn, width=min(output.width, WIDEST), markup=False)
 
 
+def _add_shell(parser: argparse.ArgumentParser) -> None:
+    shells = ("bash", "zsh", "tcsh")
+    parser.add_argument("shell", choices=shells, help='bash: eval "$(bert-mpq completion bash)"')
+
+
+def _complete(namespace: argparse.Namespace, execution: "Execution") -> None:
+    try:
+        import shtab
+    except ImportError as error:
+        raise MpqError(
+            "E-EXTRA", "Shell completion needs shtab.", "pip install 'bert-mpq[completion]' brings it."
+        ) from error
+    from bert_mpq.ui.commands.parser import build_parser
+
+    print(shtab.complete(build_parser(), shell=namespace.shell))
+
+
 HELP = Command(
     name="help",
     help="what the settings mean, by topic: budgets, quantizers, files, trouble and more",
-    add_flags=_add_flags,
-    run=_run,
+    add_flags=_add_topic,
+    run=_help,
+)
+COMPLETION = Command(
+    name="completion",
+    help="print the completion script of a shell",
+    add_flags=_add_shell,
+    run=_complete,
 )

@@ -4,8 +4,13 @@ import argparse
 
 from bert_mpq import __version__
 from bert_mpq.settings import flags
-from bert_mpq.ui.commands import COMMANDS
-from bert_mpq.ui.commands.command import add_common_flags
+from bert_mpq.ui.commands.command import Command
+from bert_mpq.ui.commands.export import EXPORT
+from bert_mpq.ui.commands.help import COMPLETION, HELP
+from bert_mpq.ui.commands.reports import COMPARE, DOCTOR
+from bert_mpq.ui.commands.runs import RUNS
+
+COMMANDS: tuple[Command, ...] = (*RUNS, COMPARE, EXPORT, DOCTOR, HELP, COMPLETION)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -14,13 +19,20 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bert-mpq", description=description)
     parser.add_argument("--version", action="version", version=f"bert-mpq {__version__}")
     parser.set_defaults(command=None)
-    add_common_flags(parser, False)
+    _add_common_flags(parser, False)
     subparsers = parser.add_subparsers(title="commands", metavar="")
     for command in COMMANDS:
         text = command.help[0].upper() + command.help[1:] + "."
         subparser = subparsers.add_parser(command.name, help=command.help, description=text)
         subparser.set_defaults(command=command)
         command.add_flags(subparser)
-        add_common_flags(subparser, argparse.SUPPRESS)
+        _add_common_flags(subparser, argparse.SUPPRESS)
     flags.add_flags(parser, "run")
     return parser
+
+
+def _add_common_flags(parser: argparse.ArgumentParser, default: object) -> None:
+    """Add the flags of every command; a command that is not given one keeps what stood before its name."""
+    parser.add_argument("--yes", action="store_true", default=default, help="start without asking")
+    parser.add_argument("--quiet", action="store_true", default=default, help="no progress")
+    parser.add_argument("-v", dest="verbose", action="store_true", default=default, help="show tracebacks")

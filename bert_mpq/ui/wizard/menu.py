@@ -131,7 +131,6 @@ class Wizard:
         if plan is None:
             return
         finished = self._execution.run(plan)
-        views.print_repeat(plan.repeat, self._output)
         self._output.print()
         if finished is not None:
             offer(finished, self._execution)

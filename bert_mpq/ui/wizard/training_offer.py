@@ -40,6 +40,4 @@ def act(finished: Finished, execution: Execution) -> Finished | None:
     config = finished.quantization.result.config.replace(qat_epochs=epochs)
     plan = plan_quantization(config, finished.plan.sources)
     execution.output.print(views.plan_panel(plan, execution.output))
-    trained = execution.run(plan)
-    views.print_repeat(plan.repeat, execution.output)
-    return trained
+    return execution.run(plan)

@@ -1,4 +1,4 @@
-"""``compare``: the evaluations of a folder, side by side."""
+"""``compare`` and ``doctor``: what is there already, as text, JSON, a figure or a page."""
 
 import argparse
 import dataclasses
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from bert_mpq.ui.execution import Execution
 
 
-def _add_flags(parser: argparse.ArgumentParser) -> None:
+def _add_compare_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="DIR", default=".", help="folder of Evaluation/ (default: .)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--plot", metavar="FILE", help="draw sensitivities, accuracy and bits: .png or .svg")
     parser.add_argument("--html", metavar="FILE", help="write everything as one page")
 
 
-def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
+def _compare(namespace: argparse.Namespace, execution: "Execution") -> None:
     from bert_mpq.runs.compare import compare
     from bert_mpq.ui.views.comparison import comparison_views
 
@@ -51,9 +51,32 @@ def _draw(namespace: argparse.Namespace, execution: "Execution") -> None:
         execution.output.print(f"Wrote {file}", soft_wrap=True, markup=False)
 
 
+def _add_doctor_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", metavar="DIR", default=".", help="folder to look at (default: .)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def _doctor(namespace: argparse.Namespace, execution: "Execution") -> None:
+    from bert_mpq.runs.doctor import diagnose
+    from bert_mpq.ui.views.doctor import doctor_views
+
+    checks = diagnose(namespace.output)
+    if namespace.json:
+        print(json.dumps([dataclasses.asdict(check) for check in checks], indent=2))
+        return
+    for view in doctor_views(checks):
+        execution.output.print(view)
+
+
 COMPARE = Command(
     name="compare",
     help="the evaluations in Evaluation/, side by side",
-    add_flags=_add_flags,
-    run=_run,
+    add_flags=_add_compare_flags,
+    run=_compare,
+)
+DOCTOR = Command(
+    name="doctor",
+    help="versions, devices, hub and cache, folders: text to paste into a report",
+    add_flags=_add_doctor_flags,
+    run=_doctor,
 )
