@@ -34,15 +34,15 @@ def quantize(
         rtn.quantize(weight, bits, group_size),
     ]
     errors = torch.stack([hessian.error(entry.dequantize() - weight) for entry in candidates])
-    best = errors.argmin(0)[:, None]  # the first, GPTQ, where they are equal
-    chosen = candidates[0]
-    for index, entry in enumerate(candidates[1:], start=1):
-        chosen = QuantizedWeight(
-            codes=torch.where(best == index, entry.codes, chosen.codes),
-            scale=torch.where(best == index, entry.scale, chosen.scale),
-            bits=bits,
-        )
-    return chosen
+    best, rows = (
+        errors.argmin(0),
+        torch.arange(len(weight), device=weight.device),
+    )  # the first, GPTQ, where they are equal
+    return QuantizedWeight(
+        codes=torch.stack([entry.codes for entry in candidates])[best, rows],
+        scale=torch.stack([entry.scale for entry in candidates])[best, rows],
+        bits=bits,
+    )
 
 
 def _walk(weight: Tensor, scale: Tensor, bits: int, hessian: Hessian) -> Tensor:

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
+from typing import TypeVar
 
 import numpy as np
 import threadpoolctl
@@ -24,6 +24,8 @@ from bert_mpq.similarity.jackknife import Jackknife
 from bert_mpq.similarity.moments import Moments
 from bert_mpq.similarity.score import Similarity
 
+Task = TypeVar("Task")
+Answer = TypeVar("Answer")
 SIMILARITIES: dict[Metric, Callable[[Covariances], Similarity]] = {
     "pwcca": pwcca,
     "svcca": svcca,
@@ -65,9 +67,8 @@ def estimate(
     filled = [sums.blocks[block] for block in np.flatnonzero(sums.counts)]
     probes = range(len(sums.blocks[0]))
     try:
-        with _one_thread_each() as cores, ThreadPoolExecutor(cores) as pool:
-            totals = list(pool.map(sums.total, probes))
-            whole = list(pool.map(Moments.covariances, totals))
+        totals = list(_in_parallel(sums.total, probes))
+        whole = list(_in_parallel(Moments.covariances, totals))
     except ValueError as error:
         raise MpqError("E-MODEL", f"The FP32 model is broken: {error}.", "Check the checkpoint.") from error
     references: dict[int, Covariances] = {}
@@ -82,7 +83,7 @@ def estimate(
     # A block alone leaves no rest.
     left_out = len(filled) if replicates and len(filled) > 1 else 0
     tasks = list(product(range(left_out + 1), probes))
-    answers = list(_in_parallel(work, tasks, reporter)) if wanted else []
+    answers = list(reporter.track(_in_parallel(work, tasks), "Score layers", len(tasks))) if wanted else []
     return tuple(
         _estimate(metric, [answer[index] for answer in answers], len(probes), rows)
         for index, metric in enumerate(wanted)
@@ -134,23 +135,12 @@ def _estimate(metric: Metric, answers: Sequence[Similarity], probes: int, rows: 
     )
 
 
-def _in_parallel(
-    work: Callable[[tuple[int, int]], list[Similarity]],
-    tasks: Sequence[tuple[int, int]],
-    reporter: Reporter,
-) -> Iterator[list[Similarity]]:
-    with _one_thread_each() as cores, ThreadPoolExecutor(cores) as pool:
-        results: Iterable[list[Similarity]] = pool.map(work, tasks)
-        yield from reporter.track(results, "Score layers", len(tasks))
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[int]:
-    """Hold the linear algebra to one thread; yield how many threads the process had."""
+def _in_parallel(work: Callable[[Task], Answer], tasks: Iterable[Task]) -> Iterator[Answer]:
+    """Yield what ``work`` gives for each task, with one thread of linear algebra each on all cores."""
     cores = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with threadpoolctl.threadpool_limits(1):
-            yield cores
+        with threadpoolctl.threadpool_limits(1), ThreadPoolExecutor(cores) as pool:
+            yield from pool.map(work, tasks)
     finally:
         torch.set_num_threads(cores)

@@ -67,7 +67,7 @@ class ProbedLayer(nn.Module):
         outputs = [_tensor(answer), *perturbed]
         if self.pooling is not None:  # at once: the outputs themselves are large, and may be written to
             mask = self._masks[threading.get_ident()]
-            streams = [stream for output in outputs for stream in _chunks(output, rows)]
+            streams = [stream for output in outputs for stream in output.chunk(output.shape[0] // rows)]
             pooled = torch.cat([_pool(stream, mask, self.pooling) for stream in streams], 1)
             self._pooled[threading.get_ident()] = pooled
         stack = outputs[0] if self.scope == "isolated" else torch.cat(outputs)
@@ -102,11 +102,6 @@ def _pool(hidden: Tensor, attention_mask: Tensor, pooling: Pooling) -> Tensor:
     weights = weights / weights.sum(1, keepdim=True)
     # Not a matrix product: in TF32 or bf16 that would round the mean itself.
     return (hidden * weights[:, :, None]).sum(1, dtype=torch.float32, keepdim=True)
-
-
-def _chunks(stack: Tensor, rows: int) -> list[Tensor]:
-    """Return the (B, T, hidden) streams of a stack."""
-    return [stack[start : start + rows] for start in range(0, stack.shape[0], rows)]
 
 
 def _repeated(value: Any, rows: int, copies: int) -> Any:
