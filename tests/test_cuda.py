@@ -15,11 +15,11 @@ from bert_mpq.quantization.training.loop import Training
 from bert_mpq.quantization.training.recipe import Recipe
 from bert_mpq.sensitivity.accumulation import Accumulation
 from bert_mpq.sensitivity.measure import measure
-from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.scoring import score
 from bert_mpq.similarity import cka
 from bert_mpq.similarity.cca import pwcca
 from bert_mpq.similarity.moments import Moments
+from tests.helpers.agreement import PROBE, assert_machines_agree
 from tests.helpers.quantized import quantized_at
 from tests.helpers.workloads import on
 
@@ -27,7 +27,6 @@ pytestmark = [
     pytest.mark.cuda,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
-PROBE = Probe(scope="propagated", pooling="mean", bits=(4,), quantizer="rtn", group_size=64)
 
 
 class Notes(Silent):
@@ -94,12 +93,7 @@ def test_several_gpus_in_one_process_find_what_one_finds(own, tokens):
     one = dataclasses.replace(pick_machine("cuda"), num_gpus=1)
     several = pick_machine("cuda")
     assert several.num_gpus == torch.cuda.device_count()
-    first, second = (
-        score(measure(own, on(m, tokens, 4096), PROBE, Silent()), ("cka",), Silent()) for m in (one, several)
-    )
-    assert second[0].values == pytest.approx(first[0].values, rel=1e-3)
-    here, there = (evaluate(own.model, on(m, tokens, 4096), Silent(), "") for m in (one, several))
-    assert (here.predictions == there.predictions).all()
+    assert_machines_agree(own, tokens, one, several)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
