@@ -16,9 +16,7 @@ from bert_mpq.settings.paths import user_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-SUFFIXES = (".png", ".svg")
 SHOWN_RUNS = 8
 PANEL = 3.2  # inches
 INK, GRAY = "#1f4e79", "#8a8a8a"
@@ -28,12 +26,7 @@ COLOURS = ("#1f4e79", "#c55a11", "#548235", "#7f6000", "#7030a0", "#c00000", "#0
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """What a figure or a page shows.
-
-    Args:
-        comparison: the evaluations of the folder.
-        sensitivity: the newest Phase 1 of the folder; None when there is none.
-    """
+    """What a figure or a page shows: the evaluations of a folder, and its newest Phase 1 if any."""
 
     comparison: Comparison
     sensitivity: AnalysisResult | None
@@ -52,28 +45,18 @@ def collect(folder: Path | str) -> Material:
     return Material(comparison=comparison, sensitivity=analyses[0].result if analyses else None)
 
 
-def check_plot(path: Path | str) -> Path:
-    """Return the path of a figure to write.
-
-    Raises:
-        UsageError: E-CONFIG, its name ends in neither .png nor .svg.
-        MpqError: E-EXTRA, matplotlib is not installed.
-    """
-    checked = user_path(path)
-    if checked.suffix.lower() not in SUFFIXES:
-        raise UsageError("E-CONFIG", f"{checked.name} is no name for a plot.", "Let it end in .png or .svg.")
-    _matplotlib()
-    return checked
-
-
 def write_plot(path: Path | str, material: Material) -> Path:
     """Draw ``material`` and write it as PNG (150 dots per inch) or SVG, by the suffix of ``path``.
 
     Raises:
-        MpqError: what ``check_plot`` raises; E-READONLY or E-DISK.
+        UsageError: E-CONFIG, the name ends in neither .png nor .svg.
+        MpqError: E-EXTRA without matplotlib; E-READONLY or E-DISK.
     """
-    checked = check_plot(path)
-    return write_atomic(checked, draw(material, checked.suffix.lower().removeprefix(".")))
+    file = user_path(path)
+    kind = file.suffix.lower()
+    if kind not in (".png", ".svg"):
+        raise UsageError("E-CONFIG", f"{file.name} is no name for a plot.", "Let it end in .png or .svg.")
+    return write_atomic(file, draw(material, kind.removeprefix(".")))
 
 
 def draw(material: Material, kind: str) -> bytes:
@@ -82,15 +65,21 @@ def draw(material: Material, kind: str) -> bytes:
     Raises:
         MpqError: E-EXTRA.
     """
-    figure_class, context = _matplotlib()
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MpqError(
+            "E-EXTRA", "Plots and pages need matplotlib.", "pip install 'bert-mpq[plot]' brings it."
+        ) from error
     groups = [group for group in material.comparison.groups if group.runs]
     heights = [PANEL] if material.sensitivity is not None else []
     for group in groups:
         heights += [PANEL, 0.8 + 0.32 * min(len(group.runs), SHOWN_RUNS)]
     stream = io.BytesIO()
     # Text stays text in an SVG, and the same figure is the same file.
-    with context({"svg.fonttype": "none", "svg.hashsalt": "bert-mpq", "font.size": 9}):
-        figure: Figure = figure_class(figsize=(8.0, sum(heights)), layout="constrained")
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "bert-mpq", "font.size": 9}):
+        figure = Figure(figsize=(8.0, sum(heights)), layout="constrained")
         grid = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)
         axes = iter(grid[:, 0])
         if material.sensitivity is not None:
@@ -128,43 +117,29 @@ def draw_sensitivities(axes: "Axes", result: AnalysisResult) -> None:
     )
     axes.set_ylim(top=1.2 * axes.get_ylim()[1])  # room for the legend
     axes.legend(frameon=False, loc="upper left", ncols=4, fontsize=7)
-    _bare(axes)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def draw_accuracy(axes: "Axes", group: ComparedGroup) -> None:
     """Draw accuracy against the size of the whole model, and the line of the Pareto-optimal runs."""
+    small: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7}
     for run in group.runs:
-        axes.plot(
-            megabytes(run.whole_bits),
-            100 * run.accuracy,
-            "o" if run.pareto else "x",
-            color=INK if run.pareto else GRAY,
-        )
-        axes.annotate(
-            _label(run),
-            (megabytes(run.whole_bits), 100 * run.accuracy),
-            xytext=(5, 3),
-            textcoords="offset points",
-            fontsize=7,
-            color=INK if run.pareto else GRAY,
-        )
+        place = megabytes(run.whole_bits), 100 * run.accuracy
+        color = INK if run.pareto else GRAY
+        axes.plot(*place, "o" if run.pareto else "x", color=color)
+        axes.annotate(_label(run), place, xytext=(5, 3), color=color, **small)
     best = sorted((run for run in group.runs if run.pareto), key=lambda run: run.whole_bits)
     axes.plot([megabytes(run.whole_bits) for run in best], [100 * run.accuracy for run in best], color=INK)
-    axes.axhline(100 * group.before.accuracy, color=GRAY, linewidth=0.8, linestyle="--")
-    axes.annotate(
-        f"FP32, {megabytes(group.whole_original_bits):.1f} MB",
-        (1.0, 100 * group.before.accuracy),
-        xycoords=("axes fraction", "data"),
-        xytext=(-3, 3),
-        textcoords="offset points",
-        ha="right",
-        fontsize=7,
-    )
+    before = 100 * group.before.accuracy
+    axes.axhline(before, color=GRAY, linewidth=0.8, linestyle="--")
+    text = f"FP32, {megabytes(group.whole_original_bits):.1f} MB"
+    place = 1.0, before
+    axes.annotate(text, place, xycoords=("axes fraction", "data"), xytext=(-3, 3), ha="right", **small)
     axes.margins(x=0.12, y=0.15)
     axes.set_xlabel("size of the whole model (MB)")
     axes.set_ylabel("accuracy (%)")
     axes.set_title(f"{group.model}: {group.size:,} reviews, {group.split}", loc="left")
-    _bare(axes)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def draw_bits(axes: "Axes", group: ComparedGroup) -> None:
@@ -183,8 +158,7 @@ def draw_bits(axes: "Axes", group: ComparedGroup) -> None:
     axes.set_yticks(range(len(runs)), [f"{_label(run)}, {100 * run.accuracy:.2f} %" for run in runs])
     axes.tick_params(length=0, labelsize=8)
     axes.set_title("Bits per layer", loc="left")
-    for side in axes.spines.values():
-        side.set_visible(False)
+    axes.spines[:].set_visible(False)
 
 
 def _label(run: ComparedRun) -> str:
@@ -202,19 +176,3 @@ def _errors(scores: Scores, largest: float) -> list[list[float]] | None:
 
 def _name_layers(axes: "Axes", count: int) -> None:
     axes.set_xticks(range(count), [f"layer_{layer}" for layer in range(count)])
-
-
-def _bare(axes: "Axes") -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _matplotlib() -> tuple[Any, Any]:
-    """Return the Figure class and the context of settings; no window system is touched."""
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MpqError(
-            "E-EXTRA", "Plots and pages need matplotlib.", "pip install 'bert-mpq[plot]' brings it."
-        ) from error
-    return Figure, rc_context
