@@ -78,13 +78,15 @@ def kill_runs(config, folder, kills, seed):
     """Kill full runs into one folder, look at every file after each, then let the last one finish."""
     from bert_mpq import run
     from bert_mpq.compute.reporting import Silent
+    from bert_mpq.runs.job import Job
     from bert_mpq.runs.make_plan import plan_full_run
     from bert_mpq.runs.session import Session
 
     session = Session(checkpoint_every=0.0)  # the forks inherit it: model and data are loaded once
     plan = plan_full_run(config)
+    job = Job(plan=plan, reporter=Silent(), session=session)
     for split, size in plan.reviews.items():
-        session.draw(plan, split, size, Silent())
+        job.draw(split, size)
 
     def run_into(name):
         return lambda: run(config.replace(output=str(folder / name)), session=session)

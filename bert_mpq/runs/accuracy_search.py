@@ -7,17 +7,14 @@ from bert_mpq.allocation.budget import Budget
 from bert_mpq.allocation.knapsack import Assignment
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.evaluate import evaluate
-from bert_mpq.compute.reporting import Reporter
 from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.quantization.scheme import Scheme
+from bert_mpq.runs.job import Job
 from bert_mpq.runs.plan import QuantizationPlan
-from bert_mpq.runs.session import Session
 from bert_mpq.settings.errors import MpqError
 
 
-def smallest_accurate(
-    plan: QuantizationPlan, budget: Budget, session: Session, reporter: Reporter
-) -> Assignment:
+def smallest_accurate(job: Job[QuantizationPlan], budget: Budget) -> Assignment:
     """Return the smallest Pareto-optimal assignment that loses no more accuracy than the target allows.
 
     Every plan is quantized and evaluated for real, on as many calibration reviews as will be evaluated later:
@@ -26,13 +23,13 @@ def smallest_accurate(
     Raises:
         MpqError: E-BUDGET when even the largest plan loses more; E-LAYERS; what loading and evaluating raise.
     """
-    model = session.classifier(plan, reporter).model
-    check_outline(plan, model)
-    config, points = plan.config, budget.frontier()
-    size = min(plan.reviews["evaluation"], session.available(plan, "calibration"))
-    work = session.draw(plan, "calibration", size, reporter)
+    model, reporter = job.classifier().model, job.reporter
+    check_outline(job.plan, model)
+    config, points = job.plan.config, budget.frontier()
+    size = min(job.plan.reviews["evaluation"], job.available("calibration"))
+    work = job.draw("calibration", size)
     widths = {option.bits for unit in budget.units for option in unit}
-    calibration = session.calibration(plan, widths, reporter)
+    calibration = job.calibration(widths)
     before = evaluate(model, work, reporter, "Search: FP32").accuracy
     allowed = config.goal.value / 100 + 1e-12  # 0.5pp of 200 reviews is one review exactly
     drops: dict[int, float] = {}

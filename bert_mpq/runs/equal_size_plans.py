@@ -14,8 +14,7 @@ from bert_mpq.allocation.knapsack import optimum
 from bert_mpq.allocation.losses import Losses, layer_units, losses_of
 from bert_mpq.compute.divergence import kl_of_logits
 from bert_mpq.compute.encoder import outline_of
-from bert_mpq.compute.evaluate import Evaluation, evaluate
-from bert_mpq.compute.reporting import Reporter
+from bert_mpq.compute.evaluate import Evaluation
 from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.quantization.scheme import Scheme
@@ -23,9 +22,8 @@ from bert_mpq.records.context import Sample
 from bert_mpq.records.outline import Outline
 from bert_mpq.records.sizes import packed_bits
 from bert_mpq.records.validation import SizedPlan, WidthValidation
-from bert_mpq.runs.clock import Clock
+from bert_mpq.runs.job import Job
 from bert_mpq.runs.plan import ValidationPlan
-from bert_mpq.runs.session import Session
 from bert_mpq.settings.config import RunConfig
 
 LOSSLESS = 8  # from here on there is nothing to compare
@@ -41,20 +39,16 @@ class Compared:
 
 
 def compare_plans(
-    plan: ValidationPlan,
-    session: Session,
-    widths: Sequence[WidthValidation],
-    calibration: Workload | None,
-    reporter: Reporter,
+    job: Job[ValidationPlan], widths: Sequence[WidthValidation], calibration: Workload | None
 ) -> Compared:
     """Return the best plan by every score at the sizes of the uniform plans, and between the two smallest.
 
     Raises:
         MpqError: what quantizing and evaluating raise.
     """
-    config = plan.config
-    work = session.prepare(plan, "evaluation", Clock(), reporter)
-    before = session.baseline(work, reporter)
+    config = job.plan.config
+    work = job.draw("evaluation", job.plan.reviews["evaluation"])
+    before = job.baseline(work)
     outline, scheme = outline_of(work.classifier.model), Scheme.of(config)
 
     @functools.cache
@@ -62,7 +56,7 @@ def compare_plans(
         by_name = outline.bits_by_name(bits, config.granularity)
         quantized = quantized_copy(work.classifier.model, by_name, scheme, calibration)
         title = f"Evaluate {' '.join(map(str, bits[:12]))}{' ...' if len(bits) > 12 else ''}"
-        return evaluate(quantized.model, work, reporter, title)
+        return job.evaluate(quantized.model, work, title)
 
     plans = []
     for size, score, bits in candidate_plans(config, outline, widths):

@@ -13,6 +13,7 @@ from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.quantization.scheme import Scheme
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.reading import EvaluationRecord
+from bert_mpq.runs.job import Job
 from bert_mpq.runs.make_plan import find_sources
 from bert_mpq.runs.plan import QuantizationPlan
 from bert_mpq.runs.session import Session
@@ -62,7 +63,7 @@ def evaluated_model(record: EvaluationRecord, session: Session, reporter: Report
             "E-WEIGHTS", f"{record.path.name} does not say which weights it measured.", "Evaluate again."
         )
     plan = _plan(result)
-    classifier = session.classifier(plan, reporter)
+    classifier = Job(plan=plan, reporter=reporter, session=session).classifier()
     bits, scheme = outline_of(classifier.model).bits_by_name(result.allocation.bits), Scheme.of(plan.config)
     if result.weights_file:
         path = record.path.parent / result.weights_file

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bert_mpq.compute import distributed
-from bert_mpq.compute.checkpoints import Checkpoints
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.records.files import RUN_PREFIX, SENSITIVITIES, WIDTHS_PREFIX, prepare_folder, write_new
@@ -14,7 +13,7 @@ from bert_mpq.records.run_record import record_text
 from bert_mpq.records.sensitivity import AnalysisResult, Scores
 from bert_mpq.records.sensitivity_file import check_scores, sensitivity_path, write_sensitivities
 from bert_mpq.records.width_scores import WidthScores, write_width_scores
-from bert_mpq.runs.clock import Clock
+from bert_mpq.runs.job import Job, started
 from bert_mpq.runs.plan import AnalysisPlan
 from bert_mpq.runs.session import Session
 from bert_mpq.sensitivity.measure import Measurement, measure
@@ -89,34 +88,32 @@ def run(plan: AnalysisPlan, reporter: Reporter, session: Session) -> Analysis:
         MpqError: any of its codes. A metric without a valid score for every layer is no error here: it is in
             the result and the run record with its status, and has no sensitivity file.
     """
-    with session.checkpoints(plan, SENSITIVITIES, reporter) as checkpoints:
-        return _run(plan, reporter, session, checkpoints)
+    with started(plan, reporter, session) as job:
+        return _run(job)
 
 
-def _run(plan: AnalysisPlan, reporter: Reporter, session: Session, checkpoints: Checkpoints) -> Analysis:
-    config, clock = plan.config, Clock()
-    work = session.prepare(plan, "calibration", clock, reporter)
-    calibration = session.calibration(plan, config.widths, reporter)
-    if calibration is not None:
-        clock.lap("Read for GPTQ")
+def _run(job: Job[AnalysisPlan]) -> Analysis:
+    config, clock = job.plan.config, job.clock
+    work = job.prepare("calibration")
+    calibration = job.calibration(config.widths)
     measurement = measure(
         work.classifier,
         work,
         Probe.of(config),
-        reporter,
+        job.reporter,
         calibration=calibration,
-        checkpoints=checkpoints,
+        checkpoints=job.checkpoints,
         stability=Stability.of(config) if config.until_stable else None,
     )
     clock.skip()
     first = measurement.of_width(0)
-    scoring = score(first, config.metrics, reporter, config.rows)
-    widths = _width_scores(plan, work.classifier, measurement, reporter)
+    scoring = score(first, config.metrics, job.reporter, config.rows)
+    widths = _width_scores(job, work.classifier, measurement)
     clock.lap("Score layers")
     used = dataclasses.replace(work, tokens=work.tokens.head(measurement.used))
     result = AnalysisResult(
         config=config,
-        setting=work.setting(plan, measurement.batches.budget),
+        setting=work.setting(job.plan, measurement.batches.budget),
         sample=used.sample(measurement.batches.largest),
         stopping=measurement.stopping,
         scores=scoring.scores,
@@ -133,20 +130,20 @@ def _run(plan: AnalysisPlan, reporter: Reporter, session: Session, checkpoints: 
 
 
 def _width_scores(
-    plan: AnalysisPlan, classifier: Classifier, measurement: Measurement, reporter: Reporter
+    job: Job[AnalysisPlan], classifier: Classifier, measurement: Measurement
 ) -> WidthScores | None:
     """Return what a budget is planned from; None where one width was probed."""
-    config = plan.config
+    config, sources = job.plan.config, job.plan.sources
     if len(config.widths) < 2:
         return None
     return WidthScores(
         config=config,
-        model_name=plan.sources.model.name,
-        split=plan.sources.data.split_name("calibration"),
+        model_name=sources.model.name,
+        split=sources.data.split_name("calibration"),
         reviews=measurement.used,
         outline=outline_of(classifier.model),
         widths=config.widths,
-        tables=width_tables(measurement, config.metrics, reporter),
+        tables=width_tables(measurement, config.metrics, job.reporter),
     )
 
 

@@ -5,9 +5,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
+
 from bert_mpq.allocation.budget import Budget
 from bert_mpq.compute import distributed
-from bert_mpq.compute.checkpoints import Checkpoints
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.reporting import Reporter
@@ -21,6 +22,7 @@ from bert_mpq.records.files import EVALUATION, prepare_folder, write_atomic, wri
 from bert_mpq.records.run_record import record_text
 from bert_mpq.runs.accuracy_search import check_outline, smallest_accurate
 from bert_mpq.runs.clock import Clock
+from bert_mpq.runs.job import Job, started
 from bert_mpq.runs.plan import QuantizationPlan
 from bert_mpq.runs.session import Session
 from bert_mpq.runs.training import evaluate_trained, prepare_training
@@ -47,41 +49,37 @@ def run(plan: QuantizationPlan, reporter: Reporter, session: Session) -> Quantiz
     Raises:
         MpqError: any of its codes.
     """
-    with session.checkpoints(plan, EVALUATION, reporter) as checkpoints:
-        return _run(plan, reporter, session, checkpoints)
+    with started(plan, reporter, session) as job:
+        return _run(job)
 
 
-def _run(
-    plan: QuantizationPlan, reporter: Reporter, session: Session, checkpoints: Checkpoints
-) -> Quantization:
-    config, clock = plan.config, Clock()
-    work = session.prepare(plan, "evaluation", clock, reporter)
+def _run(job: Job[QuantizationPlan]) -> Quantization:
+    config, clock = job.plan.config, job.clock
+    work = job.prepare("evaluation")
     model = work.classifier.model
-    allocation = _allocation(plan, work.classifier, session, clock, reporter)
-    setup = prepare_training(plan, allocation, session, reporter)
-    calibration = session.calibration(plan, allocation.bits, reporter)
-    if calibration is not None:
-        clock.lap("Read for GPTQ")
+    allocation = _allocation(job, model)
+    setup = prepare_training(job, allocation)
+    calibration = job.calibration(allocation.bits)
     bits = outline_of(model).bits_by_name(allocation.bits)
-    quantized = final = quantized_copy(model, bits, Scheme.of(config), calibration, reporter)
+    quantized = final = quantized_copy(model, bits, Scheme.of(config), calibration, job.reporter)
     clock.lap("Quantize")
-    before = session.baseline(work, reporter, checkpoints)
+    before = job.baseline(work)
     clock.lap("Evaluate FP32")
-    after = session.quantized(quantized.model, work, reporter, checkpoints)
+    after = job.quantized(quantized.model, work)
     clock.lap("Evaluate quantized")
     trained = None
     if setup is not None:
         training = Training(model, quantized, setup.work, setup.recipe)
-        retrained = training.run(reporter, setup.checkpoint)
+        retrained = training.run(job.reporter, setup.checkpoint)
         clock.lap("Train")
-        trained = evaluate_trained(setup, retrained, before, work, reporter, checkpoints)
+        trained = evaluate_trained(job, setup, retrained, before, work)
         final = retrained.quantized
         clock.lap("Evaluate trained")
     result = EvaluationResult(
         config=config,
-        setting=work.setting(plan, min(before.batches.budget, after.batches.budget)),
+        setting=work.setting(job.plan, min(before.batches.budget, after.batches.budget)),
         sample=work.sample(max(before.batches.largest, after.batches.largest)),
-        sensitivities=plan.sensitivities,
+        sensitivities=job.plan.sensitivities,
         allocation=allocation,
         before=before.accuracy,
         after=after.accuracy,
@@ -100,16 +98,15 @@ def _run(
     return Quantization(result=result, files=files)
 
 
-def _allocation(
-    plan: QuantizationPlan, classifier: Classifier, session: Session, clock: Clock, reporter: Reporter
-) -> BitAllocation:
+def _allocation(job: Job[QuantizationPlan], model: nn.Module) -> BitAllocation:
     """Return the bits of the plan; searched for where it names an accuracy."""
-    check_outline(plan, classifier.model)
-    if not isinstance(plan.allocation, Budget):
-        return plan.allocation
-    smallest = smallest_accurate(plan, plan.allocation, session, reporter)
-    clock.lap("Search for the accuracy")
-    return plan.allocation.allocation(smallest)
+    check_outline(job.plan, model)
+    budget = job.plan.allocation
+    if not isinstance(budget, Budget):
+        return budget
+    smallest = smallest_accurate(dataclasses.replace(job, clock=Clock()), budget)
+    job.clock.lap("Search for the accuracy")  # one lap for all that it does
+    return budget.allocation(smallest)
 
 
 def _write(result: EvaluationResult, classifier: Classifier, final: QuantizedModel) -> tuple[Path, ...]:

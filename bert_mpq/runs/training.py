@@ -3,19 +3,18 @@
 import functools
 from dataclasses import dataclass
 
-from bert_mpq.compute.checkpoints import EVERY, Checkpoints
-from bert_mpq.compute.evaluate import Evaluation, evaluate
+from bert_mpq.compute.checkpoints import EVERY
+from bert_mpq.compute.evaluate import Evaluation
 from bert_mpq.compute.fingerprint import weights_fingerprint
-from bert_mpq.compute.reporting import Reporter
 from bert_mpq.quantization.training.checkpoint import NAME, TrainingCheckpoint
 from bert_mpq.quantization.training.loop import Retrained
 from bert_mpq.quantization.training.recipe import Recipe
 from bert_mpq.records.evaluation import BitAllocation, TrainedEvaluation
 from bert_mpq.records.files import EVALUATION
 from bert_mpq.runs.checks import check_some_below_16
+from bert_mpq.runs.job import Job
 from bert_mpq.runs.plan import QuantizationPlan
 from bert_mpq.runs.prepared import Prepared
-from bert_mpq.runs.session import Session
 from bert_mpq.settings.paths import user_path
 
 
@@ -39,24 +38,22 @@ def has_checkpoint(output: str) -> bool:
     return (user_path(output) / EVALUATION / NAME).exists()
 
 
-def prepare_training(
-    plan: QuantizationPlan, allocation: BitAllocation, session: Session, reporter: Reporter
-) -> TrainingSetup | None:
+def prepare_training(job: Job[QuantizationPlan], allocation: BitAllocation) -> TrainingSetup | None:
     """Draw the reviews and look for a checkpoint, before anything slow is done; None without a training.
 
     Raises:
         MpqError: E-CHECKPOINT when the checkpoint there is another training's; E-CONFIG when the allocation
             has nothing to train; what reading reviews raises.
     """
-    config = plan.config
+    plan, config = job.plan, job.plan.config
     if not plan.training:
         return None
     check_some_below_16(allocation.bits)
-    work = session.draw(plan, "calibration", plan.training, reporter, "Tokenize for training")
+    work = job.draw("calibration", plan.training, "Tokenize for training")
     recipe = Recipe(epochs=config.qat_epochs, learning_rate=config.qat_learning_rate, seed=config.seed)
     identity = functools.partial(_identity, plan, allocation, work, recipe)
     folder = user_path(config.output) / EVALUATION
-    checkpoint = TrainingCheckpoint(folder, identity, plan.repeat, EVERY, reporter)
+    checkpoint = TrainingCheckpoint(folder, identity, plan.repeat, EVERY, job.reporter)
     checkpoint.check()
     return TrainingSetup(work=work, recipe=recipe, checkpoint=checkpoint)
 
@@ -81,27 +78,25 @@ def _identity(
 
 
 def evaluate_trained(
+    job: Job[QuantizationPlan],
     setup: TrainingSetup,
     retrained: Retrained,
     before: Evaluation,
     work: Prepared,
-    reporter: Reporter,
-    checkpoints: Checkpoints,
 ) -> TrainedEvaluation:
     """Measure the trained model on the evaluation reviews.
 
     Args:
+        job: the run.
         setup: of the training.
         retrained: what it yielded.
         before: the FP32 model's evaluation.
         work: the evaluation reviews and where to run.
-        reporter: shows the progress.
-        checkpoints: where the evaluation goes on from.
 
     Raises:
         MpqError: E-MEMORY.
     """
-    after = evaluate(retrained.quantized.model, work, reporter, "Evaluate trained", checkpoints)
+    after = job.evaluate(retrained.quantized.model, work, "Evaluate trained")
     return TrainedEvaluation(
         accuracy=after.accuracy,
         agreement=after.agreement(before),

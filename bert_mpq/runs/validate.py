@@ -11,8 +11,8 @@ from bert_mpq.compute.workload import Workload
 from bert_mpq.records.files import SENSITIVITIES, prepare_folder
 from bert_mpq.records.outline import Outline
 from bert_mpq.records.validation import Predictor, ValidationResult, WidthValidation, write_validation
-from bert_mpq.runs.clock import Clock
 from bert_mpq.runs.equal_size_plans import compare_plans
+from bert_mpq.runs.job import Job
 from bert_mpq.runs.plan import ValidationPlan
 from bert_mpq.runs.prepared import Prepared
 from bert_mpq.runs.session import Session
@@ -47,16 +47,15 @@ def run(plan: ValidationPlan, reporter: Reporter, session: Session) -> Validatio
     Raises:
         MpqError: any of its codes.
     """
-    config, clock = plan.config, Clock()
-    work = session.prepare(plan, "calibration", clock, reporter)
-    calibration = session.calibration(plan, config.widths, reporter)
-    if calibration is not None:
-        clock.lap("Read for GPTQ")
+    job = Job(plan=plan, reporter=reporter, session=session)
+    config, clock = plan.config, job.clock
+    work = job.prepare("calibration")
+    calibration = job.calibration(config.widths)
     outline = outline_of(work.classifier.model)
     passes = _Passes(work=work, calibration=calibration)
     widths = tuple(passes.width(config, bits, outline, reporter) for bits in config.widths)
     clock.lap("Score units")
-    compared = compare_plans(plan, session, widths, calibration, reporter)
+    compared = compare_plans(job, widths, calibration)
     clock.lap("Compare plans")
     result = ValidationResult(
         config=config,

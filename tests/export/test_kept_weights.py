@@ -13,6 +13,7 @@ from bert_mpq.export.kept_weights import keep_weights, restored
 from bert_mpq.export.packed import pack_model
 from bert_mpq.records.reading import read_evaluation
 from bert_mpq.runs.evaluated_model import evaluated_model
+from bert_mpq.runs.job import Job
 from bert_mpq.runs.session import Session
 from bert_mpq.settings.errors import MpqError
 from tests.helpers.quantized import quantized_at
@@ -89,7 +90,7 @@ def test_weights_of_gptq_are_kept_and_exported_as_they_were(evaluate, tmp_path, 
 
 def test_weights_that_gptq_had_no_reviews_for_are_rounded_again(evaluate, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(Session, "gptq_calibration", lambda *_: None)
+        patch.setattr(Job, "calibration", lambda *_: None)
         read = read_evaluation(evaluate(bits=(8, 4), quantizer="gptq"))
     assert read.result.weights_file == ""
     evaluated = evaluated_model(read, Session(), Silent())  # now there are reviews

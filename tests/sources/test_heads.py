@@ -21,6 +21,7 @@ from bert_mpq.compute.batches import tokenize
 from bert_mpq.compute.devices import pick_machine
 from bert_mpq.compute.evaluate import evaluate
 from bert_mpq.compute.reporting import Silent
+from bert_mpq.runs.job import Job
 from bert_mpq.runs.make_plan import make_plan
 from bert_mpq.runs.session import Session
 from bert_mpq.settings.errors import MpqError
@@ -101,20 +102,24 @@ def test_every_encoder_family_can_be_given_a_head(kind, tokens, machine):
     assert evaluate(model, on_cpu(tokens, 8_192), Silent(), "").accuracy.accuracy > 0.55
 
 
+def job(config, session):
+    return Job(plan=make_plan(config, "sensitivity"), reporter=Silent(), session=session)
+
+
 def test_a_model_without_a_head_is_analysed_with_a_fitted_one(headless):
     config = RunConfig(model=str(headless), fit_head=60, max_length=16, calibration_size=8, metrics=("cka",))
     session = Session()
-    fitted = session.classifier(make_plan(config, "sensitivity"), Silent())
-    again = Session().classifier(make_plan(config, "sensitivity"), Silent())
+    fitted = job(config, session).classifier()
+    again = job(config, Session()).classifier()
     assert torch.equal(fitted.model.classifier.weight, again.model.classifier.weight), "not reproducible"
-    assert session.classifier(make_plan(config, "sensitivity"), Silent()) is fitted
-    other = session.classifier(make_plan(config.replace(fit_head=50), "sensitivity"), Silent())
+    assert job(config, session).classifier() is fitted
+    other = job(config.replace(fit_head=50), session).classifier()
     assert not torch.equal(fitted.model.classifier.weight, other.model.classifier.weight)
 
 
 def test_a_fitted_head_reads_real_reviews(headless, tokens, machine):
     config = RunConfig(model=str(headless), fit_head=200, max_length=24, calibration_size=8, metrics=("cka",))
-    classifier = Session().classifier(make_plan(config, "sensitivity"), Silent())
+    classifier = job(config, Session()).classifier()
     # Fitted on the calibration half, measured on held-out reviews.
     assert evaluate(classifier.model, on_cpu(tokens, 2_048), Silent(), "").accuracy.accuracy > 0.6
 

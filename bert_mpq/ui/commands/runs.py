@@ -82,8 +82,9 @@ def _searched(config: RunConfig, budget: "Budget", execution: "Execution") -> "A
     plan = plan_quantization(config)
     with execution.running(plan) as reporter:
         from bert_mpq.runs.accuracy_search import smallest_accurate
+        from bert_mpq.runs.job import Job
 
-        return smallest_accurate(plan, budget, execution.session, reporter)
+        return smallest_accurate(Job(plan=plan, reporter=reporter, session=execution.session), budget)
 
 
 def _validate(namespace: argparse.Namespace, execution: "Execution") -> None:
