@@ -9,7 +9,6 @@ from rich.console import Console
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.quantizers import QuantizerName
 from bert_mpq.ui.wizard.settings import change_settings
-from tests.helpers.golden import console
 from tests.helpers.keyboard import pressing
 
 
@@ -19,9 +18,9 @@ def change(monkeypatch):
 
     def run(*prompts, config=None):
         errors = Console(file=io.StringIO(), width=200)
-        monkeypatch.setattr("bert_mpq.ui.wizard.settings.error_console", lambda: errors)
+        monkeypatch.setattr("bert_mpq.ui.wizard.steps.error_console", lambda: errors)
         with pressing(*prompts, "esc"):
-            changed = change_settings(config or RunConfig(), console())
+            changed = change_settings(config or RunConfig())
         return changed, errors.file.getvalue()
 
     return run

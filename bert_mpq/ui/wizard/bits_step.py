@@ -8,10 +8,9 @@ from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.quantizers import quantizers_for
 from bert_mpq.sources.classifiers import ModelSource
-from bert_mpq.ui.wizard.prompts import Option, ask_text, choose
-from bert_mpq.ui.wizard.steps import Back, Step
+from bert_mpq.ui.wizard.prompts import Option, problem_of
+from bert_mpq.ui.wizard.steps import CUSTOM, Step
 
-CUSTOM = "custom"
 PRESETS: dict[int, list[tuple[tuple[int, ...], str]]] = {
     3: [((16, 8, 4), "conservative (recommended)"), ((8, 4, 2), "aggressive")],
     4: [
@@ -20,53 +19,68 @@ PRESETS: dict[int, list[tuple[tuple[int, ...], str]]] = {
         ((8, 4, 2, 2), "aggressive"),
     ],
 }
+EXAMPLES = {3: "32,16,8", 4: "16,8,4,2"}  # of what is no preset
 
 
 def groups_step(model: ModelSource) -> Step:
     """How many groups."""
 
-    def answer(config: RunConfig, title: str, earlier: RunConfig) -> RunConfig | Back:
-        rows: list[tuple[int, str, str]] = [(3, "3 groups (simple)", "A good balance for most models")]
+    def options(config: RunConfig) -> list[Option]:
+        rows = [(3, "3 groups (simple)", "A good balance for most models")]
         rows += [(4, "4 groups (fine control)", "When 3 groups lose more than 2 % accuracy")]
-        options = []
-        for count, name, description in rows:
-            problem = _groups_problem(config, count, model.layers)
-            options.append(Option(title=name, value=count, description=description, disabled=problem))
-        hint = "Pick another sensitivity file or clustering."
-        count = choose(title, options, len(earlier.bits), code="E-GROUPS", hint=hint)
-        if isinstance(count, Back):
-            return count
+        return [
+            Option(
+                title=name,
+                value=count,
+                description=description,
+                disabled=_groups_problem(config, count, model.layers),
+            )
+            for count, name, description in rows
+        ]
+
+    def take(config: RunConfig, count: int) -> RunConfig:
         return config if count == len(config.bits) else config.replace(bits=PRESETS[count][0][0])
 
-    return Step(name="Number of precision groups", ask=answer, field="bits")
+    return Step(
+        name="Number of precision groups",
+        field="bits",
+        options=options,
+        last=lambda config, earlier: len(earlier.bits),
+        take=take,
+        when=_clusters,
+        code="E-GROUPS",
+        hint="Pick another sensitivity file or clustering.",
+    )
 
 
 def bits_step(model: ModelSource) -> Step:
     """How many bits per group; each preset shows what it comes to."""
 
-    def answer(config: RunConfig, title: str, earlier: RunConfig) -> RunConfig | Back:
-        count = len(config.bits)
-        last = earlier.bits if len(earlier.bits) == count else config.bits
-        presets = PRESETS[count]
-        while True:
-            options = [
-                Option(
-                    title=f"[{_listed(bits)}] {name}", value=bits, description=size_text(config, bits, model)
-                )
-                for bits, name in presets
-            ]
-            custom = "Your own, e.g. to give the sensitive groups more"
-            options.append(Option(title="Custom (specify manually)", value=CUSTOM, description=custom))
-            own = last not in [bits for bits, _ in presets]
-            value = choose(title, options, CUSTOM if own else last)
-            if value == CUSTOM:
-                text = _ask_bits(count, last if own else None)
-                if isinstance(text, Back):
-                    continue
-                value = parse_bits(text, count)
-            return value if isinstance(value, Back) else config.replace(bits=value)
+    def options(config: RunConfig) -> list[Option]:
+        presets = [
+            Option(title=f"[{_listed(bits)}] {name}", value=bits, description=size_text(config, bits, model))
+            for bits, name in PRESETS[len(config.bits)]
+        ]
+        custom = "Your own, e.g. to give the sensitive groups more"
+        return [*presets, Option(title="Custom (specify manually)", value=CUSTOM, description=custom)]
 
-    return Step(name="Bit precision assignment", ask=answer, field="bits")
+    def last(config: RunConfig, earlier: RunConfig) -> tuple[int, ...]:
+        return earlier.bits if len(earlier.bits) == len(config.bits) else config.bits
+
+    return Step(
+        name="Bit precision assignment",
+        field="bits",
+        options=options,
+        line=lambda config: f"Bits per group, most sensitive first (e.g. {EXAMPLES[len(config.bits)]})",
+        read=lambda config, text: parse_bits(text, len(config.bits)),
+        last=last,
+        shown=lambda bits: ",".join(map(str, bits)),
+        when=_clusters,
+    )
+
+
+def _clusters(config: RunConfig) -> bool:
+    return config.clustering != "budget"
 
 
 def size_text(config: RunConfig, bits: tuple[int, ...], model: ModelSource) -> str:
@@ -99,29 +113,13 @@ def _mean(config: RunConfig, bits: tuple[int, ...]) -> float:
     return sum(width + scales.get(width, 0.0) for width in bits) / len(bits)
 
 
-def _ask_bits(count: int, last: tuple[int, ...] | None) -> str | Back:
-    def check(typed: str) -> str:
-        try:
-            parse_bits(typed, count)
-        except MpqError as error:
-            return error.title.rstrip(".")
-        return ""
-
-    example = "16,8,4,2" if count == 4 else "32,16,8"
-    default = ",".join(map(str, last)) if last else ""
-    text: str | Back = ask_text(f"Bits per group, most sensitive first (e.g. {example})", check, default)
-    return text
-
-
 def _groups_problem(config: RunConfig, count: int, layers: int) -> str:
     if count > layers:
         return f"the model has {layers} layers"
-    try:
-        if config.sensitivities:
-            group_layers(read_sensitivities(config.sensitivities).values, count, config.clustering)
-    except MpqError as error:
-        return error.title.rstrip(".")
-    return ""
+    file = config.sensitivities
+    if file is None:
+        return ""
+    return problem_of(lambda: group_layers(read_sensitivities(file).values, count, config.clustering))
 
 
 def _listed(bits: tuple[int, ...]) -> str:

@@ -1,16 +1,13 @@
 """The offer to export, after an evaluation."""
 
-import textwrap
 from pathlib import Path
 
 from bert_mpq.export.folder import check_target
 from bert_mpq.export.formats import DEFAULT, FORMATS, Embeddings, Format
 from bert_mpq.records.evaluation import EvaluationResult
-from bert_mpq.settings.errors import MpqError
 from bert_mpq.ui.commands.export import export_and_show
 from bert_mpq.ui.execution import Execution, Finished
-from bert_mpq.ui.wizard.prompts import Option, ask_text, choose
-from bert_mpq.ui.wizard.steps import Back
+from bert_mpq.ui.wizard.prompts import Back, Option, ask_text, choose, problem_of
 
 EMBEDDINGS: dict[Embeddings, tuple[str, str]] = {
     "as-evaluated": ("as evaluated (recommended)", "The model whose figures are above, bit by bit"),
@@ -65,19 +62,9 @@ def _embeddings(result: EvaluationResult, file_format: Format) -> list[Option]:
 
 
 def _refusal(result: EvaluationResult, file_format: Format, embeddings: Embeddings) -> str:
-    """Return in few words why a format cannot hold this; "" when it can."""
-    try:
-        file_format.check(result, embeddings)
-    except MpqError as error:
-        return textwrap.shorten(error.title.rstrip("."), 52, placeholder="...")
-    return ""
+    """Return why a format cannot hold this; "" when it can."""
+    return problem_of(lambda: file_format.check(result, embeddings))
 
 
 def _problem(text: str) -> str:
-    if not text.strip():
-        return "Give the name of a folder"
-    try:
-        check_target(Path(text))
-    except MpqError as error:
-        return error.title.rstrip(".")
-    return ""
+    return problem_of(lambda: check_target(Path(text))) if text.strip() else "Give the name of a folder"

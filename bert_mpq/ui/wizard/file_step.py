@@ -1,6 +1,5 @@
 """The sensitivity files to choose from; those that do not fit are shown with the reason."""
 
-import textwrap
 import time
 from pathlib import Path
 
@@ -13,60 +12,48 @@ from bert_mpq.runs.plan import Sources
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.metrics import title_of
-from bert_mpq.ui.console import error_console
-from bert_mpq.ui.views import panels as views
-from bert_mpq.ui.wizard.prompts import Option, choose
-from bert_mpq.ui.wizard.steps import Back, Step
+from bert_mpq.ui.wizard.prompts import Option
+from bert_mpq.ui.wizard.steps import Step
 
 
 def file_step(sources: Sources) -> Step:
     """Which sensitivity file; it is read again once chosen: it may have changed while the list was open."""
 
-    def answer(config: RunConfig, title: str, earlier: RunConfig) -> RunConfig | Back:
-        while True:
-            options = file_options(config, sources)
-            hint = "Run Phase 1 for this model."
-            value = choose(title, options, earlier.sensitivities, code="E-LAYERS", hint=hint)
-            if isinstance(value, Back):
-                return value
-            try:
-                check_layers(_read(value), sources.model)
-            except MpqError as error:
-                views.print_error(error, error_console())
-                continue
-            return config.replace(sensitivities=value)
+    def check(config: RunConfig) -> None:
+        assert config.sensitivities is not None
+        check_layers(_read(config.sensitivities), sources.model)
 
-    return Step(name="Load sensitivity file", ask=answer, field="sensitivities")
+    return Step(
+        name="Load sensitivity file",
+        field="sensitivities",
+        options=lambda config: file_options(config, sources),
+        check=check,
+        code="E-LAYERS",
+        hint="Run Phase 1 for this model.",
+    )
 
 
 def file_options(config: RunConfig, sources: Sources) -> list[Option]:
-    """Return the files in ``Sensitivities/``, newest first."""
+    """Return the files in ``Sensitivities/``: newest first, then those of several widths, for a budget."""
     options = []
     for file in list_sensitivities(config.output):
-        facts, title = file.sensitivities, file.path.name
-        problem = file.problem.removeprefix(title).lstrip(": ")
-        description = ""
-        if facts is not None:
-            problem = _misfit(facts, sources)
-            description = _description(facts, file.modified)
-        room = max(12, 71 - len(title))
-        problem = "broken JSON" if "is not valid JSON" in problem else problem
-        problem = textwrap.shorten(problem, room, placeholder="...") if problem else ""
-        options.append(Option(title=title, value=str(file.path), description=description, disabled=problem))
-    return options + [_width_option(path, sources) for path in list_width_files(config.output)]
+        facts = file.sensitivities
+        about = _description(facts, file.modified) if facts else ""
+        broken = "broken JSON" if "is not valid JSON" in file.problem else file.problem
+        options.append(_option(file.path, about, _misfit(facts, sources) if facts else broken))
+    for path in list_width_files(config.output):
+        try:
+            facts = _read(str(path))
+            about = f"For a budget: {_measured(facts)}, several widths"
+            options.append(_option(path, about, _misfit(facts, sources)))
+        except MpqError as error:
+            options.append(_option(path, "", error.title))
+    return options
 
 
-def _width_option(path: Path, sources: Sources) -> Option:
-    """Return a row for a file of scores at several widths, which a budget is planned from."""
-    problem = description = ""
-    try:
-        facts = _read(str(path))
-        problem = _misfit(facts, sources)
-        description = f"For a budget: {_measured(facts)}, several widths"
-    except MpqError as error:
-        problem = error.title.removeprefix(path.name).lstrip(": ")
-    problem = textwrap.shorten(problem, max(12, 71 - len(path.name)), placeholder="...") if problem else ""
-    return Option(title=path.name, value=str(path), description=description, disabled=problem)
+def _option(path: Path, about: str, problem: str) -> Option:
+    reason = problem.removeprefix(path.name).lstrip(": ")
+    return Option(title=path.name, value=str(path), description=about, disabled=reason)
 
 
 def _read(name: str) -> Sensitivities:

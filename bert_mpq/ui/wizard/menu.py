@@ -19,13 +19,21 @@ from bert_mpq.ui.views.comparison import comparison_views
 from bert_mpq.ui.views.timing import plan_time
 from bert_mpq.ui.wizard.header import header, setting_line
 from bert_mpq.ui.wizard.offers import offer
-from bert_mpq.ui.wizard.prompts import Option, choose
+from bert_mpq.ui.wizard.prompts import Back, Option, ask, choose
 from bert_mpq.ui.wizard.questions import phase_1_steps, phase_2_steps
 from bert_mpq.ui.wizard.remembered import remembered
 from bert_mpq.ui.wizard.settings import SETTINGS, change_settings
-from bert_mpq.ui.wizard.steps import Back, Step, Walk, ask
+from bert_mpq.ui.wizard.steps import Step, Walk
 
 Entry = Literal["sensitivity", "quantize", "run", "compare", "settings", "exit"]
+ENTRIES: tuple[tuple[str, Entry, str], ...] = (
+    ("Phase 1: Sensitivity Analysis", "sensitivity", "Score every encoder layer. Writes Sensitivities/"),
+    ("Phase 2: Quantization & Evaluation", "quantize", "Give each layer its bits, measure the accuracy"),
+    ("Full pipeline (Phase 1 + Phase 2)", "run", "Both. Writes Sensitivities/ and Evaluation/"),
+    ("Compare results", "compare", "The evaluations in Evaluation/, best accuracy first"),
+    ("Settings (model, data, device)", "settings", "Also the length of the reviews and the output folder"),
+    ("Exit", "exit", "Ctrl-C leaves at any time"),
+)
 
 
 class Wizard:
@@ -42,7 +50,8 @@ class Wizard:
         self, *, config: RunConfig, given: frozenset[str], output: Console, execution: Execution
     ) -> None:
         last = remembered(config.output)
-        unsaid = [name for name in SETTINGS if flags.FLAGS[name].remembered and name not in given]
+        settings = {step.field for step in SETTINGS if flags.FLAGS[step.field].remembered}
+        unsaid = settings - given
         self._config = config.replace(**{name: getattr(last, name) for name in unsaid})
         self._given = given
         self._output = output
@@ -79,35 +88,13 @@ class Wizard:
         files = list_sensitivities(self._config.output)
         readable = any(file.sensitivities is not None for file in files)
         no_file = "no sensitivity file can be read" if files else "no sensitivity file yet"
+        unfit = {
+            "quantize": "" if readable else no_file,
+            "compare": "" if compare(self._config.output).groups else "no reports yet",
+        }
         return [
-            Option(
-                title="Phase 1: Sensitivity Analysis",
-                value="sensitivity",
-                description="Score every encoder layer. Writes Sensitivities/",
-            ),
-            Option(
-                title="Phase 2: Quantization & Evaluation",
-                value="quantize",
-                description="Give each layer its bits, measure the accuracy",
-                disabled="" if readable else no_file,
-            ),
-            Option(
-                title="Full pipeline (Phase 1 + Phase 2)",
-                value="run",
-                description="Both. Writes Sensitivities/ and Evaluation/",
-            ),
-            Option(
-                title="Compare results",
-                value="compare",
-                description="The evaluations in Evaluation/, best accuracy first",
-                disabled="" if compare(self._config.output).groups else "no reports yet",
-            ),
-            Option(
-                title="Settings (model, data, device)",
-                value="settings",
-                description="Also the length of the reviews and the output folder",
-            ),
-            Option(title="Exit", value="exit", description="Ctrl-C leaves at any time"),
+            Option(title=title, value=value, description=text, disabled=unfit.get(value, ""))
+            for title, value, text in ENTRIES
         ]
 
     def _enter(self, entry: Entry) -> None:
@@ -116,7 +103,7 @@ class Wizard:
                 self._output.print(view)
             self._output.print()
         elif entry == "settings":
-            self._config = change_settings(self._config, self._output)
+            self._config = change_settings(self._config)
             self._output.print(setting_line(self._config, self._output))
         else:
             self._phase(cast(Phase, entry))

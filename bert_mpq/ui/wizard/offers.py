@@ -13,8 +13,7 @@ from bert_mpq.settings.errors import MpqError
 from bert_mpq.ui.execution import Execution, Finished
 from bert_mpq.ui.views import panels as views
 from bert_mpq.ui.wizard import export_offer, training_offer
-from bert_mpq.ui.wizard.prompts import Option, choose
-from bert_mpq.ui.wizard.steps import Back
+from bert_mpq.ui.wizard.prompts import Back, Option, choose
 
 MENU = "menu"
 

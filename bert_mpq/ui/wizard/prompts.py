@@ -1,16 +1,24 @@
-"""A menu to choose from and a line to type, with a way back."""
+"""A menu to choose from and a line to type, with a way back: Esc."""
 
 import shutil
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import questionary
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent, merge_key_bindings
 
 from bert_mpq.settings.errors import ErrorCode, MpqError
 from bert_mpq.ui.console import symbol
-from bert_mpq.ui.wizard.steps import INSTRUCTION, Back, ask
+
+
+class Back:
+    """The answer to a question that the user left with Esc."""
+
+
+BACK: Final = Back()
+INSTRUCTION = "(arrows, Enter; Esc goes back)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +29,11 @@ class Option:
     value: Any
     description: str = ""
     disabled: str = ""
+
+
+def rows_of(*rows: tuple[str, Any, str]) -> list[Option]:
+    """Return rows that can all be chosen, from titles, values and descriptions."""
+    return [Option(title=title, value=value, description=about) for title, value, about in rows]
 
 
 def choose(
@@ -102,3 +115,37 @@ def ask_text(message: str, check: Callable[[str], str], default: str = "") -> An
         f"{message} (Esc goes back)", default=default, validate=lambda text: check(text) or True
     )
     return ask(question)
+
+
+def problem_of(check: Callable[[], object]) -> str:
+    """Return what ``check`` raises MpqError for, as a line without a full stop; "" when it does not."""
+    try:
+        check()
+    except MpqError as error:
+        return error.title.rstrip(".")
+    return ""
+
+
+def ask(question: questionary.Question) -> Any:
+    """Ask one question; return its answer, or BACK on Esc.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
+        EOFError: Ctrl-D.
+    """
+    keys = KeyBindings()
+
+    @keys.add("escape", eager=True)
+    def _(event: KeyPressEvent) -> None:
+        event.app.erase_when_done = True  # the question that was left is asked again later
+        event.app.exit(result=BACK)
+
+    @keys.add("c-d", eager=True)
+    def _(event: KeyPressEvent) -> None:
+        event.app.exit(exception=EOFError())
+
+    application = question.application
+    present = application.key_bindings
+    application.key_bindings = merge_key_bindings([present, keys]) if present else keys
+    application.ttimeoutlen = 0.1  # Esc alone must feel instant
+    return question.unsafe_ask()

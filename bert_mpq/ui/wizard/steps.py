@@ -1,58 +1,135 @@
-"""A list of questions with a way back.
+"""Questions as data, asked one after another with a way back.
 
 The state is the ``RunConfig`` itself: every answer gives a new one, and Esc returns to the one before, so an
 answer that was taken back cannot leak.
 
-Adding a step: write ``ask(config, title, earlier)`` with ``choose`` or ``ask_text`` of
-``bert_mpq.ui.choices``, wrap it in a ``Step`` and put that into ``phase_1_steps`` or ``phase_2_steps`` of
-``bert_mpq.ui.questions``. Take the default from ``earlier``, everything else from ``config``; a default that
-cannot be chosen gives way by itself. With ``when`` the step is asked only if the answers so far call for it
-(``when=lambda config: config.strategy == "budget"``); numbering and Esc follow. A flag of the step's
-``field`` on the command line answers it. ``tests/ui/test_widths.py`` holds every step to the width budget.
+Adding a question: a field in ``bert_mpq.settings.config`` (there ``remembered`` makes the last answer the
+default), and a ``Step`` in ``phase_1_steps`` or ``phase_2_steps`` of ``bert_mpq.ui.wizard.questions``, or in
+``SETTINGS`` of ``bert_mpq.ui.wizard.settings``. A name, a field and ``options`` are enough. With ``when`` it
+is asked only if the answers so far call for it (``when=lambda config: config.clustering == "budget"``);
+numbering and Esc follow. A flag given on the command line answers it. ``tests/ui/test_widths.py`` walks all
+steps and holds every row to the width of a screen.
 
-Adding something to do after an evaluation: an ``Offer`` in ``bert_mpq.ui.offers``.
+Adding something to do after an evaluation: an ``Offer`` in ``bert_mpq.ui.wizard.offers``.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
-
-import questionary
-from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent, merge_key_bindings
+from typing import Any
 
 from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.errors import ErrorCode, MpqError, UsageError
+from bert_mpq.ui.console import error_console
+from bert_mpq.ui.views import panels as views
+from bert_mpq.ui.wizard.prompts import BACK, Back, Option, ask_text, choose, problem_of, rows_of
+
+CUSTOM = "custom"  # the value of the row that leads to a line to type
+Options = Callable[[RunConfig], Sequence[Option]]
 
 
-class Back:
-    """The answer to a question that the user left with Esc."""
+def menu(*rows: tuple[str, Any, str]) -> Options:
+    """Return options that do not depend on the answers so far, from titles, values and descriptions."""
+    return lambda config: rows_of(*rows)
 
 
-BACK: Final = Back()
-INSTRUCTION = "(arrows, Enter; Esc goes back)"
-Ask = Callable[[RunConfig, str, RunConfig], RunConfig | Back]
+def read_name(config: RunConfig, text: str) -> str:
+    """Return a typed name or path.
 
-
-def always(_: RunConfig) -> bool:
-    """Ask whatever was answered before."""
-    return True
+    Raises:
+        UsageError: E-CONFIG, nothing was typed.
+    """
+    if not text.strip():
+        raise UsageError("E-CONFIG", "Type a name or a path.")
+    return text.strip()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One question.
+    """One question: a menu, a line to type, or a menu with a row that leads to a line.
 
     Args:
         name: title, as the guide calls it.
-        ask: takes the configuration so far, the prompt, and the configuration to take the default from (this
-            step's last answer, or a remembered run); returns the new configuration, or BACK.
-        field: the flag that answers it, so that a flag given on the command line skips it.
-        when: whether the answers so far call for it.
+        field: the field it sets; a flag of that name on the command line answers it.
+        options: the rows of the menu, for the configuration so far.
+        line: the prompt of a line to type, for the configuration so far: behind the row ``CUSTOM``, or alone.
+        read: turns the typed line into an answer; the MpqError that it raises is shown at the prompt.
+        last: the answer to begin with, for the configuration so far and the one that was answered last (of
+            this step, or of a remembered run); None where there is none. Default: what the latter has.
+        take: the configuration that follows from an answer. Default: the field is set to it.
+        check: raises MpqError for a configuration that will not do: it is shown, and the step asked again.
+        shown: writes an answer as a line to type, or in the list of settings.
+        about: what it is for, in the list of settings.
+        when: whether the answers so far call for the step.
+        code: of the error when no row can be chosen.
+        hint: what to do then.
     """
 
     name: str
-    ask: Ask
     field: str
-    when: Callable[[RunConfig], bool] = always
+    options: Options | None = None
+    line: Callable[[RunConfig], str] | None = None
+    read: Callable[[RunConfig, str], Any] = read_name
+    last: Callable[[RunConfig, RunConfig], Any] | None = None
+    take: Callable[[RunConfig, Any], RunConfig] | None = None
+    check: Callable[[RunConfig], object] | None = None
+    shown: Callable[[Any], str] = str
+    about: str = ""
+    when: Callable[[RunConfig], bool] | None = None
+    code: ErrorCode = "E-DATA-SIZE"
+    hint: str = "Take more reviews."
+
+    def ask(self, config: RunConfig, title: str, earlier: RunConfig) -> RunConfig | Back:
+        """Ask until an answer will do; return the configuration that follows from it, or BACK.
+
+        Args:
+            config: the configuration so far.
+            title: of the menu.
+            earlier: the configuration that was answered last.
+
+        Raises:
+            MpqError: ``code``, when no row can be chosen.
+            KeyboardInterrupt: Ctrl-C.
+            EOFError: Ctrl-D.
+        """
+        last = self.last(config, earlier) if self.last else getattr(earlier, self.field)
+        if self.options is None:
+            return self._typed(config, last)
+        while True:
+            options = self.options(config)
+            own = self.line is not None and last not in (None, *(option.value for option in options))
+            answer = choose(title, options, CUSTOM if own else last, code=self.code, hint=self.hint)
+            if isinstance(answer, Back):
+                return answer
+            typed = self.line is not None and answer == CUSTOM
+            changed = self._typed(config, last if own else None) if typed else self._accepted(config, answer)
+            if not isinstance(changed, Back):
+                return changed
+
+    def _typed(self, config: RunConfig, last: Any) -> RunConfig | Back:
+        """Ask for the line until the text will do; it begins with the last answer if that was typed."""
+        assert self.line is not None
+        prompt = self.line(config)
+        text = "" if last is None and self.options else self.shown(last)
+        while True:
+            text = ask_text(prompt, lambda typed: problem_of(lambda: self.read(config, typed)), text)
+            if isinstance(text, Back):
+                return text
+            changed = self._accepted(config, self.read(config, text))
+            if not isinstance(changed, Back):
+                return changed
+
+    def _accepted(self, config: RunConfig, answer: Any) -> RunConfig | Back:
+        """Return what follows from an answer; BACK where it will not do, with the reason on screen."""
+        changed = self.take(config, answer) if self.take else config.replace(**{self.field: answer})
+        if self.check is None:
+            return changed
+        try:
+            with error_console().status("Checking"):
+                self.check(changed)
+        except MpqError as error:
+            views.print_error(error, error_console())
+            return BACK
+        return changed
 
 
 class Walk:
@@ -102,29 +179,5 @@ class Walk:
         return self.forward(index)
 
     def _applies(self, index: int) -> bool:
-        return self._steps[index].when(self._config)
-
-
-def ask(question: questionary.Question) -> Any:
-    """Ask one question; return its answer, or BACK on Esc.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C.
-        EOFError: Ctrl-D.
-    """
-    keys = KeyBindings()
-
-    @keys.add("escape", eager=True)
-    def _(event: KeyPressEvent) -> None:
-        event.app.erase_when_done = True  # the question that was left is asked again later
-        event.app.exit(result=BACK)
-
-    @keys.add("c-d", eager=True)
-    def _(event: KeyPressEvent) -> None:
-        event.app.exit(exception=EOFError())
-
-    application = question.application
-    present = application.key_bindings
-    application.key_bindings = merge_key_bindings([present, keys]) if present else keys
-    application.ttimeoutlen = 0.1  # Esc alone must feel instant
-    return question.unsafe_ask()
+        when = self._steps[index].when
+        return when is None or when(self._config)

@@ -5,8 +5,7 @@ from bert_mpq.runs.make_plan import plan_quantization
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.ui.execution import Execution, Finished
 from bert_mpq.ui.views import panels as views
-from bert_mpq.ui.wizard.prompts import Option, choose
-from bert_mpq.ui.wizard.steps import Back
+from bert_mpq.ui.wizard.prompts import Back, Option, choose
 
 LARGE_DROP = 0.03  # of the FP32 accuracy: the rule of the original tool's guide
 
