@@ -21,9 +21,9 @@ from bert_mpq.runs.plan import (
     SweepPlan,
     ValidationPlan,
 )
-from bert_mpq.runs.presets import PRESETS, PROBE_BITS
+from bert_mpq.runs.presets import PRESETS
 from bert_mpq.settings import flags
-from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.config import BUDGET_WIDTHS, RunConfig
 from bert_mpq.settings.errors import MpqError, UsageError
 from bert_mpq.settings.metrics import check_required
 from bert_mpq.settings.paths import user_path
@@ -135,7 +135,7 @@ def plan_sweep(config: RunConfig) -> SweepPlan:
     sources = find_sources(config, "run")
     check_groups(max(len(preset.bits) for preset in PRESETS), sources.model.layers)
     metrics = tuple(dict.fromkeys(metric for preset in PRESETS for metric in preset.metrics))
-    probed = config.replace(metrics=metrics, probe_bits=config.probe_bits or PROBE_BITS)
+    probed = config.replace(metrics=metrics, probe_bits=config.probe_bits or BUDGET_WIDTHS)
     return _both(SweepPlan, config, plan_analysis(probed, sources))
 
 

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 from bert_mpq.settings.metrics import Metric
 
-PROBE_BITS = (4, 2, 3, 8)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:

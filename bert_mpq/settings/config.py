@@ -2,12 +2,12 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from bert_mpq.settings.bits import parse_bits
 from bert_mpq.settings.checks import check_config
 from bert_mpq.settings.errors import UsageError
-from bert_mpq.settings.flag import choice, number, read_decimal, read_widths, read_words, setting, text
+from bert_mpq.settings.flag import common, phase_1, phase_2
 from bert_mpq.settings.metrics import Metric, Rows
 from bert_mpq.settings.quantizers import GROUP_SIZES, QuantizerName
 from bert_mpq.settings.targets import EXAMPLES, Target, parse_pin, parse_target
@@ -21,6 +21,7 @@ Granularity = Literal["layer", "linear"]
 Grouping = Literal["kmeans", "percentile", "hierarchical"]
 Clustering = Literal[Grouping, "budget"]
 EmbeddingPrecision = Literal["fp32", "fp16"]
+BUDGET_WIDTHS = (4, 2, 3, 8)  # the first one is that of the sensitivity files
 TRAINING = ("quantize", "run", "sweep")  # the commands that train
 
 
@@ -71,152 +72,120 @@ class RunConfig:
         UsageError: a field has a value that no run can have.
     """
 
-    model: str = text(
+    model: str = common(
         "default",
-        "ID|PATH|embedded",
         "classifier: hub id, folder, or the embedded one",
-        phase=0,
+        shown="ID|PATH|embedded",
         remembered=True,
     )
-    data: str = text(
-        "imdb", "imdb|PATH", "reviews: IMDB, or a local file with text and label", phase=0, remembered=True
+    data: str = common(
+        "imdb", "reviews: IMDB, or a local file with text and label", shown="imdb|PATH", remembered=True
     )
-    device: Device = choice("auto", Device, "where the model runs", phase=0, remembered=True)
-    precision: Precision = choice("fp32", Precision, "arithmetic of the forward passes", phase=0)
-    fit_head: int | None = number(
-        None, "N|off", "fit the classification head on N calibration reviews", "off", phase=0, lowest=10
+    device: Device = common("auto", "where the model runs", remembered=True)
+    precision: Precision = common("fp32", "arithmetic of the forward passes")
+    fit_head: int | None = common(
+        None, "fit the classification head on N calibration reviews", shown="N|off", none="off", lowest=10
     )
-    output: str = text(".", "DIR", "folder of Sensitivities/ and Evaluation/", phase=0)
-    calibration_size: int | None = number(
-        None, "N|all", "calibration reviews", "all", phase=1, remembered=True, lowest=1
+    output: str = common(".", "folder of Sensitivities/ and Evaluation/", shown="DIR")
+    calibration_size: int | None = phase_1(
+        None, "calibration reviews", shown="N|all", none="all", remembered=True, lowest=1
     )
-    sampling: Sampling = choice("stratified", Sampling, "how reviews are drawn", phase=0, remembered=True)
-    metrics: tuple[Metric, ...] = setting(
+    sampling: Sampling = common("stratified", "how reviews are drawn", remembered=True)
+    metrics: tuple[Metric, ...] = phase_1(
         ("pwcca", "cka"),
-        read=lambda value: read_words(value.lower()),
-        shown=",".join(get_args(Metric)),
-        about="comma-separated; the first one with enough reviews decides the bits of a full run",
-        phase=1,
+        "comma-separated; the first one with enough reviews decides the bits of a full run",
         commands=("sensitivity", "run", "plan", "validate"),
         remembered=True,
     )
-    probe_bits: tuple[int, ...] | None = setting(
+    probe_bits: tuple[int, ...] | None = phase_1(
         None,
-        read=read_widths,
+        "bits of the fake-quantized layer, or several widths for a budget",
         shown="4|2,3,4,8",
-        about="bits of the fake-quantized layer, or several widths for a budget",
-        phase=1,
         none="auto",
     )
-    scope: Scope = choice(
+    scope: Scope = phase_1(
         "propagated",
-        Scope,
         "compare after the last layer, after the layer itself, or all quantized",
-        phase=1,
         commands=("sensitivity", "run", "plan", "sweep"),
     )
-    pooling: Pooling = choice(
-        "mean", Pooling, "rows to compare: mean over tokens, the first token, or every token (none)", phase=1
+    pooling: Pooling = phase_1(
+        "mean", "rows to compare: mean over tokens, the first token, or every token (none)"
     )
-    until_stable: bool = setting(
+    until_stable: bool = phase_1(
         False,
-        read=bool,
-        shown="",
-        about="stop once more reviews would not change the bit allocation (95 %% sure)",
-        phase=1,
+        "stop once more reviews would not change the bit allocation (95 %% sure)",
         commands=("sensitivity", "run"),
         remembered=True,
-        switch=True,
     )
-    granularity: Granularity = choice(
-        "layer", Granularity, "validate: what is quantized at a time", phase=0, commands=("validate",)
+    granularity: Granularity = common(
+        "layer", "validate: what is quantized at a time", commands=("validate",)
     )
-    sensitivities: str | None = text(
-        None, "FILE", "sensitivity file of Phase 1", phase=2, commands=("quantize", "plan"), remembered=True
+    sensitivities: str | None = phase_2(
+        None, "sensitivity file of Phase 1", shown="FILE", commands=("quantize", "plan"), remembered=True
     )
-    eval_size: int | None = number(
+    eval_size: int | None = phase_2(
         None,
-        "N|all",
         "evaluation reviews",
-        "all",
-        phase=2,
+        shown="N|all",
+        none="all",
         commands=("quantize", "run", "plan", "sweep", "validate"),
         remembered=True,
         lowest=1,
     )
-    clustering: Clustering = choice(
+    clustering: Clustering = phase_2(
         "kmeans",
-        Clustering,
         "how layers are grouped by score, or the best bits for a target",
-        phase=2,
         commands=("sensitivity", "quantize", "run", "sweep"),
         remembered=True,
     )
-    bits: tuple[int, ...] = setting(
+    bits: tuple[int, ...] = phase_2(
         (16, 8, 4),
-        read=parse_bits,
+        "bits per group, most sensitive group first",
         shown="16,8,4",
-        about="bits per group, most sensitive group first",
-        phase=2,
+        reader=parse_bits,
         commands=("sensitivity", "quantize", "run"),
         remembered=True,
     )
-    target: str | None = text(
+    target: str | None = phase_2(
         None,
-        "1.5x|50MB|4.5bits|0.5pp",
         "what a budget asks for",
+        shown="1.5x|50MB|4.5bits|0.5pp",
         none="none",
-        phase=2,
         commands=("quantize", "run", "plan"),
         remembered=True,
     )
-    score: Metric = choice("kl", Metric, "the loss that a budget minimises", phase=2)
-    pin: tuple[str, ...] = setting(
-        (),
-        read=read_words,
-        shown="layer_11=16",
-        about="keep a layer at a width; may be repeated",
-        phase=2,
-        repeats=True,
+    score: Metric = phase_2("kl", "the loss that a budget minimises")
+    pin: tuple[str, ...] = phase_2(
+        (), "keep a layer at a width; may be repeated", shown="layer_11=16", repeats=True
     )
-    max_widths: int | None = number(
-        None, "N|any", "most distinct widths of a budget", "any", phase=2, lowest=1
+    max_widths: int | None = phase_2(
+        None, "most distinct widths of a budget", shown="N|any", none="any", lowest=1
     )
-    quantizer: QuantizerName = choice("auto", QuantizerName, "weight quantizer", phase=0)
-    group_size: int | None = number(
-        64, f"channel|{'|'.join(map(str, GROUP_SIZES))}", "weights that share one scale", "channel", phase=0
+    quantizer: QuantizerName = common("auto", "weight quantizer")
+    group_size: int | None = common(
+        64, "weights that share one scale", shown=f"channel|{'|'.join(map(str, GROUP_SIZES))}", none="channel"
     )
-    gptq_reviews: int = number(128, "N", "calibration reviews that GPTQ looks at", phase=0, lowest=1)
-    embeddings: EmbeddingPrecision = choice(
-        "fp32", EmbeddingPrecision, "precision of the embedding tables", phase=2
-    )
-    protect_last: int = number(
+    gptq_reviews: int = common(128, "calibration reviews that GPTQ looks at", shown="N", lowest=1)
+    embeddings: EmbeddingPrecision = phase_2("fp32", "precision of the embedding tables")
+    protect_last: int = phase_2(
         0,
-        "N",
         "keep the last N layers at 16 bits or more",
-        phase=2,
+        shown="N",
         commands=("sensitivity", "quantize", "run", "plan", "sweep"),
         lowest=0,
     )
-    qat_epochs: int = number(
-        0,
-        "N",
-        "epochs of quantization-aware training afterwards, 1 to 3",
-        phase=2,
-        commands=TRAINING,
-        lowest=0,
+    qat_epochs: int = phase_2(
+        0, "epochs of quantization-aware training afterwards, 1 to 3", shown="N", commands=TRAINING, lowest=0
     )
-    qat_reviews: int | None = number(
-        None, "N|all", "calibration reviews for that training", "all", phase=2, commands=TRAINING, lowest=20
+    qat_reviews: int | None = phase_2(
+        None, "calibration reviews for that training", shown="N|all", none="all", commands=TRAINING, lowest=20
     )
-    qat_learning_rate: float = setting(
-        2e-4, read=read_decimal, shown="X", about="its peak learning rate", phase=2, commands=TRAINING
+    qat_learning_rate: float = phase_2(2e-4, "its peak learning rate", shown="X", commands=TRAINING)
+    max_length: int | None = common(
+        None, "tokens per review", shown="N", none="auto", remembered=True, lowest=8
     )
-    max_length: int | None = number(
-        None, "N", "tokens per review", "auto", phase=0, remembered=True, lowest=8
-    )
-    batch_tokens: int | None = number(None, "N", "tokens per forward pass", "auto", phase=0, lowest=8)
-    seed: int = number(42, "N", "random seed", phase=0, lowest=0)
+    batch_tokens: int | None = common(None, "tokens per forward pass", shown="N", none="auto", lowest=8)
+    seed: int = common(42, "random seed", shown="N", lowest=0)
 
     def __post_init__(self) -> None:
         check_config(self)
@@ -236,7 +205,7 @@ class RunConfig:
         """The widths that Phase 1 probes; the first one's scores go into the sensitivity files."""
         if self.probe_bits is not None:
             return self.probe_bits
-        return (4, 2, 3, 8) if self.clustering == "budget" else (4,)
+        return BUDGET_WIDTHS if self.clustering == "budget" else BUDGET_WIDTHS[:1]
 
     @property
     def goal(self) -> Target:

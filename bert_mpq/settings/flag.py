@@ -1,6 +1,8 @@
 """How a setting is written on the command line, which commands take it, and whether the menu remembers it."""
 
 import dataclasses
+import functools
+import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,28 +24,28 @@ class Flag:
     """How one field of ``RunConfig`` is written on the command line.
 
     Args:
-        read: turns the word behind the flag into the value.
-        shown: stands for that word in --help.
         about: what it sets, for --help.
         phase: the phase that uses it; 0 = both.
+        shown: stands for its value in --help; "" = the words of its type.
+        none: the word for None.
+        reader: reads what is not read by its type alone.
         commands: the commands that take it; None = every one that runs its phase.
         remembered: whether the menu knows the last answer, from the newest run record of its phase.
         lowest: the smallest whole number that a run can have.
-        none: the word for None.
         repeats: may be given several times; comma-separated values say the same.
-        switch: given without a value; --no-... takes it back.
+        kind: the type of the field.
     """
 
-    read: Callable[[str], Any]
-    shown: str
     about: str
     phase: Phase
+    shown: str = ""
+    none: str = ""
+    reader: Callable[[str], Any] | None = None
     commands: tuple[Subcommand, ...] | None = None
     remembered: bool = False
     lowest: int | None = None
-    none: str = ""
     repeats: bool = False
-    switch: bool = False
+    kind: Any = str
 
     @property
     def taken_by(self) -> tuple[Subcommand, ...]:
@@ -62,48 +64,64 @@ class Flag:
             return f"{self.about} (in Phase 1: for --until-stable)"
         return f"Phase {self.phase}: {self.about}" if self.phase else self.about
 
+    @property
+    def switch(self) -> bool:
+        """Whether it is given without a value; --no-... takes it back."""
+        return self.kind is bool
 
-def setting(default: Any, **facts: Any) -> Any:
-    """Return a field of ``RunConfig`` with its default and, of these ``facts``, its flag."""
-    return dataclasses.field(default=default, metadata={"flag": Flag(**facts)})
+    @property
+    def words(self) -> str:
+        """What stands for its value in --help."""
+        kind, several = _inner(self.kind)
+        return self.shown or (",".join if several else "|".join)(typing.get_args(kind))
 
+    def read(self, text: str) -> Any:
+        """Return the value that ``text`` says.
 
-def text(default: str | None, shown: str, about: str, **facts: Any) -> Any:
-    """Return a field for text."""
-    return setting(default, read=str, shown=shown, about=about, **facts)
-
-
-def choice(default: str, kind: Any, about: str, **facts: Any) -> Any:
-    """Return a field for one of the words of a Literal."""
-    choices = typing.get_args(kind)
-
-    def read(value: str) -> str:
-        if value not in choices:
-            raise UsageError("E-CONFIG", f'"{value}" is not one of {", ".join(choices)}.')
-        return value
-
-    return setting(default, read=read, shown="|".join(choices), about=about, **facts)
-
-
-def number(default: int | None, shown: str, about: str, none: str = "", **facts: Any) -> Any:
-    """Return a field for a whole number; the word ``none`` is None."""
-
-    def read(value: str) -> int | None:
-        return None if none and value == none else read_number(value)
-
-    return setting(default, read=read, shown=shown, about=about, none=none, **facts)
+        Raises:
+            UsageError: E-CONFIG, or what the reader of this flag raises.
+        """
+        if self.none and text == self.none:
+            return None
+        if self.reader is not None:
+            return self.reader(text)
+        kind, several = _inner(self.kind)
+        if several:
+            return tuple(_read(kind, word.strip()) for word in text.split(",") if word.strip())
+        return _read(kind, text)
 
 
-def read_decimal(text: str) -> float:
-    """Read a number.
+def setting(default: Any, about: str, **facts: Any) -> Any:
+    """Return a field of ``RunConfig`` with its default and its flag."""
+    return dataclasses.field(default=default, metadata={"flag": Flag(about=about, **facts)})
 
-    Raises:
-        UsageError: E-CONFIG.
-    """
+
+common = functools.partial(setting, phase=0)
+phase_1 = functools.partial(setting, phase=1)
+phase_2 = functools.partial(setting, phase=2)
+
+
+def _inner(kind: Any) -> tuple[Any, bool]:
+    """Return the type without None, of the items of a tuple, and whether it is a tuple."""
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        kind = next(each for each in typing.get_args(kind) if each is not type(None))
+    several = typing.get_origin(kind) is tuple
+    return (typing.get_args(kind)[0], True) if several else (kind, False)
+
+
+def _read(kind: Any, text: str) -> Any:
+    """Return one value of a type: a word of a Literal, a whole number, a number, or text as it is."""
+    if kind is int:
+        return read_number(text)
+    if typing.get_origin(kind) is Literal:
+        choices = typing.get_args(kind)
+        if text.lower() not in choices:
+            raise UsageError("E-CONFIG", f'"{excerpt(text)}" is not one of {", ".join(choices)}.')
+        return text.lower()
     try:
-        return float(text)
+        return float(text) if kind is float else text
     except ValueError as error:
-        raise UsageError("E-CONFIG", f'"{text[:40]}" is not a number.') from error
+        raise UsageError("E-CONFIG", f'"{excerpt(text)}" is not a number.') from error
 
 
 def read_number(text: str) -> int:
@@ -116,13 +134,3 @@ def read_number(text: str) -> int:
     if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
         raise UsageError("E-CONFIG", f'"{excerpt(text.strip())}" is not a whole number.')
     return int(digits)
-
-
-def read_words(value: str) -> tuple[str, ...]:
-    """Read words, with commas between them."""
-    return tuple(word.strip() for word in value.split(",") if word.strip())
-
-
-def read_widths(value: str) -> tuple[int, ...] | None:
-    """Read bit widths, with commas between them; ``auto`` is None."""
-    return None if value == "auto" else tuple(read_number(word) for word in value.split(","))

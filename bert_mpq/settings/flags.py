@@ -6,13 +6,19 @@
 import argparse
 import dataclasses
 import shlex
+import typing
 from collections.abc import Sequence
 
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.flag import Flag, Subcommand
 from bert_mpq.settings.metrics import COMPARED
 
-FLAGS: dict[str, Flag] = {field.name: field.metadata["flag"] for field in dataclasses.fields(RunConfig)}
+FLAGS: dict[str, Flag] = {
+    field.name: dataclasses.replace(field.metadata["flag"], kind=kind)
+    for field, kind in zip(
+        dataclasses.fields(RunConfig), typing.get_type_hints(RunConfig).values(), strict=True
+    )
+}
 DEFAULTS: dict[Subcommand, RunConfig] = {
     "validate": RunConfig(metrics=COMPARED, probe_bits=(2, 3, 4, 8)),
     "plan": RunConfig(metrics=("kl",)),  # the loss by default; it needs few reviews
@@ -44,7 +50,7 @@ def add_flags(parser: argparse.ArgumentParser, subcommand: Subcommand) -> None:
         default = _text(name, getattr(defaults, name))
         parser.add_argument(
             _dashed(name),
-            metavar=FLAGS[name].shown,
+            metavar=FLAGS[name].words,
             action="append" if FLAGS[name].repeats else "store",
             default=argparse.SUPPRESS,
             help=f"{FLAGS[name].help} (default: {default})" if default else FLAGS[name].help,

@@ -205,6 +205,9 @@ def test_the_shell_line_is_what_people_would_type():
         (["--pin", "layer_5=16", "--pin", "layer_0=8"], "pin", ("layer_5=16", "layer_0=8")),
         (["--pin", "layer_5=16,layer_0=8"], "pin", ("layer_5=16", "layer_0=8")),
         (["--max-widths", "any"], "max_widths", None),
+        (["--target", "none"], "target", None),
+        (["--device", "CPU"], "device", "cpu"),
+        (["--qat-learning-rate", "1e-3"], "qat_learning_rate", 0.001),
     ],
 )
 def test_flags_are_read_as_people_write_them(words, field, value):
@@ -256,7 +259,7 @@ def test_the_help_shows_every_flag_of_a_subcommand(subcommand):
     flags.add_flags(parser, subcommand)
     text = parser.format_help()
     for name in flags.fields_of(subcommand):
-        assert f"--{name.replace('_', '-')} {flags.FLAGS[name].shown}" in text
+        assert f"--{name.replace('_', '-')} {flags.FLAGS[name].words}" in text
 
 
 def test_the_help_shows_the_defaults():
