@@ -21,3 +21,9 @@ def render(name: str, **values: object) -> str:
     for function in (megabytes, score_text, title_of, titles_of):
         environment.filters[function.__name__] = function
     return environment.get_template(name).render(metrics=METRICS, **values)
+
+
+def rows(name: str, **values: object) -> list[tuple[str, str]]:
+    """Return a template's lines, each ``name | value``, as pairs."""
+    lines = render(name, **values).rstrip("\n").split("\n")
+    return [(left.rstrip(), right) for left, _, right in (line.partition("| ") for line in lines)]

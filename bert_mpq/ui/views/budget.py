@@ -44,31 +44,29 @@ def budget_views(budget: Budget, assignment: Assignment) -> list[RenderableType]
 
 
 def _layers(budget: Budget, assignment: Assignment) -> Table:
-    table = _table(("Layer", "Bits", "Size", "Loss"))
-    pins = budget.config.pins
+    table = plain_table("Layer", "Bits", "Size", "Loss", left=("Layer",))
     for index, option in enumerate(assignment.options):
-        bits = f"{option.bits}{' (pinned)' if index in pins else ''}"
+        bits = f"{option.bits}{' (pinned)' if index in budget.config.pins else ''}"
         table.add_row(f"layer_{index}", bits, f"{megabytes(option.cost):.2f} MB", score_text(option.loss))
     return table
 
 
 def _clusterings(budget: Budget, assignment: Assignment) -> Table:
-    table = _table(("Strategy", "Groups", "Bits a weight", "Loss", "Against the optimum"))
-    weights = budget.outline.linear_weights
-    best = assignment.loss
-
-    def add(name: str, groups: str, entry: Assignment) -> None:
-        times = f"{entry.loss / best:.2f}x" if best > 0 else ""
-        table.add_row(name, groups, f"{entry.cost / weights:.2f}", score_text(entry.loss), times)
-
-    add("budget", "any", assignment)
-    for rival in budget.clusterings(assignment.cost):
-        add(rival.method, "/".join(map(str, rival.group_bits)), rival.assignment)
+    names = ("Strategy", "Groups", "Bits a weight", "Loss", "Against the optimum")
+    table = plain_table(*names, left=("Strategy", "Groups"))
+    rivals = budget.clusterings(assignment.cost)
+    entries = [(each.method, "/".join(map(str, each.group_bits)), each.assignment) for each in rivals]
+    for name, groups, entry in [("budget", "any", assignment), *entries]:
+        width = f"{entry.cost / budget.outline.linear_weights:.2f}"
+        times = f"{entry.loss / assignment.loss:.2f}x" if assignment.loss > 0 else ""
+        table.add_row(name, groups, width, score_text(entry.loss), times)
     return table
 
 
 def _frontier(budget: Budget, assignment: Assignment) -> Table:
-    table = _table(("Bits a weight", "Whole model", "Ratio", "Loss", "Bits per layer"))
+    names = ("Bits a weight", "Whole model", "Ratio", "Loss", "Bits per layer")
+    table = plain_table(*names, left=("Bits per layer",))
+    table.columns[-1].no_wrap = False
     points = list(budget.frontier())
     step = max(1, -(-len(points) // OTHER_SIZES))
     shown = [*points[::step], assignment, points[-1]]
@@ -82,12 +80,4 @@ def _frontier(budget: Budget, assignment: Assignment) -> Table:
             score_text(point.loss),
             f"{' '.join(map(str, point.bits))}{mark}",
         )
-    return table
-
-
-def _table(names: tuple[str, ...]) -> Table:
-    table = plain_table()
-    for name in names:
-        left = name in ("Layer", "Strategy", "Groups", "Bits per layer")
-        table.add_column(name, justify="left" if left else "right", no_wrap=name != "Bits per layer")
     return table

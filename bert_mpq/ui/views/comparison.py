@@ -1,5 +1,7 @@
 """The evaluations of a folder as tables, one for each set of reviews."""
 
+from collections.abc import Callable
+
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -41,39 +43,36 @@ def comparison_views(comparison: Comparison, console: Console) -> list[Renderabl
 
 
 def _table(group: ComparedGroup, width: int) -> Table:
-    wide, very_wide = width >= 72, width >= 110
-    names = ["Bits", "Accuracy", "Change", "Size", "Ratio"]
-    names[1:1] = ["Clustering", "Scores"] if wide else []
-    losses = width >= LOSS_WIDTH and any(run.loss_over_optimum is not None for run in group.runs)
-    names += ["Loss"] if losses else []
-    names += ["F1", "Quantizer", "When"] if very_wide else []
-    table = plain_table()
-    table.add_column("", no_wrap=True)
-    for name in names:
-        left = name in ("Bits", "Clustering", "Scores", "Quantizer", "When")
-        table.add_column(name, justify="left" if left else "right", no_wrap=True, overflow="ellipsis")
-    size = f"{megabytes(group.whole_original_bits):.1f} MB"
-    first = ["FP32", *(["", ""] if wide else []), f"{group.before.accuracy:.4f}", "", size, ""]
-    first += [""] if losses else []
-    table.add_row("", *first, *([f"{group.before.f1:.4f}", "", ""] if very_wide else []))
+    columns = _columns(group, width)
+    words = ("", "Bits", "Clustering", "Scores", "Quantizer", "When")
+    table = plain_table(*(name for name, _, _ in columns), left=words)
+    table.add_row(*(before for _, before, _ in columns))
     for run in group.runs:
-        table.add_row("*" if run.pareto else "", *_cells(run, wide, very_wide, losses))
+        table.add_row(*(cell(run) for _, _, cell in columns))
     return table
 
 
-def _cells(run: ComparedRun, wide: bool, very_wide: bool, losses: bool) -> list[str]:
-    cells = ["/".join(map(str, run.group_bits)) + (" QAT" if run.trained else "")]
-    if wide:
-        cells += [
-            CLUSTERINGS.get(run.clustering, run.clustering),
-            title_of(run.metric),
-        ]
-    cells += [
-        f"{run.accuracy:.4f}",
-        f"{0.0 - 100 * run.drop:+.2f} pp",
-        f"{megabytes(run.whole_bits):.1f} MB",
-        f"{run.whole_ratio:.2f}x",
+def _columns(group: ComparedGroup, width: int) -> list[tuple[str, str, Callable[[ComparedRun], str]]]:
+    """Return what the width has room for: the name, the cell of the FP32 model, and that of a run."""
+    wide, very_wide = width >= 72, width >= 110
+    losses = width >= LOSS_WIDTH and any(run.loss_over_optimum is not None for run in group.runs)
+    before, size = group.before, f"{megabytes(group.whole_original_bits):.1f} MB"
+    columns: list[tuple[bool, str, str, Callable[[ComparedRun], str]]] = [
+        (True, "", "", lambda run: "*" if run.pareto else ""),
+        (True, "Bits", "FP32", lambda run: "/".join(map(str, run.group_bits)) + " QAT" * run.trained),
+        (wide, "Clustering", "", lambda run: CLUSTERINGS.get(run.clustering, run.clustering)),
+        (wide, "Scores", "", lambda run: title_of(run.metric)),
+        (True, "Accuracy", f"{before.accuracy:.4f}", lambda run: f"{run.accuracy:.4f}"),
+        (True, "Change", "", lambda run: f"{0.0 - 100 * run.drop:+.2f} pp"),
+        (True, "Size", size, lambda run: f"{megabytes(run.whole_bits):.1f} MB"),
+        (True, "Ratio", "", lambda run: f"{run.whole_ratio:.2f}x"),
+        (losses, "Loss", "", lambda run: _ratio(run.loss_over_optimum)),
+        (very_wide, "F1", f"{before.f1:.4f}", lambda run: f"{run.f1:.4f}"),
+        (very_wide, "Quantizer", "", lambda run: run.quantizer),
+        (very_wide, "When", "", lambda run: when(run.timestamp)),
     ]
-    if losses:
-        cells.append("" if run.loss_over_optimum is None else f"{run.loss_over_optimum:.2f}")
-    return cells + ([f"{run.f1:.4f}", run.quantizer, when(run.timestamp)] if very_wide else [])
+    return [(name, fp32, cell) for shown, name, fp32, cell in columns if shown]
+
+
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"

@@ -1,24 +1,17 @@
 """Phase 2's results: the allocation, the figures before and after, and what to try next."""
 
-from collections.abc import Callable
-
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bert_mpq.records.evaluation import Accuracy, EvaluationResult
+from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.numbers import megabytes, score_text
 from bert_mpq.records.sizes import SizeReport
 from bert_mpq.settings.metrics import title_of
 from bert_mpq.settings.quantizers import is_symmetric
 from bert_mpq.ui.views.panels import heading, plain_table
 
-FIGURES: tuple[tuple[str, Callable[[Accuracy], float]], ...] = (
-    ("Accuracy", lambda each: each.accuracy),
-    ("Precision", lambda each: each.precision),
-    ("Recall", lambda each: each.recall),
-    ("F1", lambda each: each.f1),
-)
+FIGURES = ("accuracy", "precision", "recall", "f1")
 
 
 def evaluation_views(result: EvaluationResult) -> list[RenderableType]:
@@ -72,10 +65,8 @@ def _remedies(result: EvaluationResult) -> list[str]:
 
 
 def _allocation(result: EvaluationResult) -> Table:
-    table = plain_table()
     score_title = title_of(result.sensitivities.metric, "Score")
-    for name in ("Layer", score_title, "Group", "Bits"):
-        table.add_column(name, justify="left" if name == "Layer" else "right", no_wrap=True)
+    table = plain_table("Layer", score_title, "Group", "Bits", left=("Layer",))
     allocation = result.allocation
     for index, score in enumerate(result.sensitivities.values):
         bits = f"{allocation.bits[index]}{' (protected)' if index in allocation.protected else ''}"
@@ -89,24 +80,19 @@ def _figures(result: EvaluationResult) -> Table:
     quantized = [("PTQ" if trained else f"{bits} mix", after, result.agreement)]
     if trained:
         quantized.append(("QAT", trained.accuracy, trained.agreement))
-    table = plain_table()
-    table.add_column(f"{bits} mix" if trained else "", no_wrap=True)
-    for name in ("FP32", *(name for name, _, _ in quantized), "Change"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name, figure in FIGURES:
-        values = [figure(each) for each in (before, *(accuracy for _, accuracy, _ in quantized))]
+    corner = f"{bits} mix" if trained else ""
+    table = plain_table(corner, "FP32", *(name for name, _, _ in quantized), "Change", left=(corner,))
+    for name in FIGURES:
+        values = [getattr(each, name) for each in (before, *(accuracy for _, accuracy, _ in quantized))]
         change = f"{100 * (values[-1] - values[0]):+.2f} pp"
-        table.add_row(name, *(f"{value:.4f}" for value in values), change)
+        table.add_row(name.capitalize(), *(f"{value:.4f}" for value in values), change)
     table.add_row("Same prediction", "", *(f"{agreement:.4f}" for _, _, agreement in quantized), "")
     return table
 
 
 def size_table(sizes: SizeReport) -> Table:
     """Return the size of every part, the whole, and the figure that papers quote."""
-    table = plain_table()
-    table.add_column("", no_wrap=True)
-    for name in ("FP32", "Quantized", "Ratio"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = plain_table("", "FP32", "Quantized", "Ratio", left=("",))
 
     def add(name: str, before: int, after: int) -> None:
         ratio = f"{before / after:.2f}x" if after else ""

@@ -58,16 +58,10 @@ def _score_views(result: AnalysisResult, scores: Scores, console: Console) -> li
     facts = METRICS[scores.metric]
     intervals = any(layer.interval for layer in scores.layers) and console.width >= INTERVALS
     show_kl = bool(result.kl) and not facts.of_logits and console.width >= (78 if intervals else 72)
-    table = plain_table()
-    table.add_column("Rank", justify="right", no_wrap=True)
-    table.add_column("Layer", no_wrap=True)
-    table.add_column("Score", justify="right", no_wrap=True)
-    if intervals:
-        table.add_column("95 % interval", no_wrap=True)
-        table.add_column("> next", justify="right", no_wrap=True)
-    if show_kl:
-        table.add_column("KL", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    names = ["Rank", "Layer", "Score"]
+    names += ["95 % interval", "> next"] if intervals else []
+    names += ["KL"] if show_kl else []
+    table = plain_table(*names, "", left=("Layer", "95 % interval", ""))
     length = max(8, min(30, console.width - 34 - 28 * intervals - 10 * show_kl))
     largest = max((top for layer in scores.layers if (top := _span(layer)[1]) == top), default=0.0)
     for rank, (index, confidence) in enumerate(zip_longest(scores.ranking, scores.rank_confidence), start=1):

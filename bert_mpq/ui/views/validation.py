@@ -1,5 +1,7 @@
 """The scores against the damage: rank correlations, plans of equal size, and a verdict in words."""
 
+import itertools
+
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -57,36 +59,28 @@ def title(name: str, scope: str = "") -> str:
 
 
 def _correlations(result: ValidationResult) -> Table:
-    table = plain_table()
-    table.add_column("Score", no_wrap=True)
-    for width in result.widths:
-        table.add_column(f"{width.bits} bits", justify="right", no_wrap=True)
-    table.add_column("Mean", justify="right", no_wrap=True)
-    rows = sorted(result.names, key=lambda key: -(result.mean_spearman(*key) or -2.0))
-    for key in rows:
+    widths = [f"{width.bits} bits" for width in result.widths]
+    table = plain_table("Score", *widths, "Mean", left=("Score",))
+    for key in sorted(result.names, key=lambda key: -(result.mean_spearman(*key) or -2.0)):
         values = [*result.spearman(*key), result.mean_spearman(*key)]
         table.add_row(title(*key), *("-" if value is None else f"{value:+.2f}" for value in values))
     return table
 
 
 def _plans(result: ValidationResult) -> Table:
-    table = plain_table()
-    table.add_column("Score", no_wrap=True)
-    for name in ("Size", "Taken", "KL", "Same prediction", "Accuracy"):
-        table.add_column(name, justify="right", no_wrap=True)
-    previous = None
-    for plan in sorted(result.plans, key=lambda plan: (plan.size, plan.kl)):
-        if previous is not None and plan.size != previous:
-            table.add_section()
-        previous = plan.size
-        table.add_row(
-            title(plan.score),
-            f"{plan.size:.2f}",
-            f"{plan.bits_per_weight:.2f}",
-            f"{plan.kl:.5f}",
-            f"{plan.agreement:.4f}",
-            f"{plan.accuracy:.4f}",
-        )
-    table.add_section()
+    names = ("Score", "Size", "Taken", "KL", "Same prediction", "Accuracy")
+    table = plain_table(*names, left=("Score",))
+    ranked = sorted(result.plans, key=lambda plan: (plan.size, plan.kl))
+    for _, plans in itertools.groupby(ranked, key=lambda plan: plan.size):
+        for plan in plans:
+            table.add_row(
+                title(plan.score),
+                f"{plan.size:.2f}",
+                f"{plan.bits_per_weight:.2f}",
+                f"{plan.kl:.5f}",
+                f"{plan.agreement:.4f}",
+                f"{plan.accuracy:.4f}",
+            )
+        table.add_section()
     table.add_row("FP32", "", "", "", "", f"{result.accuracy:.4f}")
     return table
