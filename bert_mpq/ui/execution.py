@@ -33,12 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """An evaluation that is done.
-
-    Args:
-        plan: what was run.
-        quantization: the evaluation.
-    """
+    """An evaluation that is done."""
 
     plan: EvaluationPlan
     quantization: "Quantization"

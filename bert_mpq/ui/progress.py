@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import TracebackType
 from typing import TypeVar
 
 from rich.console import Console, Group, RenderableType
@@ -56,9 +55,7 @@ class Bars:
         self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._scores = None  # the result has its own table
         self._live.stop()
         self._typing.close()
@@ -66,7 +63,7 @@ class Bars:
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """End the display, for results between two parts of a run; the next part has a new one."""
-        self.__exit__(None, None, None)
+        self.__exit__()
         yield
         self._begin()
         self.__enter__()
@@ -119,9 +116,7 @@ class Unmanaged:
     def __enter__(self: Entered) -> Entered:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         return None
 
     def paused(self) -> contextlib.AbstractContextManager[None]:

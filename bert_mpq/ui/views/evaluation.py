@@ -9,6 +9,7 @@ from bert_mpq.records.numbers import megabytes, score_text
 from bert_mpq.records.sizes import SizeReport
 from bert_mpq.settings.metrics import title_of
 from bert_mpq.settings.quantizers import is_symmetric
+from bert_mpq.ui.template import render
 from bert_mpq.ui.views.panels import heading, plain_table
 
 FIGURES = ("accuracy", "precision", "recall", "f1")
@@ -16,12 +17,7 @@ FIGURES = ("accuracy", "precision", "recall", "f1")
 
 def evaluation_views(result: EvaluationResult) -> list[RenderableType]:
     """Return the allocation, the figures, what the sizes mean, and advice."""
-    notes = [
-        f"{result.sizes.bits_per_weight:.2f} bits per encoder weight, scales included; 1 MB = 1024^2 bytes.",
-        "Sizes are computed: fake quantization makes no smaller file and is not faster.",
-    ]
-    if result.sizes.mostly_wide_embeddings:
-        notes.append("Most of the model is FP32 embeddings now: --embeddings fp16 halves them.")
+    notes = render("views/evaluation.jinja", sizes=result.sizes, trained=result.trained).splitlines()
     return [
         heading("Bit allocation"),
         _allocation(result),
@@ -29,7 +25,7 @@ def evaluation_views(result: EvaluationResult) -> list[RenderableType]:
         _figures(result),
         heading("Size"),
         size_table(result.sizes),
-        *map(Text, [*_training_note(result), *notes, *advice(result)]),
+        *map(Text, [*notes, *advice(result)]),
     ]
 
 
@@ -107,19 +103,3 @@ def size_table(sizes: SizeReport) -> Table:
     add("Whole model", sizes.whole_original_bits, sizes.whole_bits)
     add("  over FP16", sizes.whole_original_bits // 2, sizes.whole_bits)
     return table
-
-
-def _training_note(result: EvaluationResult) -> list[str]:
-    """Return one sentence on the training."""
-    if result.trained is None:
-        return []
-    training = result.trained.training
-    first, best = training.curve[0], min(training.curve, key=lambda point: point.kl)
-    if not training.best_step:
-        return ["Quantization-aware training made it no better on its validation slice: PTQ was kept."]
-    ended = f"stopped early after {training.steps:,} of" if training.stopped_early else "all"
-    return [
-        f"Trained on {training.training_reviews:,} calibration reviews, {ended} {training.planned_steps:,} "
-        f"steps; on {training.validation_reviews:,} others the KL to FP32 fell from {first.kl:.4f} to "
-        f"{best.kl:.4f}."
-    ]

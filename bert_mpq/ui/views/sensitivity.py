@@ -23,7 +23,10 @@ def sensitivity_views(result: AnalysisResult, console: Console) -> list[Renderab
     for scores in result.scores:
         views += _score_views(result, scores, console)
     if any(layer.interval for scores in result.scores for layer in scores.layers):
-        views.append(Text(_legend(console)))
+        shade = "░" if is_utf8(console) else "-"
+        following = NEXT if console.width >= INTERVALS else ""
+        text = f"95 % intervals ({shade} from end to end): jackknife over blocks of reviews.{following}"
+        views.append(Text(text))
     if result.stopping is not None:
         views.append(Text(_stopping(result.stopping)))
     pairs = [entry for entry in result.agreement if entry.spearman is not None]
@@ -31,12 +34,6 @@ def sensitivity_views(result: AnalysisResult, console: Console) -> list[Renderab
         views.append(heading("Rank agreement over the layers (Spearman; KL = damage to the logits)"))
         views += map(_agreement, pairs)
     return [*views, *map(Text, _warnings(result))]
-
-
-def _legend(console: Console) -> str:
-    shade = "░" if is_utf8(console) else "-"
-    following = NEXT if console.width >= INTERVALS else ""
-    return f"95 % intervals ({shade} from end to end): jackknife over blocks of reviews.{following}"
 
 
 def _stopping(stopping: Stopping) -> str:
