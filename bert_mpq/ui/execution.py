@@ -19,7 +19,7 @@ from bert_mpq.runs.plan import AnalysisPlan, EvaluationPlan, FullPlan, Plan, Qua
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.paths import user_path
 from bert_mpq.ui.console import is_live
-from bert_mpq.ui.progress import Display, make_reporter
+from bert_mpq.ui.progress import Bars, Display, Nothing, PlainLines
 from bert_mpq.ui.views import panels as views
 from bert_mpq.ui.views.evaluation import evaluation_views
 from bert_mpq.ui.views.sensitivity import sensitivity_views
@@ -55,14 +55,15 @@ class Execution:
         self.log_file: Path | None = None  # where the traceback of an error is
 
     def reporter(self) -> Display:
-        """Return what shows the progress of a run, as a context manager."""
-        return make_reporter(self.errors, self._quiet)
+        """Return what shows progress: bars on a live terminal, plain lines elsewhere, nothing when quiet."""
+        if self._quiet:
+            return Nothing()
+        return Bars(self.errors) if is_live(self.errors) else PlainLines()
 
     def start(self, plan: Plan, ask: bool) -> None:
         """Say which model stands in for the default one, and ask before a scripted command starts.
 
         Args:
-            plan: what will be run.
             ask: whether to show the plan and ask. Without a terminal the run just starts; several processes
                 are not asked either: only one of them could be answered.
 
@@ -83,9 +84,6 @@ class Execution:
 
         Returns:
             The evaluation; None where Phase 1 is all that was run.
-
-        Raises:
-            MpqError: what the phases raise.
         """
         finished = None
         if isinstance(plan, AnalysisPlan):

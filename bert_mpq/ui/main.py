@@ -78,9 +78,8 @@ def _run(namespace: argparse.Namespace, execution: "Execution") -> int:
             traceback.print_exc()
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         errors.print(f"error: unexpected {type(error).__name__}: {first}", soft_wrap=True, markup=False)
-        where = (
-            f"the traceback is in {execution.log_file}" if execution.log_file else "-v shows the traceback"
-        )
+        log = execution.log_file
+        where = f"the traceback is in {log}" if log else "-v shows the traceback"
         errors.print(f"hint: please report it; {where}.", soft_wrap=True, markup=False)
         return 1
 

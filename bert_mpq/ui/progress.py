@@ -12,7 +12,7 @@ from rich.text import Text
 
 from bert_mpq.compute.reporting import Lines, Silent, one
 from bert_mpq.records.numbers import duration, score_text
-from bert_mpq.ui.console import is_live, is_utf8
+from bert_mpq.ui.console import is_utf8
 from bert_mpq.ui.keyboard import typing_ignored
 from bert_mpq.ui.views.sensitivity import bar
 
@@ -133,10 +133,3 @@ class PlainLines(Unmanaged, Lines):
 
 
 Display = Bars | Nothing | PlainLines
-
-
-def make_reporter(console: Console, quiet: bool) -> Display:
-    """Return bars on a live terminal, plain lines elsewhere, nothing when quiet."""
-    if quiet:
-        return Nothing()
-    return Bars(console) if is_live(console) else PlainLines()

@@ -40,11 +40,7 @@ def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
 def export_and_show(
     evaluation: str, to: str, format_name: str, embeddings: Embeddings, execution: "Execution"
 ) -> None:
-    """Export, and print what came back and the command that repeats it.
-
-    Raises:
-        MpqError: what ``export_model`` raises.
-    """
+    """Export, and print what came back and the command that repeats it; raises as ``export_model``."""
     from bert_mpq.ui.views import panels
     from bert_mpq.ui.views.export import export_views
 
@@ -57,8 +53,7 @@ def export_and_show(
         execution.output.print(view)
     loading = export.file_format.loading.format(folder=export.folder)
     execution.output.print(loading, soft_wrap=True, markup=False)  # unwrapped, so that it can be copied
-    execution.output.print()
-    execution.show([], export.files, export.seconds)
+    execution.show([""], export.files, export.seconds)
     panels.print_repeat(command_line(evaluation, to, format_name, embeddings), execution.output)
 
 

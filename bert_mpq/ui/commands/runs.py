@@ -51,7 +51,6 @@ def _phase(phase: "Phase", text: str) -> Command:
 
 
 def _plan(namespace: argparse.Namespace, execution: "Execution") -> None:
-    """Measure the scores where no file is given, then plan."""
     from bert_mpq.runs.make_plan import budget_of, named, plan_analysis
     from bert_mpq.ui.views.budget import budget_views
 

@@ -18,23 +18,20 @@ def budget_views(budget: Budget, assignment: Assignment) -> list[RenderableType]
     config, scores = budget.config, budget.scores
     facts = METRICS[config.score]
     loss = f"{facts.loss_title}{', in nats' if facts.of_logits else ''}"
-    widths = ", ".join(map(str, sorted(budget.scores.widths)))
+    widths = ", ".join(map(str, sorted(scores.widths)))
     sizes = budget.sizes(assignment.bits)
     notes = [
+        f"{sizes.bits_per_weight:.2f} bits per encoder weight, scales included; whole model "
+        f"{megabytes(sizes.whole_bits):.2f} MB, {sizes.whole_ratio:.2f}x smaller; predicted loss "
+        f"{score_text(assignment.loss)}.",
         f"Loss: {loss}, one layer quantized at a time, summed; probed at {widths} bits on "
         f"{scores.reviews:,} reviews ({scores.split}).",
     ]
     if budget.foreign_quantizer:
         notes.append("The losses were measured with another quantizer or group size than planned.")
-    summary = (
-        f"{sizes.bits_per_weight:.2f} bits per encoder weight, scales included; whole model "
-        f"{megabytes(sizes.whole_bits):.2f} MB, {sizes.whole_ratio:.2f}x smaller; predicted loss "
-        f"{score_text(assignment.loss)}"
-    )
     return [
         heading(f"Plan for {config.target}"),
         _layers(budget, assignment),
-        Text(f"{summary}."),
         *map(Text, notes),
         heading("The clusterings at this size, with the best bits for each"),
         _clusterings(budget, assignment),

@@ -27,7 +27,5 @@ def doctor_views(checks: Sequence[Check]) -> list[RenderableType]:
     if hints:
         views += [heading("What to do"), *(Text(f"- {hint}") for hint in hints)]
     problems = sum(check.state == "problem" for check in checks)
-    views.append(
-        Text(f"{problems} problem{'' if problems == 1 else 's'} found." if problems else "No problem found.")
-    )
-    return views
+    found = f"{problems} problem{'' if problems == 1 else 's'}" if problems else "No problem"
+    return [*views, Text(f"{found} found.")]

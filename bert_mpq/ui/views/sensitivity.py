@@ -93,7 +93,6 @@ def bar(span: tuple[float, float], largest: float, length: int, blocks: bool) ->
     Args:
         span: both ends of the interval; twice the score where there is none.
         largest: what the full length stands for.
-        length: characters.
         blocks: whether the console can show block characters.
     """
     low, high = span
