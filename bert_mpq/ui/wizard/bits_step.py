@@ -8,7 +8,7 @@ from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.quantizers import quantizers_for
 from bert_mpq.sources.classifiers import ModelSource
-from bert_mpq.ui.wizard.prompts import Option, problem_of
+from bert_mpq.ui.wizard.prompts import Option, problem_of, rows_of
 from bert_mpq.ui.wizard.steps import CUSTOM, Step
 
 PRESETS: dict[int, list[tuple[tuple[int, ...], str]]] = {
@@ -58,11 +58,11 @@ def bits_step(model: ModelSource) -> Step:
 
     def options(config: RunConfig) -> list[Option]:
         presets = [
-            Option(title=f"[{_listed(bits)}] {name}", value=bits, description=size_text(config, bits, model))
+            (f"[{', '.join(map(str, bits))}] {name}", bits, size_text(config, bits, model))
             for bits, name in PRESETS[len(config.bits)]
         ]
         custom = "Your own, e.g. to give the sensitive groups more"
-        return [*presets, Option(title="Custom (specify manually)", value=CUSTOM, description=custom)]
+        return rows_of(*presets, ("Custom (specify manually)", CUSTOM, custom))
 
     def last(config: RunConfig, earlier: RunConfig) -> tuple[int, ...]:
         return earlier.bits if len(earlier.bits) == len(config.bits) else config.bits
@@ -120,7 +120,3 @@ def _groups_problem(config: RunConfig, count: int, layers: int) -> str:
     if file is None:
         return ""
     return problem_of(lambda: group_layers(read_sensitivities(file).values, count, config.clustering))
-
-
-def _listed(bits: tuple[int, ...]) -> str:
-    return ", ".join(map(str, bits))

@@ -16,11 +16,6 @@ EMBEDDINGS: dict[Embeddings, tuple[str, str]] = {
 }
 
 
-def applies(finished: Finished) -> bool:
-    """Return whether to offer it: always, there is a format for every evaluation."""
-    return True
-
-
 def act(finished: Finished, execution: Execution) -> None:
     """Ask for format, embeddings and folder; export.
 

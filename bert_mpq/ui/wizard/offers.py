@@ -1,9 +1,9 @@
 """What the menu offers after an evaluation: each offer is a row of the question "What next?".
 
-Adding one: write ``applies(finished)`` and ``act(finished, execution)`` in a module of ``bert_mpq.ui``, and
-put an ``Offer`` into ``OFFERS``. ``act`` asks what it needs with ``choose`` and ``ask_text`` (BACK: return),
-runs with ``execution.run(plan)`` or its own pipeline function, and prints results on ``execution.output`` and
-the command that repeats them with ``views.print_repeat``. An ``MpqError`` it raises is shown as a panel.
+Adding one: write ``act(finished, execution)`` in a module of this folder, and put an ``Offer`` into
+``OFFERS``. ``act`` asks what it needs with ``choose`` and ``ask_text`` (BACK: return), runs with
+``execution.run(plan)`` or its own function of ``bert_mpq.runs``, and prints results on ``execution.output``
+and the command that repeats them with ``views.print_repeat``. An ``MpqError`` it raises is shown as a panel.
 """
 
 from collections.abc import Callable
@@ -25,14 +25,14 @@ class Offer:
     Args:
         title: its row.
         description: what it costs and writes, at most 64 characters.
-        applies: whether to offer it; ``finished.quantization`` is the evaluation.
+        applies: whether to offer it; ``finished.quantization`` is the evaluation. Default: always.
         act: does it; returns the evaluation that takes the place of the one before, if it has made one.
     """
 
     title: str
     description: str
-    applies: Callable[[Finished], bool]
     act: Callable[[Finished, Execution], Finished | None]
+    applies: Callable[[Finished], bool] = lambda finished: True
 
 
 OFFERS: tuple[Offer, ...] = (
@@ -45,7 +45,6 @@ OFFERS: tuple[Offer, ...] = (
     Offer(
         title="Export the quantized model",
         description="A folder with the small file, loaded again and compared",
-        applies=export_offer.applies,
         act=export_offer.act,
     ),
 )

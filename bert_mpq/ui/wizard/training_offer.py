@@ -5,7 +5,7 @@ from bert_mpq.runs.make_plan import plan_quantization
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.ui.execution import Execution, Finished
 from bert_mpq.ui.views import panels as views
-from bert_mpq.ui.wizard.prompts import Back, Option, choose
+from bert_mpq.ui.wizard.prompts import Back, choose, rows_of
 
 LARGE_DROP = 0.03  # of the FP32 accuracy: the rule of the original tool's guide
 
@@ -28,12 +28,12 @@ def act(finished: Finished, execution: Execution) -> Finished | None:
     Raises:
         MpqError: what the pipeline raises.
     """
-    options = [
-        Option(title="1 epoch (recommended)", value=1, description="Most of what can be won back"),
-        Option(title="2 epochs", value=2),
-        Option(title="3 epochs", value=3, description="For 2 bits in every layer"),
-    ]
-    epochs = choose("How long shall it be trained at most?", options, 1)
+    rows = rows_of(
+        ("1 epoch (recommended)", 1, "Most of what can be won back"),
+        ("2 epochs", 2, ""),
+        ("3 epochs", 3, "For 2 bits in every layer"),
+    )
+    epochs = choose("How long shall it be trained at most?", rows, 1)
     if isinstance(epochs, Back):
         return None
     config = finished.quantization.result.config.replace(qat_epochs=epochs)
