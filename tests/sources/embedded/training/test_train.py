@@ -15,7 +15,7 @@ from bert_mpq.compute.reporting import Silent
 from bert_mpq.sources.embedded.bases import SMALL
 from bert_mpq.sources.embedded.loading import load_base, load_embedded
 from bert_mpq.sources.embedded.training import train as command
-from bert_mpq.sources.embedded.training.card import Facts, card
+from bert_mpq.sources.embedded.training.card import card_text
 from bert_mpq.sources.embedded.training.fitting import fit
 from bert_mpq.sources.embedded.training.recipe import Recipe, StageRecipe
 
@@ -113,16 +113,7 @@ def test_the_card_says_what_was_done(machine):
     labels = np.array([0, 1, 1, 0])
     logits = np.array([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0], [2.0, 0.0]])
     accuracy = figures(logits, logits.argmax(1), labels, 1.0)
-    text = card(
-        Facts(
-            embedded=SMALL,
-            recipe=RECIPE,
-            reviews=12_450,
-            seconds=61.7,
-            machine=machine,
-            accuracy={256: accuracy},
-        )
-    )
+    text = card_text(SMALL, RECIPE, 12_450, 61.7, machine, {256: accuracy})
     assert "rank 2, alpha 4" in text
     assert "`W + 2 B A`" in text
     assert "It took 62 s" in text
