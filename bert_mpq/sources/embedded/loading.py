@@ -14,7 +14,6 @@ def load_embedded(embedded: EmbeddedModel, adapter: Path | None = None) -> tuple
     """Return the classifier (FP32) and its tokenizer.
 
     Args:
-        embedded: which one.
         adapter: folder with another PEFT adapter for its encoder.
 
     Raises:

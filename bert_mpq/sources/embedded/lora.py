@@ -17,10 +17,6 @@ LARGEST_ADAPTER = 1 << 28  # bytes of a file; ours has 2 MB
 def adapted(state: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
     """Return ``state`` with the adapter in ``folder`` merged in.
 
-    Args:
-        state: base weights by name.
-        folder: with ``adapter_model.safetensors`` and ``adapter_config.json``.
-
     Raises:
         MpqError: E-MODEL, with what is wrong in the files; no more memory than they are large is taken.
     """
@@ -46,7 +42,6 @@ def merge_lora(state: dict[str, Tensor], adapter: dict[str, Tensor], scale: floa
     """Return ``state`` with W + scale * B A for every adapted weight, and whole tensors replaced.
 
     Args:
-        state: base weights by name.
         adapter: PEFT tensors: ``...lora_A.weight`` (r, in), ``...lora_B.weight`` (out, r), or whole tensors.
         scale: alpha / r (Hu et al. 2022, sec. 4.1).
 

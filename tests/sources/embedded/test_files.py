@@ -11,8 +11,7 @@ import pytest
 
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.embedded.bases import BASE, EMBEDDED, WEIGHTS
-from bert_mpq.sources.embedded.files import base_available, base_folder, installed
-from bert_mpq.sources.embedded.parts import PartsStream
+from bert_mpq.sources.embedded.files import PartsStream, base_available, base_folder, installed
 
 PARTS = 5
 

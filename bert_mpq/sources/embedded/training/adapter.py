@@ -8,9 +8,8 @@ from typing import Any
 import torch
 
 from bert_mpq.sources.embedded.bases import EmbeddedModel
+from bert_mpq.sources.embedded.lora import ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE
 from bert_mpq.sources.embedded.training.recipe import Recipe
-
-FILES = ("adapter_model.safetensors", "adapter_config.json")
 
 
 def add_adapter(model: Any, embedded: EmbeddedModel, recipe: Recipe) -> Any:
@@ -18,8 +17,6 @@ def add_adapter(model: Any, embedded: EmbeddedModel, recipe: Recipe) -> Any:
 
     Args:
         model: the base model with a classification head; its own weights are frozen.
-        embedded: which encoder it is.
-        recipe: rank, alpha and the modules of each kind.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -49,7 +46,7 @@ def write_adapter(adapted: Any, embedded: EmbeddedModel, folder: Path) -> None:
     }
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".") as part:
-        save_file(tensors, Path(part, FILES[0]), metadata={"format": "pt"})
+        save_file(tensors, Path(part, ADAPTER_WEIGHTS_FILE), metadata={"format": "pt"})
         config.save_pretrained(part)
-        for name in FILES:
+        for name in (ADAPTER_WEIGHTS_FILE, ADAPTER_CONFIG_FILE):
             os.replace(Path(part, name), folder / name)

@@ -1,7 +1,8 @@
-"""The optimizer loop that both stages of the training share."""
+"""What both stages of the training share: the windows of an epoch, and the optimizer loop."""
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,6 @@ from bert_mpq.compute.devices import Machine
 from bert_mpq.compute.optimization import Optimization
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.sources.embedded.training.recipe import StageRecipe
-from bert_mpq.sources.embedded.training.windows import cut_windows
 
 WIDTH_STEP = 32  # tokens
 
@@ -36,12 +36,7 @@ def fit(
     Args:
         module: returns the mean loss of a batch on the device, to be minimized.
         tokens: whole reviews.
-        stage: the numbers.
-        machine: where it runs, and in which arithmetic.
-        seed: of the stage.
         checkpoint: file with the state after the last whole epoch.
-        reporter: shows the progress, in windows.
-        title: name of the stage.
 
     Returns:
         Seconds, those of interrupted runs included.
@@ -98,8 +93,34 @@ def _optimization(module: nn.Module, stage: StageRecipe, steps: int) -> Optimiza
 def _moved(batch: Batch, machine: Machine) -> Batch:
     """Return the batch on the device, its width rounded up: few shapes, so few kernels to plan."""
     padding = -batch.input_ids.shape[1] % WIDTH_STEP
-    return Batch(
-        indices=batch.indices,
+    return replace(
+        batch,
         input_ids=machine.move(nn.functional.pad(batch.input_ids, (0, padding))),
         attention_mask=machine.move(nn.functional.pad(batch.attention_mask, (0, padding))),
     )
+
+
+def cut_windows(
+    tokens: TokenizedReviews, length: int, head_share: float, rng: np.random.Generator
+) -> TokenizedReviews:
+    """Return one window of every review, from its head or from anywhere in it.
+
+    A review longer than ``length`` gives its first tokens with probability ``head_share``, as truncation
+    does, else a run of tokens that begins anywhere: augmentation for long reviews.
+
+    Args:
+        tokens: whole reviews, each with its first and last special token.
+        length: tokens of a window at most, the two special tokens included.
+    """
+    inner = np.minimum(tokens.lengths, length) - 2
+    slack = tokens.lengths - 2 - inner
+    starts = (rng.random(len(tokens)) * (slack + 1)).astype(np.int64)
+    starts[rng.random(len(tokens)) < head_share] = 0
+    offsets = np.concatenate([[0], np.cumsum(inner + 2)])
+    # Token j of a window is token start + j of its review; the ends are then set to the special tokens.
+    ids = tokens.ids[
+        np.repeat(tokens.offsets[:-1] + starts - offsets[:-1], inner + 2) + np.arange(offsets[-1])
+    ]
+    ids[offsets[:-1]] = tokens.ids[tokens.offsets[:-1]]
+    ids[offsets[1:] - 1] = tokens.ids[tokens.offsets[1:] - 1]
+    return replace(tokens, ids=ids, offsets=offsets)

@@ -27,9 +27,8 @@ from bert_mpq.sources.embedded.bases import EMBEDDED, EmbeddedModel
 from bert_mpq.sources.embedded.loading import load_base, load_embedded
 from bert_mpq.sources.embedded.training.adapter import add_adapter, write_adapter
 from bert_mpq.sources.embedded.training.card import card_text
-from bert_mpq.sources.embedded.training.classification import RegularizedClassifier
 from bert_mpq.sources.embedded.training.fitting import fit
-from bert_mpq.sources.embedded.training.masking import MaskedLanguageModel
+from bert_mpq.sources.embedded.training.objectives import MaskedLanguageModel, RegularizedClassifier
 from bert_mpq.sources.embedded.training.recipe import RECIPES, Recipe
 from bert_mpq.sources.reviews import DataSource, load_reviews
 

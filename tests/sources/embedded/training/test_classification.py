@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bert_mpq.compute.batches import Batch
-from bert_mpq.sources.embedded.training.classification import RegularizedClassifier, disagreement, shortened
+from bert_mpq.sources.embedded.training.objectives import RegularizedClassifier, disagreement, shortened
 from bert_mpq.sources.embedded.training.recipe import Recipe
 
 PLAIN = dataclasses.replace(Recipe(), agreement=0.0, hidden_share=0.0, label_smoothing=0.0)

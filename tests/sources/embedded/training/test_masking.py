@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from bert_mpq.compute.batches import Batch
-from bert_mpq.sources.embedded.training.masking import (
+from bert_mpq.sources.embedded.training.objectives import (
     MaskedLanguageModel,
     choose_tokens,
     hide_tokens,
@@ -43,7 +43,7 @@ def test_the_loss_is_the_cross_entropy_of_the_right_token(tiny_model, monkeypatc
     ids = torch.tensor([[101, 2001, 2002, 2003, 2004, 102], [101, 3001, 102, 0, 0, 0]])
     chosen = torch.tensor([2, 7])
     monkeypatch.setattr(
-        "bert_mpq.sources.embedded.training.masking.choose_tokens", lambda mask, share: chosen
+        "bert_mpq.sources.embedded.training.objectives.choose_tokens", lambda mask, share: chosen
     )
     monkeypatch.setattr(model, "_replace", lambda targets: torch.full_like(targets, MASK))
     corrupted = ids.clone()

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_mpq.compute.batches import TokenizedReviews, shuffled_batches
-from bert_mpq.sources.embedded.training.windows import cut_windows
+from bert_mpq.sources.embedded.training.fitting import cut_windows
 
 FIRST, LAST = 101, 102
 
