@@ -48,7 +48,6 @@ class TokenizedReviews:
         ids: (total tokens,) all reviews one after another; where they are many, a memory-mapped file.
         offsets: (n + 1,) where each begins.
         labels: (n,) 0 or 1.
-        pad_id: id that fills up a batch.
         fingerprint: SHA-256 of texts and labels of the sample that they are, or are a part of.
     """
 
@@ -162,8 +161,6 @@ def shuffled_batches(lengths: Indices, size: int, rng: np.random.Generator) -> l
 
     Args:
         lengths: (n,) tokens per review.
-        size: reviews per batch.
-        rng: source of the draws.
     """
     order = rng.permutation(len(lengths))
     batches: list[Indices] = []

@@ -5,14 +5,14 @@ belongs to; one of other work, or a broken one, is never used.
 """
 
 import contextlib
+import functools
 import importlib.metadata
 import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -39,7 +39,6 @@ class State:
     """What a checkpoint holds.
 
     Args:
-        tensors: by name.
         facts: values that JSON can hold, by name.
     """
 
@@ -51,11 +50,9 @@ class Checkpoint:
     """The file of one stage; one that is of no use is ignored with a note.
 
     Args:
-        path: the file.
         identity: everything that the result depends on; asked only when there is a file to read or to write,
             because weights take a while to hash.
         every: seconds between two writes at least; 0 = whenever asked, whatever it costs.
-        reporter: is told what became of the file.
     """
 
     writing_share = 0.01  # of the time at most
@@ -64,7 +61,6 @@ class Checkpoint:
         self.path = path
         self.written: float | None = None  # when, by time.monotonic
         self._identity = identity
-        self._known: dict[str, str] | None = None
         self._every = every
         self._reporter = reporter
         self._due = time.monotonic() + every
@@ -95,13 +91,10 @@ class Checkpoint:
         arrays = {HEADER: np.frombuffer(header.encode(), np.uint8)}
         arrays |= {name: tensor.detach().cpu().numpy() for name, tensor in state.tensors.items()}
 
-        def save(file: BinaryIO) -> None:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-
         try:
             with disk_errors(self.path.parent):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_stream(self.path, save)
+            write_stream(self.path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
         except MpqError as error:
             self._reporter.note(f"No checkpoints in this run: {error.title}")
             self._due = float("inf")
@@ -122,7 +115,7 @@ class Checkpoint:
         try:
             with np.load(self.path, allow_pickle=False) as archive:
                 header = json.loads(bytes(archive[HEADER]))
-                mine, theirs = self._own(), header["identity"]
+                mine, theirs = self._own, header["identity"]
                 other = [name for name in mine if theirs.get(name) != mine[name]]
                 if not other:
                     return use(archive, header)
@@ -133,12 +126,11 @@ class Checkpoint:
         return None
 
     def _header(self) -> dict[str, Any]:
-        return {"identity": self._own()}
+        return {"identity": self._own}
 
+    @functools.cached_property
     def _own(self) -> dict[str, str]:
-        if self._known is None:
-            self._known = dict(self._identity())
-        return self._known
+        return dict(self._identity())
 
     def _of_other_work(self, what: str, header: Mapping[str, Any]) -> None:
         self._ignored(f"it belongs to a run with other {what}")
@@ -156,8 +148,6 @@ class Checkpoints:
     Args:
         output: the folder that holds ``folder``.
         folder: ``Sensitivities`` or ``Evaluation``.
-        every: seconds between two writes at least.
-        reporter: is told what became of the files.
     """
 
     def __init__(self, output: str, folder: str, every: float, reporter: Reporter) -> None:
@@ -177,10 +167,8 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
             for checkpoint in self._opened:
                 checkpoint.remove()
             return

@@ -1,8 +1,9 @@
 """Several processes of one run, on one host or several, as torchrun starts them.
 
 Each process works on its own share of the batches; sums are all-reduced; process 0 prints and writes.
-Transport and collectives are torch.distributed's. Where there is one process nothing here does anything, and
-torch is not imported.
+Transport and collectives are torch.distributed's; a function that needs the other processes raises MpqError
+E-DISTRIBUTED when one is lost. Where there is one process nothing here does anything, and torch is not
+imported.
 """
 
 import contextlib
@@ -121,11 +122,7 @@ class SharedError(MpqError):
 
 
 def gather(value: T) -> list[T]:
-    """Return ``value`` of every process, by rank, on every process.
-
-    Raises:
-        MpqError: E-DISTRIBUTED.
-    """
+    """Return ``value`` of every process, by rank, on every process."""
     if size() == 1:
         return [value]
     values: list[Any] = [None] * size()
@@ -150,11 +147,7 @@ def agree(what: str, value: object) -> None:
 
 
 def add(tensor: "Tensor") -> None:
-    """Sum ``tensor`` over all processes, in place.
-
-    Raises:
-        MpqError: E-DISTRIBUTED.
-    """
+    """Sum ``tensor`` over all processes, in place."""
     if size() > 1:
         with collective():
             _dist().all_reduce(tensor)
@@ -166,11 +159,7 @@ def share(items: Sequence[T]) -> Sequence[T]:
 
 
 def use_weights_of_first(module: "nn.Module") -> None:
-    """Give every process the weights of process 0: rounding differs between kinds of machines.
-
-    Raises:
-        MpqError: E-DISTRIBUTED.
-    """
+    """Give every process the weights of process 0: rounding differs between kinds of machines."""
     if size() > 1:
         with collective():
             for tensor in [*module.parameters(), *module.buffers()]:

@@ -1,16 +1,24 @@
 """The encoder layers of a transformers classifier, and the Linear modules inside them."""
 
+from typing import cast
+
 from torch import nn
 
 from bert_mpq.records.outline import LinearShape, Outline
 from bert_mpq.settings.errors import MpqError
 
 
-def _layer_list(model: nn.Module) -> tuple[str, nn.ModuleList]:
-    config = model.config
-    count = getattr(config, "num_hidden_layers", None)
-    found = [
-        (name, module)
+def layer_path(model: nn.Module) -> str:
+    """Return the dotted name of the ModuleList that holds the encoder layers.
+
+    It is the only list with as many members as the config has layers, each with Linear modules inside.
+
+    Raises:
+        MpqError: E-MODEL when there is none, or more than one.
+    """
+    count = getattr(model.config, "num_hidden_layers", None)
+    found: list[str] = [
+        name
         for name, module in model.named_modules()
         if isinstance(module, nn.ModuleList) and len(module) == count and all(map(linears, module))
     ]
@@ -22,20 +30,9 @@ def _layer_list(model: nn.Module) -> tuple[str, nn.ModuleList]:
     return found[0]
 
 
-def layer_path(model: nn.Module) -> str:
-    """Return the dotted name of the ModuleList that holds the encoder layers.
-
-    It is the only list with as many members as the config has layers, each with Linear modules inside.
-
-    Raises:
-        MpqError: E-MODEL when there is none, or more than one.
-    """
-    return _layer_list(model)[0]
-
-
 def encoder_layers(model: nn.Module) -> nn.ModuleList:
     """Return the encoder layers, first to last; raises as ``layer_path``."""
-    return _layer_list(model)[1]
+    return cast(nn.ModuleList, model.get_submodule(layer_path(model)))
 
 
 def linears(layer: nn.Module) -> list[tuple[str, nn.Linear]]:

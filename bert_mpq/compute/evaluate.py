@@ -25,10 +25,8 @@ class Evaluation:
     """Figures, the prediction and the logits for each review of the sample, and the batches that ran.
 
     Args:
-        accuracy: the figures.
         predictions: (n,) in the order of the sample.
         logits: (n, 2).
-        batches: what was run at once.
     """
 
     accuracy: Accuracy
@@ -65,9 +63,6 @@ def evaluate(
 
     Args:
         model: a classifier with two labels; it is moved to the device.
-        work: the labelled reviews, and where to run.
-        reporter: shows the progress.
-        title: name of the stage.
         checkpoints: where to go on from, and to write to; default none.
 
     Raises:

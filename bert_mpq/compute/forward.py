@@ -25,7 +25,6 @@ class Completed(Generic[Result]):
     """A batch that is done.
 
     Args:
-        batch: its reviews.
         result: what ``forward`` returned.
         budget: tokens per batch that it was planned for; smaller than asked once memory has run out.
     """
@@ -70,10 +69,7 @@ def run_batches(
     behind when it fails; on a CPU several threads call it at the same time.
 
     Args:
-        work: the sample, where it runs, and tokens per batch.
-        forward: runs a batch.
         reporter: shows the progress, in tokens.
-        title: name of the stage.
         parts: reviews to work on, one part after another, no batch across two of them; default all in one.
 
     Raises:

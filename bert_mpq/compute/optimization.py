@@ -14,8 +14,6 @@ class Optimization:
     """The trained parameters, what trains them, and how far that is.
 
     Args:
-        parameters: all that the optimizer has, by name.
-        optimizer: of these parameters.
         schedule: of its learning rates; counts the steps.
         gradient_norm: gradients are cut to this global norm.
     """
@@ -57,12 +55,10 @@ class Optimization:
         for name, value in self.parameters.items():
             value.copy_(tensors[PARAMETER + name])
             moments = {key: tensors[f"{MOMENT}{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-            device = value.device if self.optimizer.defaults["fused"] else "cpu"  # else AdamW counts there
-            self.optimizer.state[value] = {
-                "step": moments["step"].to(device),
-                "exp_avg": moments["exp_avg"].to(value.device),
-                "exp_avg_sq": moments["exp_avg_sq"].to(value.device),
-            }
+            state = {key: moment.to(value.device) for key, moment in moments.items()}
+            if not self.optimizer.defaults["fused"]:
+                state["step"] = moments["step"].cpu()  # AdamW counts there
+            self.optimizer.state[value] = state
         self.schedule.last_epoch = steps
         for group, rate, factor in zip(
             self.optimizer.param_groups, self.schedule.base_lrs, self.schedule.lr_lambdas, strict=True

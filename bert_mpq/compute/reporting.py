@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Protocol, TextIO, TypeVar
+from typing import TextIO, TypeVar
 
 from bert_mpq.records.numbers import duration
 
@@ -15,45 +15,34 @@ def one(_: object) -> int:
     return 1
 
 
-class Reporter(Protocol):
-    """Shows progress. The engine only ever writes ``for x in reporter.track(xs, "Evaluate", total)``."""
+class Reporter:
+    """Shows progress. The engine only ever writes ``for x in reporter.track(xs, "Evaluate", total)``.
+
+    This one shows nothing; others show what they like.
+    """
 
     def track(
         self, items: Iterable[T], title: str, total: int, weight: Callable[[T], int] = one
     ) -> Iterator[T]:
         """Yield ``items``; each one done adds ``weight(item)`` of ``total`` (tokens, reviews, layers)."""
-        ...
+        yield from items
 
     def note(self, text: str) -> None:
         """Show one sentence that the user should see."""
-        ...
 
     def scores(self, title: str, values: Mapping[str, float]) -> None:
         """Show the score of every unit by its name, in the order of the model, over the reviews so far.
 
         The engine calls it every second or so while batches come in; the final scores follow in the result.
         """
-        ...
 
 
-class Silent:
+class Silent(Reporter):
     """Shows nothing: for library use and tests."""
 
-    def track(
-        self, items: Iterable[T], title: str, total: int, weight: Callable[[T], int] = one
-    ) -> Iterator[T]:
-        """Yield ``items``."""
-        yield from items
 
-    def note(self, text: str) -> None:
-        """Drop ``text``."""
-
-    def scores(self, title: str, values: Mapping[str, float]) -> None:
-        """Drop them."""
-
-
-class Lines:
-    """Plain lines for pipes and logs: when a stage starts and ends, and every ``every`` seconds."""
+class Lines(Reporter):
+    """Plain lines, no scores, for pipes and logs: as a stage starts and ends, and every ``every`` seconds."""
 
     def __init__(self, stream: TextIO | None = None, every: float = 30.0) -> None:
         self._stream = stream or sys.stderr
@@ -79,6 +68,3 @@ class Lines:
     def note(self, text: str) -> None:
         """Print ``text`` on its own line."""
         print(text, file=self._stream, flush=True)
-
-    def scores(self, title: str, values: Mapping[str, float]) -> None:
-        """Leave them out: a log shows the result only."""

@@ -25,8 +25,6 @@ class ResumablePass:
     resumed pass runs those that were left: the same results in every case, to the last bit.
 
     Args:
-        work: the sample, where it runs, and tokens per batch.
-        reporter: shows the progress.
         checkpoint: where to go on from, and to write to; None = nowhere.
         so_far: returns the results so far as tensors.
     """

@@ -12,8 +12,6 @@ class Workload:
     """Tokenized reviews and the device they run on.
 
     Args:
-        tokens: the reviews.
-        machine: where the model runs.
         asked: tokens per forward pass, padding included, that were asked for; None = as many as suit the
             machine.
     """

@@ -23,16 +23,7 @@ def card_text(
     size: FileSize,
     comparison: Comparison,
 ) -> str:
-    """Return the text of README.md, metadata block included.
-
-    Args:
-        result: the evaluation.
-        file_format: what the model is written as.
-        embeddings: what is stored of the embedding tables.
-        folder: name of the folder, for the example.
-        size: of the weights file.
-        comparison: the reload.
-    """
+    """Return the text of README.md, metadata block included."""
     from jinja2 import Environment, StrictUndefined
 
     template = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)

@@ -1,12 +1,13 @@
 """The tool's own file layout, for every bit width: one safetensors file that needs no other package.
 
 A quantized weight ``m`` is stored as ``m.q``, the uint8 bitstreams of its rows
-(``bert_mpq.export.bitstream``), ``m.s``, its scales (rows, groups), and with asymmetric codes ``m.z``, the
+(``bert_mpq.export.packed``), ``m.s``, its scales (rows, groups), and with asymmetric codes ``m.z``, the
 uint8 zero points shaped like ``m.s``; every other tensor under its own name. The metadata entry ``bert_mpq``
 is JSON: ``version``, ``weights`` (module name -> ``bits`` and ``columns``) and ``facts`` (whatever the writer
-wants to say).
+wants to say). Weights that are kept beside a run record have the same layout, without what has not changed.
 """
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,11 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from bert_mpq.export.bitstream import row_bytes, unpack
-from bert_mpq.export.packed import PackedModel, stream_of
+from bert_mpq.export.packed import PackedModel, pack_model, row_bytes, stream_of, unpack
+from bert_mpq.quantization.model import QuantizedModel
 from bert_mpq.quantization.weight import QuantizedWeight
+from bert_mpq.records.files import write_new
+from bert_mpq.settings.config import EmbeddingPrecision
 from bert_mpq.settings.errors import MpqError
 
 KEY = "bert_mpq"
@@ -29,7 +32,6 @@ def encoded(packed: PackedModel, facts: Mapping[str, Any]) -> bytes:
     """Return a whole file.
 
     Args:
-        packed: what to write.
         facts: JSON values for the header: the plan, the source model, ...
     """
     from safetensors.torch import save
@@ -72,6 +74,51 @@ def read_weights(path: Path) -> PackedModel:
 def broken_file(path: Path, reason: str) -> MpqError:
     """Return the error for a file that cannot be a model of this tool."""
     return MpqError("E-MODEL", f"{path.name} is no valid model file: {reason}.", "Export the model again.")
+
+
+def keep_weights(
+    folder: Path, stem: str, quantized: QuantizedModel, model: nn.Module, embeddings: EmbeddingPrecision
+) -> Path:
+    """Save what the FP32 model alone does not give: codes, scales, and tensors that have changed.
+
+    Args:
+        folder: where the run record will be.
+        stem: its name without suffix.
+        model: the FP32 model it comes from.
+
+    Raises:
+        MpqError: E-READONLY or E-DISK.
+    """
+    packed = pack_model(quantized.model, quantized.weights, quantized.bits, embeddings)
+    state = model.state_dict()
+    changed = {
+        name: tensor
+        for name, tensor in packed.tensors.items()
+        if not torch.equal(tensor, state[name].cpu().to(tensor.dtype))
+    }
+    content = encoded(dataclasses.replace(packed, tensors=changed), {})
+    return write_new(folder, stem, ".safetensors", content)
+
+
+def restored(
+    model: nn.Module, path: Path, bits: Mapping[str, int], embeddings: EmbeddingPrecision
+) -> PackedModel:
+    """Return a model whose weights ``keep_weights`` saved; the rest is the FP32 model's.
+
+    Args:
+        bits: of every encoder Linear, by its name in the model.
+
+    Raises:
+        MpqError: E-NOFILE, E-MODEL.
+    """
+    kept = read_weights(path)
+    names = {*kept.tensors, *(f"{name}.weight" for name in kept.weights)}
+    if unknown := sorted(names - {*model.state_dict()}):
+        raise MpqError(
+            "E-MODEL", f"{path.name} is of another model: {unknown[0]} is not in this one.", "Evaluate again."
+        )
+    packed = pack_model(model, kept.weights, bits, embeddings)
+    return dataclasses.replace(packed, tensors={**packed.tensors, **kept.tensors})
 
 
 def _open(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -1,12 +1,18 @@
-"""A model as a file stores it: integer codes where a weight is quantized, plain tensors for the rest."""
+"""A model as a file stores it: integer codes where a weight is quantized, plain tensors for the rest.
+
+Codes of 2 to 8 bits are a stream of bytes, row by row: value i of a row takes bits i * b to (i + 1) * b - 1
+of its stream, low bits first, and every row begins with a new byte. Read as little-endian int32 words, it is
+the layout of compressed-tensors' ``pack_to_int32``.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from bert_mpq.export.bitstream import Bytes, pack
 from bert_mpq.export.formats import Embeddings
 from bert_mpq.quantization import rtn
 from bert_mpq.quantization.weight import QuantizedWeight
@@ -14,6 +20,7 @@ from bert_mpq.settings.config import EmbeddingPrecision
 from bert_mpq.settings.errors import MpqError
 
 EMBEDDING_GROUP = 64
+Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +59,7 @@ class PackedModel:
 
 
 def stream_of(weight: QuantizedWeight) -> Bytes:
-    """Return the codes of a weight, counted from 0, as the streams of ``bitstream.pack``."""
+    """Return the codes of a weight, counted from 0, as the streams of ``pack``."""
     lowest = 0 if weight.zero_point is not None else -(2 ** (weight.bits - 1))
     return pack((weight.codes - lowest).to(torch.uint8).numpy(), weight.bits)
 
@@ -66,10 +73,8 @@ def pack_model(
     """Take a model apart; what a run rounds to float16 is stored as float16.
 
     Args:
-        model: the model, on any device.
         weights: the codes that stand for weights of it, by module name.
         bits: of every encoder Linear, by its name in the model; 16 = rounded to float16.
-        embeddings: the precision in which its embedding tables are kept.
     """
     coded = {f"{name}.weight" for name in weights}
     halves = {f"{name}.weight" for name, width in bits.items() if width == 16}
@@ -92,9 +97,7 @@ def with_embeddings(packed: PackedModel, model: nn.Module, stored: Embeddings) -
     """Store the embedding tables narrower; int8 takes symmetric groups of 64 along the features.
 
     Args:
-        packed: the model.
         model: the same model as modules, which say what is an embedding table.
-        stored: what to store.
 
     Raises:
         MpqError: E-MODEL when a table holds values beyond float16.
@@ -126,3 +129,50 @@ def narrowed(tensor: Tensor) -> Tensor:
     if not torch.isfinite(half).all():
         raise ValueError("it holds values beyond float16")
     return half
+
+
+def row_bytes(columns: int, bits: int) -> int:
+    """Return the bytes that a row of ``columns`` codes takes."""
+    return (columns * bits + 7) // 8
+
+
+def pack(codes: Bytes, bits: int) -> Bytes:
+    """Return the streams of a matrix of codes.
+
+    Args:
+        codes: (rows, columns), each 0 .. 2^bits - 1.
+        bits: 1 to 8.
+
+    Returns:
+        (rows, row_bytes(columns, bits)); unused bits at the end of a row are 0.
+
+    Raises:
+        ValueError: a code needs more bits.
+    """
+    if codes.size and int(codes.max()) >> bits:
+        raise ValueError(f"a code of {int(codes.max())} needs more than {bits} bits")
+    if bits == 8:
+        return codes
+    rows, columns = codes.shape
+    single = np.unpackbits(codes[:, :, None], axis=2, count=bits, bitorder="little")
+    return np.packbits(single.reshape(rows, columns * bits), axis=1, bitorder="little")
+
+
+def unpack(stream: Bytes, bits: int, columns: int) -> Bytes:
+    """Return the (rows, columns) codes of streams that ``pack`` made.
+
+    Args:
+        stream: (rows, row_bytes(columns, bits)).
+        bits: 1 to 8.
+
+    Raises:
+        ValueError: the streams are too short or too long for that many codes.
+    """
+    rows, length = stream.shape
+    needed = row_bytes(columns, bits)
+    if length != needed:
+        raise ValueError(f"{length} bytes a row, {columns} codes of {bits} bits take {needed}")
+    if bits == 8:
+        return stream
+    single = np.unpackbits(stream, axis=1, count=columns * bits, bitorder="little")
+    return np.packbits(single.reshape(rows, columns, bits), axis=2, bitorder="little").reshape(rows, columns)

@@ -31,12 +31,7 @@ from bert_mpq.settings.errors import MpqError
 
 @dataclass(frozen=True, kw_only=True)
 class Reloaded:
-    """What a folder gave in a fresh process.
-
-    Args:
-        logits: (reviews, 2).
-        fingerprint: of the tensors asked for (``weights_fingerprint``).
-    """
+    """What a folder gave in a fresh process: (reviews, 2) logits, and the asked tensors' fingerprint."""
 
     logits: npt.NDArray[np.float64]
     fingerprint: str
@@ -46,12 +41,6 @@ def logits_of(
     model: nn.Module, tokenizer: Any, texts: Sequence[str], max_length: int
 ) -> npt.NDArray[np.float64]:
     """Return (reviews, 2) logits, always on the CPU and in batches of the same make-up.
-
-    Args:
-        model: a transformers classifier.
-        tokenizer: its tokenizer.
-        texts: reviews.
-        max_length: tokens per review at most.
 
     Raises:
         MpqError: E-MEMORY.
@@ -71,10 +60,7 @@ def reloaded(
 
     Args:
         folder: what was exported, tokenizer included.
-        file_format: what it was written as.
         names: tensors of the state dict to take the fingerprint of.
-        texts: reviews.
-        max_length: tokens per review at most.
 
     Raises:
         MpqError: E-EXPORT when the folder could not be loaded.

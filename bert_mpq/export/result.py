@@ -34,7 +34,6 @@ class Comparison:
     """The folder, reloaded in a fresh process, against the model in memory, on the same reviews.
 
     Args:
-        reviews: how many.
         max_difference: largest |logit difference| to what was written (of a format that rounds: to what was
             evaluated).
         identical: whether every weight has come back bit by bit.
@@ -52,18 +51,7 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """An exported folder.
-
-    Args:
-        record: the evaluation it comes from.
-        file_format: what it is written as.
-        embeddings: what is stored of the embedding tables.
-        folder: where it is.
-        files: what is in it.
-        size: of the safetensors file.
-        comparison: the reload.
-        seconds: how long it took.
-    """
+    """An exported folder."""
 
     record: EvaluationRecord
     file_format: Format

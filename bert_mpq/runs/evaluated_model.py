@@ -7,7 +7,7 @@ from typing import Any
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.reporting import Reporter
-from bert_mpq.export.kept_weights import restored
+from bert_mpq.export.layout import restored
 from bert_mpq.export.packed import PackedModel, pack_model
 from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.quantization.scheme import Scheme

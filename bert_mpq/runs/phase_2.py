@@ -12,7 +12,7 @@ from bert_mpq.compute import distributed
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.reporting import Reporter
-from bert_mpq.export.kept_weights import keep_weights
+from bert_mpq.export.layout import keep_weights
 from bert_mpq.quantization.model import QuantizedModel, quantized_copy
 from bert_mpq.quantization.scheme import Scheme
 from bert_mpq.quantization.training.loop import Training

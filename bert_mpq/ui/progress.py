@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.table import Table
 from rich.text import Text
 
-from bert_mpq.compute.reporting import Lines, Silent, one
+from bert_mpq.compute.reporting import Lines, Reporter, Silent, one
 from bert_mpq.records.numbers import duration, score_text
 from bert_mpq.ui.console import is_utf8
 from bert_mpq.ui.keyboard import typing_ignored
@@ -30,7 +30,7 @@ class TimeColumn(ProgressColumn):
         return Text("" if task.time_remaining is None else f"{duration(task.time_remaining)} left")
 
 
-class Bars:
+class Bars(Reporter):
     """One display for a whole run; finished stages stay. Use as a context manager."""
 
     def __init__(self, console: Console) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from bert_mpq.export.bitstream import pack, row_bytes, unpack
+from bert_mpq.export.packed import pack, row_bytes, unpack
 
 
 @st.composite

@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.reporting import Silent
-from bert_mpq.export.kept_weights import keep_weights, restored
+from bert_mpq.export.layout import keep_weights, restored
 from bert_mpq.export.packed import pack_model
 from bert_mpq.records.reading import read_evaluation
 from bert_mpq.runs.evaluated_model import evaluated_model

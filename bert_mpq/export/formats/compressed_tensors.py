@@ -129,7 +129,6 @@ def quantization_config(packed: "PackedModel", linears: Sequence[str]) -> dict[s
     """Return the ``quantization_config`` of config.json.
 
     Args:
-        packed: the model.
         linears: names of every Linear module of the model; those without codes are listed as ignored.
     """
     members: dict[ConfigGroup, list[str]] = defaultdict(list)

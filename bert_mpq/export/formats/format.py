@@ -51,13 +51,8 @@ class Format(ABC):
         """Whether the reloaded model is the evaluated one, bit by bit."""
         return not self.rounding
 
-    @abstractmethod
-    def check(self, result: EvaluationResult, embeddings: Embeddings) -> None:
-        """Refuse what the format cannot hold.
-
-        Args:
-            result: the evaluation that is to be exported.
-            embeddings: what to store of the embedding tables.
+    def check(self, result: EvaluationResult, embeddings: Embeddings) -> None:  # noqa: B027
+        """Refuse what the format cannot hold; by default every plan and every table fits.
 
         Raises:
             MpqError: E-EXPORT with the reason; E-EXTRA when a package is missing or too old.
@@ -68,7 +63,6 @@ class Format(ABC):
         """Return the file with the weights.
 
         Args:
-            packed: the model.
             facts: JSON values for a header: the plan, the source model, ...
 
         Raises:
@@ -88,10 +82,7 @@ class Format(ABC):
         """Write weights, config.json and tokenizer into an empty folder; return the weights file.
 
         Args:
-            folder: the folder.
-            packed: what to write.
             model: the same model as modules, for its config and their names.
-            tokenizer: its tokenizer.
             facts: JSON values for a header.
 
         Raises:
@@ -106,7 +97,6 @@ class Format(ABC):
         """Return the bytes that the evaluation's size report promises for the tensors of the file.
 
         Args:
-            sizes: the report.
             packed: tells in which width every embedding table is stored.
             model: tells which modules are embedding tables.
         """

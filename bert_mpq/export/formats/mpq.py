@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bert_mpq.export.formats.format import Embeddings, Format
-from bert_mpq.records.evaluation import EvaluationResult
+from bert_mpq.export.formats.format import Format
 from bert_mpq.settings.paths import user_path
 
 if TYPE_CHECKING:
@@ -27,9 +26,6 @@ class Mpq(Format):
         " speed.",
     )
 
-    def check(self, result: EvaluationResult, embeddings: Embeddings) -> None:
-        """Refuse nothing: every plan and every table fits."""
-
     def content(self, packed: "PackedModel", facts: Mapping[str, Any]) -> bytes:
         """Return a file of our own layout."""
         from bert_mpq.export.layout import encoded
@@ -41,12 +37,6 @@ class Mpq(Format):
 
         The weights are dequantized to float32: the file is small, the model in memory is not. Its tokenizer
         is ``AutoTokenizer.from_pretrained(folder)``. No code of the folder is run.
-
-        Args:
-            folder: the exported folder.
-
-        Returns:
-            A transformers model for sequence classification, in evaluation mode.
 
         Raises:
             MpqError: E-NOFILE when there is no such folder or file, E-MODEL when it is broken.

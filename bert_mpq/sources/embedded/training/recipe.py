@@ -15,7 +15,6 @@ class StageRecipe:
         head_share: share of long reviews that give their head rather than a window from anywhere.
         dropout: of the base model's modules and of LoRA's input.
         warmup: share of the steps.
-        weight_decay: AdamW's.
         clip: largest norm of the gradient.
     """
 
@@ -36,7 +35,6 @@ class Recipe:
 
     Args:
         adapted: names of the encoder's Linear modules, each of which gets a LoRA update.
-        trained_whole: modules of the head.
         rank: of every LoRA update (Hu et al. 2022).
         alpha: LoRA's scale times the rank.
         seed: of weights, windows, masks and dropout.
