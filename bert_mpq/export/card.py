@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bert_mpq.export.formats import Embeddings, Format
-from bert_mpq.export.result import Comparison, FileSize
+from bert_mpq.export.result import FileSize, ReloadComparison
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.files import SENSITIVITIES
 from bert_mpq.records.numbers import score_text
@@ -21,7 +21,7 @@ def card_text(
     embeddings: Embeddings,
     folder: str,
     size: FileSize,
-    comparison: Comparison,
+    comparison: ReloadComparison,
 ) -> str:
     """Return the text of README.md, metadata block included."""
     from jinja2 import Environment, StrictUndefined

@@ -30,7 +30,7 @@ class FileSize:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class ReloadComparison:
     """The folder, reloaded in a fresh process, against the model in memory, on the same reviews.
 
     Args:
@@ -59,7 +59,7 @@ class Export:
     folder: Path
     files: tuple[Path, ...]
     size: FileSize
-    comparison: Comparison
+    comparison: ReloadComparison
     seconds: float
 
     @property

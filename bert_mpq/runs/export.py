@@ -12,7 +12,7 @@ from bert_mpq.export.folder import check_space, check_target, new_folder
 from bert_mpq.export.formats import DEFAULT, FORMATS, Embeddings, Format
 from bert_mpq.export.packed import PackedModel, with_embeddings
 from bert_mpq.export.reload import logits_of, reloaded
-from bert_mpq.export.result import Comparison, Export, FileSize
+from bert_mpq.export.result import Export, FileSize, ReloadComparison
 from bert_mpq.records.files import write_atomic
 from bert_mpq.records.reading import EvaluationRecord, read_evaluation
 from bert_mpq.runs.evaluated_model import Evaluated, evaluated_model
@@ -85,7 +85,7 @@ def export_model(
 
 def _compare(
     folder: Path, file_format: Format, packed: PackedModel, evaluated: Evaluated, reporter: Reporter
-) -> Comparison:
+) -> ReloadComparison:
     """Reload the folder in a fresh process and compare.
 
     Raises:
@@ -109,7 +109,7 @@ def _compare(
             f"The reloaded model differs from the evaluated one (logits by up to {difference:g}).",
             "Nothing was kept. Try another format, and report it.",
         )
-    return Comparison(
+    return ReloadComparison(
         reviews=len(texts),
         max_difference=difference,
         identical=identical,

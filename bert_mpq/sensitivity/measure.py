@@ -20,7 +20,7 @@ from bert_mpq.records.sensitivity import Stopping
 from bert_mpq.sensitivity.accumulation import BLOCKS, Accumulation
 from bert_mpq.sensitivity.block_sums import BlockSums
 from bert_mpq.sensitivity.live_scores import LiveScores
-from bert_mpq.sensitivity.one_pass import TITLE, Pass
+from bert_mpq.sensitivity.one_pass import PASS_TITLE, Pass
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.probed_classifier import ProbedClassifier
 from bert_mpq.sensitivity.stability import Stability
@@ -122,7 +122,7 @@ def measure(
     sums = Accumulation(hidden, probed.probes, len(work.tokens), blocks)
     watch = LiveScores(reporter, _units(classifier, probe), probe.bits)
     identity = functools.partial(_identity, probed, probe, work, looks)
-    checkpoint = checkpoints.open(TITLE, identity) if checkpoints else None
+    checkpoint = checkpoints.open(PASS_TITLE, identity) if checkpoints else None
     one_pass = Pass(sums, work, reporter, looks, watch, checkpoint)
     forward = functools.partial(_forward, module, work.machine, probe.pooling == "none")
     confidence = functools.partial(stability.confidence, reporter=reporter) if stability else None

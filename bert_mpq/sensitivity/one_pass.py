@@ -19,7 +19,7 @@ from bert_mpq.sensitivity.block_sums import BlockSums
 from bert_mpq.sensitivity.live_scores import LiveScores
 from bert_mpq.similarity.jackknife import LEVEL
 
-TITLE = "Compare activations"
+PASS_TITLE = "Compare activations"
 Forward = Callable[[Batch], tuple[Tensor, Tensor, Tensor]]
 
 
@@ -70,7 +70,7 @@ class Pass:
         """
         if self._resumable.resume(self._load):
             share = self.sums.done.sum() / max(1, sum(map(len, self._own)))
-            self._reporter.note(f"{TITLE}: going on from a checkpoint, {share:.0%} is done.")
+            self._reporter.note(f"{PASS_TITLE}: going on from a checkpoint, {share:.0%} is done.")
         self._align_resumed()
         for look, own in zip(self._looks, self._own, strict=True):
             self._run_to(look, own, forward)
@@ -87,7 +87,7 @@ class Pass:
     def _run_to(self, look: int, own: Indices, forward: Forward) -> None:
         """Run what is left of this process's share of the reviews up to a look."""
         last = self._looks[-1]
-        title = TITLE if self._looks == (last,) else f"{TITLE}, {look:,} of {last:,} reviews"
+        title = PASS_TITLE if self._looks == (last,) else f"{PASS_TITLE}, {look:,} of {last:,} reviews"
         for done in self._resumable.run(forward, title, self.sums.parts(own)):
             if distributed.rank() > 0:
                 self._align()

@@ -12,7 +12,7 @@ from bert_mpq.sources.reviews import DataSource
 from bert_mpq.ui.wizard.prompts import BACK, problem_of
 from bert_mpq.ui.wizard.questions import phase_2_steps
 from bert_mpq.ui.wizard.steps import Walk
-from bert_mpq.ui.wizard.target_step import PRESETS, read_target
+from bert_mpq.ui.wizard.target_step import TARGET_PRESETS, read_target
 from tests.ui.test_plan_command import SCORES
 from tests.ui.test_widths import MODEL, check
 
@@ -55,7 +55,7 @@ def walk(monkeypatch, tmp_path):
 def test_a_file_of_several_widths_is_for_a_budget_only(walk, folder):
     file = write_width_scores(folder, SCORES, "20250113_142530")
     config, screens = walk(True)
-    assert (config.clustering, config.target) == ("budget", PRESETS[0][1])
+    assert (config.clustering, config.target) == ("budget", TARGET_PRESETS[0][1])
     assert config.sensitivities == str(file)
     strategies = screens["Clustering strategy"]
     assert [option.title for option in strategies][3] == "Budget (exact, by target size)"

@@ -19,7 +19,7 @@ from bert_mpq.settings.errors import MpqError
 
 NAME = "qat_checkpoint.npz"
 MOST_COMMAND = 4_000  # characters; the file may hold anything
-CODES, SCALE, OTHER, LOSS = "codes/", "scale/", "other/", "loss"
+CODES, SCALE, OTHERS, LOSS = "codes/", "scale/", "other/", "loss"
 
 
 class TrainingCheckpoint(Checkpoint):
@@ -89,7 +89,7 @@ def snapshot(optimization: Optimization, loss: Tensor, best: Frozen, counters: C
     tensors = {LOSS: loss, **optimization.state()}
     for name, weight in best.weights.items():
         tensors |= {CODES + name: weight.codes.to(torch.int8), SCALE + name: weight.scale}
-    tensors |= {OTHER + name: value for name, value in best.others.items()}
+    tensors |= {OTHERS + name: value for name, value in best.others.items()}
     bits = {name: weight.bits for name, weight in best.weights.items()}
     return State(tensors=tensors, facts={**dataclasses.asdict(counters), "bits": bits})
 
@@ -109,7 +109,9 @@ def restored(state: State, optimization: Optimization, loss: Tensor) -> tuple[Co
             )
             for name, bits in facts.pop("bits").items()
         },
-        others={name.removeprefix(OTHER): value for name, value in tensors.items() if name.startswith(OTHER)},
+        others={
+            name.removeprefix(OTHERS): value for name, value in tensors.items() if name.startswith(OTHERS)
+        },
     )
     curve = tuple(CurvePoint(**point) for point in facts.pop("curve"))
     counters = Counters(**facts, curve=curve)

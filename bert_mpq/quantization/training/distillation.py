@@ -54,7 +54,7 @@ def _hidden_error(wanted: Any, given: Any, mask: Tensor) -> Tensor:
     return total / len(layers)
 
 
-class Validation:
+class ValidationSlice:
     """The validation slice and the FP32 model's answers to it.
 
     Args:

@@ -17,13 +17,13 @@ from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization.model import QuantizedModel
 from bert_mpq.quantization.training.checkpoint import Counters, TrainingCheckpoint, restored, snapshot
-from bert_mpq.quantization.training.distillation import Validation, distillation_loss
+from bert_mpq.quantization.training.distillation import ValidationSlice, distillation_loss
 from bert_mpq.quantization.training.recipe import Order, Recipe, make_order
 from bert_mpq.quantization.training.student import LATENT, Frozen, Student, apply
 from bert_mpq.records.training import CurvePoint, TrainingReport
 from bert_mpq.settings.errors import MpqError
 
-TITLE = "Quantization-aware training"
+TRAINING_TITLE = "Quantization-aware training"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ class Training:
         self._best = Frozen(weights=dict(quantized.weights), others=self._student.freeze().others)
         self._model = copy.deepcopy(quantized.model)  # for the checks, and at the end for the result
         own = dataclasses.replace(self._work, tokens=work.tokens.take(self._order.validation))
-        self._validation = Validation(teacher, self._model, own)
+        self._validation = ValidationSlice(teacher, self._model, own)
         device = work.machine.device
         self._teacher = teacher.to(device).eval()
         self._student.model.to(device)
@@ -105,7 +105,9 @@ class Training:
         lengths = self._work.tokens.lengths
         left = sum(int(lengths[batch].sum()) for batch in self._batches())
         with self._work.machine.working(concurrent=False):
-            for batch in reporter.track(self._batches(), TITLE, left, lambda b: int(lengths[b].sum())):
+            for batch in reporter.track(
+                self._batches(), TRAINING_TITLE, left, lambda b: int(lengths[b].sum())
+            ):
                 self._step(batch, reporter)
                 counters = self._counters
                 self._counters = dataclasses.replace(

@@ -12,7 +12,7 @@ from bert_mpq.settings.metrics import title_of
 from bert_mpq.ui.views.panels import heading, plain_table
 
 LOSS_WIDTH = 90  # columns that the table needs with its last column
-CLUSTERINGS = {
+CLUSTERING_WORDS = {
     "kmeans": "K-means",
     "percentile": "Percentile",
     "hierarchical": "Hierarchical",
@@ -60,7 +60,7 @@ def _columns(group: ComparedGroup, width: int) -> list[tuple[str, str, Callable[
     columns: list[tuple[bool, str, str, Callable[[ComparedRun], str]]] = [
         (True, "", "", lambda run: "*" if run.pareto else ""),
         (True, "Bits", "FP32", lambda run: "/".join(map(str, run.group_bits)) + " QAT" * run.trained),
-        (wide, "Clustering", "", lambda run: CLUSTERINGS.get(run.clustering, run.clustering)),
+        (wide, "Clustering", "", lambda run: CLUSTERING_WORDS.get(run.clustering, run.clustering)),
         (wide, "Scores", "", lambda run: title_of(run.metric)),
         (True, "Accuracy", f"{before.accuracy:.4f}", lambda run: f"{run.accuracy:.4f}"),
         (True, "Change", "", lambda run: f"{0.0 - 100 * run.drop:+.2f} pp"),

@@ -18,7 +18,7 @@ from bert_mpq.settings.quantizers import needs_calibration, quantizers_for
 from bert_mpq.ui.console import is_live, is_utf8
 from bert_mpq.ui.template import rows
 
-SCOPES = {
+SCOPE_WORDS = {
     "propagated": "after the last layer",
     "isolated": "layer by layer",
     "cumulative": "layer by layer, all quantized",
@@ -38,7 +38,7 @@ def plan_panel(plan: Plan, console: Console, time: str = "") -> RenderableType:
         "views/plan.jinja",
         plan=plan,
         config=config,
-        scopes=SCOPES,
+        scopes=SCOPE_WORDS,
         layers_of={
             width: [layer for layer, each in enumerate(bits) if each == width]
             for width in sorted({*bits}, reverse=True)

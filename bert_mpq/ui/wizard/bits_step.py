@@ -11,7 +11,7 @@ from bert_mpq.sources.classifiers import ModelSource
 from bert_mpq.ui.wizard.prompts import Option, problem_of, rows_of
 from bert_mpq.ui.wizard.steps import CUSTOM, Step
 
-PRESETS: dict[int, list[tuple[tuple[int, ...], str]]] = {
+BITS_PRESETS: dict[int, list[tuple[tuple[int, ...], str]]] = {
     3: [((16, 8, 4), "conservative (recommended)"), ((8, 4, 2), "aggressive")],
     4: [
         ((32, 16, 8, 4), "conservative (recommended)"),
@@ -19,7 +19,7 @@ PRESETS: dict[int, list[tuple[tuple[int, ...], str]]] = {
         ((8, 4, 2, 2), "aggressive"),
     ],
 }
-EXAMPLES = {3: "32,16,8", 4: "16,8,4,2"}  # of what is no preset
+BITS_EXAMPLES = {3: "32,16,8", 4: "16,8,4,2"}  # of what is no preset
 
 
 def groups_step(model: ModelSource) -> Step:
@@ -39,7 +39,7 @@ def groups_step(model: ModelSource) -> Step:
         ]
 
     def take(config: RunConfig, count: int) -> RunConfig:
-        return config if count == len(config.bits) else config.replace(bits=PRESETS[count][0][0])
+        return config if count == len(config.bits) else config.replace(bits=BITS_PRESETS[count][0][0])
 
     return Step(
         name="Number of precision groups",
@@ -59,7 +59,7 @@ def bits_step(model: ModelSource) -> Step:
     def options(config: RunConfig) -> list[Option]:
         presets = [
             (f"[{', '.join(map(str, bits))}] {name}", bits, size_text(config, bits, model))
-            for bits, name in PRESETS[len(config.bits)]
+            for bits, name in BITS_PRESETS[len(config.bits)]
         ]
         custom = "Your own, e.g. to give the sensitive groups more"
         return rows_of(*presets, ("Custom (specify manually)", CUSTOM, custom))
@@ -71,7 +71,7 @@ def bits_step(model: ModelSource) -> Step:
         name="Bit precision assignment",
         field="bits",
         options=options,
-        line=lambda config: f"Bits per group, most sensitive first (e.g. {EXAMPLES[len(config.bits)]})",
+        line=lambda config: f"Bits per group, most sensitive first (e.g. {BITS_EXAMPLES[len(config.bits)]})",
         read=lambda config, text: parse_bits(text, len(config.bits)),
         last=last,
         shown=lambda bits: ",".join(map(str, bits)),

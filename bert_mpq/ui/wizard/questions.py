@@ -15,7 +15,7 @@ from bert_mpq.ui.wizard.bits_step import bits_step, groups_step
 from bert_mpq.ui.wizard.file_step import file_step
 from bert_mpq.ui.wizard.prompts import Option
 from bert_mpq.ui.wizard.steps import CUSTOM, Step, menu
-from bert_mpq.ui.wizard.target_step import DEFAULT, target_step
+from bert_mpq.ui.wizard.target_step import DEFAULT_TARGET, target_step
 
 UNTIL_STABLE = "until stable"
 STABLE = "Stops when more reviews would not change the bits (95 % sure)"
@@ -134,7 +134,7 @@ def metrics_step(sources: Sources) -> Step:
     return Step(name="Similarity metrics", field="metrics", options=options, last=last)
 
 
-CLUSTERINGS = (
+CLUSTERING_ROWS = (
     ("K-means (recommended)", "kmeans", "Groups of similar scores"),
     ("Percentile", "percentile", "Groups of equal size: top, middle, bottom"),
     ("Hierarchical", "hierarchical", "Merges the closest scores (Ward)"),
@@ -154,13 +154,13 @@ def _clusterings(config: RunConfig) -> list[Option]:
             description=text,
             disabled=unfit_for_budget if value == "budget" else unfit,
         )
-        for title, value, text in CLUSTERINGS
+        for title, value, text in CLUSTERING_ROWS
     ]
 
 
 def _with_clustering(config: RunConfig, clustering: Any) -> RunConfig:
     """Return ``config`` with a clustering, and with the target that a budget cannot be without."""
-    target = (config.target or DEFAULT) if clustering == "budget" else None
+    target = (config.target or DEFAULT_TARGET) if clustering == "budget" else None
     return config.replace(clustering=clustering, target=target)
 
 

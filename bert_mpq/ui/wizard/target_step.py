@@ -9,10 +9,10 @@ from bert_mpq.settings.targets import parse_target
 from bert_mpq.ui.wizard.prompts import Option, problem_of
 from bert_mpq.ui.wizard.steps import CUSTOM, Step
 
-DEFAULT = "4bits"
-PRESETS = (
+DEFAULT_TARGET = "4bits"
+TARGET_PRESETS = (
     ("6 bits a weight (careful)", "6bits"),
-    ("4 bits a weight (recommended)", DEFAULT),
+    ("4 bits a weight (recommended)", DEFAULT_TARGET),
     ("3 bits a weight (small)", "3bits"),
     ("At most 0.5 points of accuracy", "0.5pp"),
 )
@@ -26,7 +26,7 @@ def target_step() -> Step:
         options=_options,
         line=lambda config: "Target (e.g. 1.5x, 50MB, 4.5bits, 1pp)",
         read=read_target,
-        last=lambda config, earlier: earlier.target or DEFAULT,
+        last=lambda config, earlier: earlier.target or DEFAULT_TARGET,
         when=lambda config: config.clustering == "budget",
         code="E-BUDGET",
         hint="Pin fewer layers.",
@@ -36,7 +36,7 @@ def target_step() -> Step:
 def _options(config: RunConfig) -> list[Option]:
     custom = "A ratio (1.5x), a size (50MB), bits (4.5bits), a drop (1pp)"
     return [
-        *(_option(config, name, target) for name, target in PRESETS),
+        *(_option(config, name, target) for name, target in TARGET_PRESETS),
         Option(title="Custom target", value=CUSTOM, description=custom),
     ]
 

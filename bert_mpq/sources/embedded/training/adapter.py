@@ -9,10 +9,10 @@ import torch
 
 from bert_mpq.sources.embedded.bases import EmbeddedModel
 from bert_mpq.sources.embedded.lora import ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE
-from bert_mpq.sources.embedded.training.recipe import Recipe
+from bert_mpq.sources.embedded.training.recipe import ClassifierRecipe
 
 
-def add_adapter(model: Any, embedded: EmbeddedModel, recipe: Recipe) -> Any:
+def add_adapter(model: Any, embedded: EmbeddedModel, recipe: ClassifierRecipe) -> Any:
     """Return ``model`` with untrained LoRA updates in every Linear of the encoder; the head is trained whole.
 
     Args:

@@ -10,14 +10,14 @@ import torch
 from bert_mpq.compute.devices import Machine
 from bert_mpq.records.evaluation import Accuracy
 from bert_mpq.sources.embedded.bases import EmbeddedModel
-from bert_mpq.sources.embedded.training.recipe import Recipe
+from bert_mpq.sources.embedded.training.recipe import ClassifierRecipe
 
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
 
 
 def card_text(
     embedded: EmbeddedModel,
-    recipe: Recipe,
+    recipe: ClassifierRecipe,
     reviews: int,
     seconds: float,
     machine: Machine,

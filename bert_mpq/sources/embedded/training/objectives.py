@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from bert_mpq.compute.batches import Batch
-from bert_mpq.sources.embedded.training.recipe import Recipe
+from bert_mpq.sources.embedded.training.recipe import ClassifierRecipe
 
 
 class MaskedLanguageModel(nn.Module):
@@ -93,7 +93,9 @@ class RegularizedClassifier(nn.Module):
 
     targets: Tensor
 
-    def __init__(self, model: Any, labels: npt.NDArray[np.int64], mask_id: int, recipe: Recipe) -> None:
+    def __init__(
+        self, model: Any, labels: npt.NDArray[np.int64], mask_id: int, recipe: ClassifierRecipe
+    ) -> None:
         super().__init__()
         self.model = model
         self.mask_id = mask_id

@@ -30,7 +30,7 @@ class StageRecipe:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class ClassifierRecipe:
     """The whole training.
 
     Args:
@@ -64,8 +64,8 @@ class Recipe:
 
 
 RECIPES = {
-    "minilm": Recipe(),
-    "mpnet": Recipe(
+    "minilm": ClassifierRecipe(),
+    "mpnet": ClassifierRecipe(
         adapted=("q", "k", "v", "o", "dense"),
         trained_whole=("classifier",),
         rank=16,

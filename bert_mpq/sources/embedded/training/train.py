@@ -29,7 +29,7 @@ from bert_mpq.sources.embedded.training.adapter import add_adapter, write_adapte
 from bert_mpq.sources.embedded.training.card import card_text
 from bert_mpq.sources.embedded.training.fitting import fit
 from bert_mpq.sources.embedded.training.objectives import MaskedLanguageModel, RegularizedClassifier
-from bert_mpq.sources.embedded.training.recipe import RECIPES, Recipe
+from bert_mpq.sources.embedded.training.recipe import RECIPES, ClassifierRecipe
 from bert_mpq.sources.reviews import DataSource, load_reviews
 
 WHOLE = 1_000_000  # tokens: longer than any review
@@ -39,7 +39,7 @@ WHEEL = DataSource(name="imdb", kind="wheel")
 
 def train(
     embedded: EmbeddedModel,
-    recipe: Recipe,
+    recipe: ClassifierRecipe,
     tokens: TokenizedReviews,
     machine: Machine,
     output: Path,

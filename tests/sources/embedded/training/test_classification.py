@@ -7,16 +7,16 @@ import torch
 
 from bert_mpq.compute.batches import Batch
 from bert_mpq.sources.embedded.training.objectives import RegularizedClassifier, disagreement, shortened
-from bert_mpq.sources.embedded.training.recipe import Recipe
+from bert_mpq.sources.embedded.training.recipe import ClassifierRecipe
 
-PLAIN = dataclasses.replace(Recipe(), agreement=0.0, hidden_share=0.0, label_smoothing=0.0)
+PLAIN = dataclasses.replace(ClassifierRecipe(), agreement=0.0, hidden_share=0.0, label_smoothing=0.0)
 IDS = torch.tensor([[101, 2001, 2002, 2003, 102], [101, 3001, 102, 0, 0]])
 MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
 LABELS = np.array([0, 1, 1])
 BATCH = Batch(indices=np.array([2, 0]), input_ids=IDS, attention_mask=MASK)
 
 
-def loss(model, recipe: Recipe) -> float:
+def loss(model, recipe: ClassifierRecipe) -> float:
     with torch.no_grad():
         return RegularizedClassifier(model, LABELS, 103, recipe)(BATCH).item()
 

@@ -17,10 +17,10 @@ from bert_mpq.sources.embedded.loading import load_base, load_embedded
 from bert_mpq.sources.embedded.training import train as command
 from bert_mpq.sources.embedded.training.card import card_text
 from bert_mpq.sources.embedded.training.fitting import fit
-from bert_mpq.sources.embedded.training.recipe import Recipe, StageRecipe
+from bert_mpq.sources.embedded.training.recipe import ClassifierRecipe, StageRecipe
 
 STAGE = StageRecipe(epochs=2, batch=4, learning_rate=1e-2, window=16)
-RECIPE = Recipe(rank=2, alpha=4, pretraining=STAGE, finetuning=STAGE)
+RECIPE = ClassifierRecipe(rank=2, alpha=4, pretraining=STAGE, finetuning=STAGE)
 
 
 class Interrupted(Exception):
