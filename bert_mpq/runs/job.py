@@ -19,10 +19,9 @@ from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.reviews import Reviews
 from bert_mpq.compute.workload import Workload
 from bert_mpq.runs.clock import Clock
-from bert_mpq.runs.kept import Draw, Measured, Model, Part
 from bert_mpq.runs.plan import Plan
 from bert_mpq.runs.prepared import Prepared
-from bert_mpq.runs.session import Session
+from bert_mpq.runs.session import Draw, Measured, Model, Part, Session
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.quantizers import needs_calibration
 from bert_mpq.sources.classifiers import Classifier, load_classifier

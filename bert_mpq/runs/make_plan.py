@@ -33,10 +33,15 @@ from bert_mpq.sources.reviews import DataSource, find_reviews, known_size, load_
 from bert_mpq.sources.sampling import check_size
 
 FullRun = TypeVar("FullRun", bound=FullPlan)
+NEEDED: dict[Phase, tuple[Split, ...]] = {
+    "sensitivity": ("calibration",),
+    "quantize": ("evaluation",),
+    "run": ("calibration", "evaluation"),
+}
 
 
 def find_sources(config: RunConfig, phase: Phase) -> Sources:
-    """Decide where model and data come from, and count the reviews that ``phase`` needs (else 0).
+    """Decide where model and data come from, and count the reviews of the splits that ``phase`` needs.
 
     Raises:
         MpqError: E-NETWORK, E-OFFLINE, E-NOFILE, E-MODEL, E-DATA-FORMAT; E-DISTRIBUTED where processes find
@@ -44,16 +49,11 @@ def find_sources(config: RunConfig, phase: Phase) -> Sources:
     """
     model = find_classifier(config.model)
     data = find_reviews(config.data)
-    sources = Sources(
-        model=model,
-        data=data,
-        calibration_size=_size(data, "calibration") if phase != "quantize" else 0,
-        evaluation_size=_size(data, "evaluation") if phase != "sensitivity" else 0,
-    )
-    distributed.agree("models", sources.model.name)
-    distributed.agree("data", sources.data.name)
-    distributed.agree("numbers of reviews", (sources.calibration_size, sources.evaluation_size))
-    return sources
+    sizes = {split: _size(data, split) for split in NEEDED[phase]}
+    distributed.agree("models", model.name)
+    distributed.agree("data", data.name)
+    distributed.agree("numbers of reviews", sizes)
+    return Sources(model=model, data=data, sizes=sizes)
 
 
 def named(config: RunConfig, model_name: str) -> RunConfig:
@@ -144,7 +144,7 @@ def plan_validation(config: RunConfig) -> ValidationPlan:
     sources = find_sources(config, "run")
     config = _settled(ValidationPlan, config, sources)
     reviews: dict[Split, int] = {"calibration": _calibration(config, sources)}
-    reviews["evaluation"] = check_size(config.eval_size, sources.evaluation_size)
+    reviews["evaluation"] = _asked(sources, "evaluation", config.eval_size)
     return ValidationPlan(config=config, sources=sources, reviews=reviews)
 
 
@@ -170,13 +170,13 @@ def _settled(kind: type[Plan], config: RunConfig, sources: Sources) -> RunConfig
     config = flags.relevant(kind.command, named(config, sources.model.name))
     check_length(config, sources.model)
     if config.fit_head is not None:
-        check_size(config.fit_head, sources.calibration_size or _size(sources.data, "calibration"))
+        _asked(sources, "calibration", config.fit_head)
     return config
 
 
 def _calibration(config: RunConfig, sources: Sources) -> int:
     """Return the reviews of Phase 1."""
-    calibration = check_size(config.calibration_size, sources.calibration_size)
+    calibration = _asked(sources, "calibration", config.calibration_size)
     check_required(config.metrics, sources.model.hidden, calibration, config.rows)
     distributed.on_first(lambda: check_writable(config.output, SENSITIVITIES))
     return calibration
@@ -184,15 +184,20 @@ def _calibration(config: RunConfig, sources: Sources) -> int:
 
 def _evaluation(config: RunConfig, sources: Sources) -> tuple[int, int]:
     """Return the reviews of Phase 2, and those that it trains on."""
-    evaluation = check_size(config.eval_size, sources.evaluation_size)
+    evaluation = _asked(sources, "evaluation", config.eval_size)
     distributed.on_first(lambda: check_writable(config.output, EVALUATION))
     if config.clustering != "budget":
         check_groups(len(config.bits), sources.model.layers)
     if not config.qat_epochs:
         return evaluation, 0
     check_trainable(config)
-    available = sources.calibration_size or _size(sources.data, "calibration")
-    return evaluation, check_size(config.qat_reviews, available)
+    return evaluation, _asked(sources, "calibration", config.qat_reviews)
+
+
+def _asked(sources: Sources, split: Split, size: int | None) -> int:
+    """Return the reviews that ``size`` means (None = all of the split); raises MpqError E-DATA-SIZE."""
+    known = sources.sizes.get(split)
+    return check_size(size, _size(sources.data, split) if known is None else known)
 
 
 def _scores(config: RunConfig) -> tuple[Sensitivities, Budget | None]:

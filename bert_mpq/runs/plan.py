@@ -25,23 +25,17 @@ class Sources:
     Args:
         model: the classifier.
         data: where its reviews come from.
-        calibration_size: reviews of that split; 0 where no phase needs them.
-        evaluation_size: reviews of that split; 0 where no phase needs them.
+        sizes: reviews of each split that a phase was said to need.
     """
 
     model: ModelSource
     data: DataSource
-    calibration_size: int
-    evaluation_size: int
+    sizes: Mapping[Split, int]
 
     @property
     def data_word(self) -> str:
         """The data in file names."""
         return "IMDB" if self.data.kind != "file" or self.data.path is None else self.data.path.stem
-
-    def size(self, split: Split) -> int:
-        """Return how many reviews a split has."""
-        return self.calibration_size if split == "calibration" else self.evaluation_size
 
 
 def max_length(config: RunConfig, model: ModelSource) -> int:

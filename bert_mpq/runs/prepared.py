@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from bert_mpq.compute import distributed
 from bert_mpq.compute.workload import Workload
 from bert_mpq.records.context import Sample, Setting
-from bert_mpq.runs.kept import Draw
 from bert_mpq.runs.plan import Plan
+from bert_mpq.runs.session import Draw
 from bert_mpq.sources.classifiers import Classifier
 
 

@@ -5,9 +5,8 @@ import pytest
 from bert_mpq import MpqError, RunConfig
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.runs.job import Job
-from bert_mpq.runs.kept import Kept
 from bert_mpq.runs.make_plan import plan_full_run
-from bert_mpq.runs.session import Session
+from bert_mpq.runs.session import Kept, Session
 
 
 class Listening(Silent):

@@ -19,8 +19,7 @@ from tests.ui.test_widths import MODEL, check
 SOURCES = Sources(
     model=replace(MODEL, name="embedded", kind="embedded", layers=6, hidden=384),
     data=DataSource(name="imdb", kind="wheel"),
-    calibration_size=12_450,
-    evaluation_size=12_454,
+    sizes={"calibration": 12_450, "evaluation": 12_454},
 )
 
 

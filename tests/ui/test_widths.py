@@ -15,8 +15,7 @@ SOURCES = {
     name: Sources(
         model=MODEL,
         data=DataSource(name="stanfordnlp/imdb", kind=kind),
-        calibration_size=size,
-        evaluation_size=size,
+        sizes={"calibration": size, "evaluation": size},
     )
     for name, kind, size in (("hub", "hub", 25_000), ("wheel", "wheel", 12_450), ("file", "file", 4_321))
 }

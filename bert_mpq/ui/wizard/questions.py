@@ -48,7 +48,7 @@ def size_options(split: Split, available: int, offline: bool) -> list[tuple[str,
 
 
 def _size_step(name: str, field: str, split: Split, sources: Sources) -> Step:
-    available = sources.size(split)
+    available = sources.sizes[split]
     calibrates = split == "calibration"
 
     def last(config: RunConfig, earlier: RunConfig) -> int | str | None:
@@ -89,7 +89,7 @@ def _read_size(text: str, available: int, least: int) -> int:
 
 def _size_rows(config: RunConfig, split: Split, sources: Sources) -> list[Option]:
     """Return the rows; a size larger than the split is disabled with the number there is."""
-    available = sources.size(split)
+    available = sources.sizes[split]
     rate = split_rate(config, sources.model, split)
     rows = [
         Option(
@@ -119,7 +119,7 @@ def metrics_step(sources: Sources) -> Step:
     """Which similarity metrics; those that need more reviews than there are cannot be chosen."""
 
     def options(config: RunConfig) -> list[Option]:
-        size = config.calibration_size or sources.calibration_size
+        size = config.calibration_size or sources.sizes["calibration"]
         rows = []
         for name, metrics, description in menu_rows():
             needed = required_reviews(metrics, sources.model.hidden, config.rows)
