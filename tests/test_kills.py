@@ -149,11 +149,11 @@ def interrupted_command(config, number):
 
     whole, calls = ProbedClassifier.forward, []
 
-    def forward(self, *arguments):
+    def forward(self, **inputs):
         calls.append(self)
         if len(calls) == 3:
             os.kill(os.getpid(), number)
-        return whole(self, *arguments)
+        return whole(self, **inputs)
 
     ProbedClassifier.forward, Checkpoint.due = forward, property(lambda self: True)
     return main([*flags.command("sensitivity", config), "--yes"])

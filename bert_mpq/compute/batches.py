@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from bert_mpq.compute import distributed
+from bert_mpq.compute.devices import Machine
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.reviews import Reviews
 from bert_mpq.compute.token_store import TokenStore
@@ -38,6 +39,13 @@ class Batch:
     def tokens(self) -> int:
         """Tokens the model works through, padding included."""
         return self.input_ids.numel()
+
+    def inputs(self, machine: Machine) -> dict[str, torch.Tensor]:
+        """Return the arguments of a classifier, on the machine's device."""
+        return {
+            "input_ids": machine.move(self.input_ids),
+            "attention_mask": machine.move(self.attention_mask),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

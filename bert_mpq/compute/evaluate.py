@@ -74,7 +74,7 @@ def evaluate(
 
     def forward(batch: Batch) -> Tensor:
         with machine.arithmetic():
-            answer: Tensor = module(machine.move(batch.input_ids), machine.move(batch.attention_mask))
+            answer: Tensor = module(**batch.inputs(machine))
             return answer
 
     identity = functools.partial(pass_identity, module, work)

@@ -107,6 +107,18 @@ def memory_ran_out(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY)
 
 
+def attempted(work: Callable[[], Result]) -> tuple[Result] | None:
+    """Return what ``work`` returns, in a tuple; None, and what can be freed is free, when memory ran out."""
+    try:
+        return (work(),)
+    except (MemoryError, RuntimeError) as error:
+        if not memory_ran_out(error):
+            raise
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return None
+
+
 @contextlib.contextmanager
 def memory_errors() -> Iterator[None]:
     """Say in plain words that memory ran out where no smaller batch can help.
@@ -173,11 +185,4 @@ class _Attempts(Generic[Result]):
 
     def _attempt(self, indices: Indices) -> tuple[Batch, tuple[Result] | None]:
         batch = self._tokens.batch(indices)
-        try:
-            return batch, (self._forward(batch),)
-        except (MemoryError, RuntimeError) as error:
-            if not memory_ran_out(error):
-                raise
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        return batch, None
+        return batch, attempted(lambda: self._forward(batch))

@@ -103,7 +103,7 @@ def _run(job: Job[AnalysisPlan]) -> Analysis:
         job.reporter,
         calibration=calibration,
         checkpoints=job.checkpoints,
-        stability=Stability.of(config) if config.until_stable else None,
+        stability=Stability(config=config) if config.until_stable else None,
     )
     clock.skip()
     first = measurement.of_width(0)

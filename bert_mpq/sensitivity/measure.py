@@ -148,8 +148,7 @@ def _forward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return reference and perturbed rows and the KL of the logits of a batch."""
     with machine.arithmetic():
-        outputs = module(machine.move(batch.input_ids), machine.move(batch.attention_mask))
-        reference, perturbed, logits = outputs
+        reference, perturbed, logits = module(**batch.inputs(machine))
         if every_token:
             # Counted on the host: a mask on the GPU would have to be waited for.
             kept = machine.move(batch.attention_mask.flatten().nonzero().squeeze(1))

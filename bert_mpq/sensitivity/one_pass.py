@@ -71,7 +71,7 @@ class Pass:
         if self._resumable.resume(self._load):
             share = self.sums.done.sum() / max(1, sum(map(len, self._own)))
             self._reporter.note(f"{PASS_TITLE}: going on from a checkpoint, {share:.0%} is done.")
-        self._align_resumed()
+        self._align()
         for look, own in zip(self._looks, self._own, strict=True):
             self._run_to(look, own, forward)
             if confidence is not None:
@@ -109,16 +109,11 @@ class Pass:
         return distributed.on_first(lambda: confidence(together.so_far()))
 
     def _align(self) -> None:
-        """Once: let every process subtract what process 0 subtracts, else sums could not be added up."""
-        if self._aligned:
-            return
-        shifts = distributed.on_first(lambda: tuple(shift.cpu() for shift in self.sums.shifts))
-        if distributed.rank() > 0:
-            self.sums.use_shifts(shifts)
-        self._aligned = True
+        """Let every process subtract what process 0 subtracts, else sums could not be added up.
 
-    def _align_resumed(self) -> None:
-        """Forget a resumed pass that does not fit that of process 0."""
+        Nothing comes of it until process 0 has begun; a resumed pass that subtracts something else begins
+        anew.
+        """
         if self._aligned:
             return
         own = tuple(shift.cpu() for shift in self.sums.shifts)

@@ -9,9 +9,9 @@ from bert_mpq.allocation.clustering import allocate
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.sensitivity.block_sums import BlockSums
 from bert_mpq.sensitivity.estimates import Estimate, estimate, kl_estimate
-from bert_mpq.settings.config import Clustering, RunConfig
+from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.settings.metrics import Metric, required_reviews
+from bert_mpq.settings.metrics import required_reviews
 
 DRAWS = 300
 GROWTH = 1.5  # of the sample from one look to the next
@@ -23,36 +23,17 @@ class Stability:
     """When to stop: the allocation that follows from the reviews so far is that of the whole sample.
 
     Args:
-        metric: the score that decides the allocation.
-        clustering: how layers are grouped.
-        bits: bits per group, most sensitive group first.
-        protect_last: this many last layers get 16 bits at least.
-        widths: probed widths; the scores at the first one decide.
+        config: the run; its first metric decides the allocation, at the first of its widths.
     """
 
-    metric: Metric
-    clustering: Clustering
-    bits: tuple[int, ...]
-    protect_last: int
-    widths: int = 1
-
-    @classmethod
-    def of(cls, config: RunConfig) -> "Stability":
-        """Return the rule for the allocation of ``config``, whose first metric decides it."""
-        return cls(
-            metric=config.metrics[0],
-            clustering=config.clustering,
-            bits=config.bits,
-            protect_last=config.protect_last,
-            widths=len(config.widths),
-        )
+    config: RunConfig
 
     def looks(self, reviews: int, hidden: int) -> list[int]:
         """Return after how many of ``reviews`` to look, the last one being all of them.
 
         The first look must leave a replicate of the jackknife enough reviews for the metric.
         """
-        look = float(max(FIRST, math.ceil(required_reviews((self.metric,), hidden) / 0.9) + 1))
+        look = float(max(FIRST, math.ceil(required_reviews(self.config.metrics[:1], hidden) / 0.9) + 1))
         looks = []
         while look < reviews:
             looks.append(int(look))
@@ -65,8 +46,8 @@ class Stability:
         Raises:
             MpqError: E-MODEL when the FP32 model gave NaN or infinity.
         """
-        sums = sums.every(0, self.widths)
-        entry = kl_estimate(sums) if self.metric == "kl" else estimate(sums, (self.metric,), reporter)[0]
+        sums, metrics = sums.every(0, len(self.config.widths)), self.config.metrics[:1]
+        entry = kl_estimate(sums) if metrics == ("kl",) else estimate(sums, metrics, reporter)[0]
         return self.allocation_confidence(entry, float(sums.done.mean()))
 
     def allocation_confidence(self, entry: Estimate, share: float) -> float:
@@ -94,7 +75,8 @@ class Stability:
 
     def _bits(self, scores: np.ndarray) -> tuple[int, ...]:
         """Return the bits that follow from scores; none where these cannot be cut into groups."""
+        config = self.config
         try:
-            return allocate(scores.tolist(), self.bits, self.clustering, self.protect_last).bits
+            return allocate(scores.tolist(), config.bits, config.clustering, config.protect_last).bits
         except MpqError:
             return ()

@@ -87,10 +87,7 @@ def _features(
 
         def forward(batch: Batch) -> Tensor:
             with machine.arithmetic():
-                answer = module(
-                    input_ids=machine.move(batch.input_ids), attention_mask=machine.move(batch.attention_mask)
-                )
-                return answer.logits.float().cpu()  # type: ignore[no-any-return]
+                return module(**batch.inputs(machine)).logits.float().cpu()  # type: ignore[no-any-return]
 
         rows = np.empty((len(work.tokens), head.in_features))
         for done in run_batches(work, forward, reporter, "Fit the head"):

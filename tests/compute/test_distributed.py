@@ -118,11 +118,11 @@ def run_with_a_death(config, folder):
 
     whole, calls = ProbedClassifier.forward, []
 
-    def forward(self, *arguments):
+    def forward(self, **inputs):
         calls.append(self)
         if os.environ["RANK"] == "1" and len(calls) == 3:
             os.kill(os.getpid(), signal.SIGKILL)
-        return whole(self, *arguments)
+        return whole(self, **inputs)
 
     ProbedClassifier.forward = forward
     run(config, session=Session(checkpoint_every=0.0))
@@ -188,11 +188,11 @@ def command_with_a_death(config, stage):
     module = {"sensitivity": ProbedClassifier, "quantize": Logits}[stage]
     whole, calls = module.forward, []
 
-    def forward(self, *arguments):
+    def forward(self, **inputs):
         calls.append(self)
         if os.environ["RANK"] == "1" and len(calls) == 2:
             os.kill(os.getpid(), signal.SIGKILL)
-        return whole(self, *arguments)
+        return whole(self, **inputs)
 
     module.forward = forward
     return command(config)

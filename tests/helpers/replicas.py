@@ -54,9 +54,9 @@ class Replicated(nn.Module):
         super().__init__()
         self.module = module
 
-    def forward(self, *tensors):
+    def forward(self, **tensors):
         """Return the answers of all chunks, joined along the batch."""
-        chunks = list(zip(*(tensor.chunk(COUNT) for tensor in tensors), strict=True))
+        chunks = list(zip(*(tensor.chunk(COUNT) for tensor in tensors.values()), strict=True))
         answers = at_once(replicas_of(self.module)[: len(chunks)], chunks)
         if isinstance(answers[0], torch.Tensor):
             return torch.cat(answers)

@@ -13,13 +13,15 @@ from bert_mpq.sensitivity.estimates import Estimate, estimate
 from bert_mpq.sensitivity.measure import measure
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.stability import Stability
+from bert_mpq.settings.config import RunConfig
 from bert_mpq.similarity.jackknife import Jackknife
 from bert_mpq.sources.sampling import sample
 from tests.helpers.workloads import on_cpu
 
 
 def rule(metric="cka", bits=(16, 8, 4), clustering="kmeans", protect_last=0):
-    return Stability(metric=metric, clustering=clustering, bits=bits, protect_last=protect_last)
+    config = RunConfig(metrics=(metric,), clustering=clustering, bits=bits, protect_last=protect_last)
+    return Stability(config=config)
 
 
 def of_means(rows):

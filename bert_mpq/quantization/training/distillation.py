@@ -34,13 +34,13 @@ def distillation_loss(
         machine: gives device and arithmetic.
         hidden_weight: weight of the second part.
     """
-    ids, mask = machine.move(batch.input_ids), machine.move(batch.attention_mask)
+    inputs = batch.inputs(machine)
     with machine.arithmetic(gradients=True):
         with torch.no_grad():
-            wanted = teacher(input_ids=ids, attention_mask=mask, output_hidden_states=True)
-        given = student(input_ids=ids, attention_mask=mask, output_hidden_states=True)
-    divergence = kl_of_logits(wanted.logits, given.logits).sum().float().to(mask.device)
-    return divergence + hidden_weight * _hidden_error(wanted, given, mask)
+            wanted = teacher(**inputs, output_hidden_states=True)
+        given = student(**inputs, output_hidden_states=True)
+    divergence = kl_of_logits(wanted.logits, given.logits).sum().float().to(machine.device)
+    return divergence + hidden_weight * _hidden_error(wanted, given, inputs["attention_mask"])
 
 
 def _hidden_error(wanted: Any, given: Any, mask: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from torch import nn
 from transformers import get_linear_schedule_with_warmup
 
 from bert_mpq.compute.batches import Indices
-from bert_mpq.compute.forward import memory_ran_out, no_memory
+from bert_mpq.compute.forward import attempted, no_memory
 from bert_mpq.compute.optimization import Optimization
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.workload import Workload
@@ -139,22 +140,13 @@ class Training:
 
     def _step(self, batch: Indices, reporter: Reporter) -> None:
         """Make one optimizer step; with smaller parts when memory runs out."""
-        while True:
-            try:
-                loss = self._gradients(batch)
-                break
-            except (MemoryError, RuntimeError) as error:
-                if not memory_ran_out(error):
-                    raise
-                largest = len(batch) == 1 or self._batch_tokens <= int(self._work.tokens.lengths[batch].min())
-                if largest:
-                    raise no_memory() from error
-            if self._loss.device.type == "cuda":
-                torch.cuda.empty_cache()
+        while (loss := attempted(functools.partial(self._gradients, batch))) is None:
+            if len(batch) == 1 or self._batch_tokens <= int(self._work.tokens.lengths[batch].min()):
+                raise no_memory()
             self._batch_tokens //= 2
             reporter.note(f"Out of memory: going on with {self._batch_tokens:,} tokens per forward pass.")
         self._optimization.step()
-        self._loss += loss
+        self._loss += loss[0]
 
     def _gradients(self, batch: Indices) -> torch.Tensor:
         """Leave the gradients of the batch's mean loss in the parameters; return the loss."""
