@@ -9,7 +9,7 @@ import importlib.metadata
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from bert_mpq.export.formats.format import Embeddings, Format
 from bert_mpq.records.evaluation import EvaluationResult
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from bert_mpq.export.packed import PackedModel
-    from bert_mpq.quantization.weight import QuantizedWeight
 
 PACKAGE = "compressed-tensors"
 OLDEST = "0.17"  # the first release that reads 2 bits
@@ -118,49 +117,38 @@ def check_package() -> None:
         raise MpqError("E-EXTRA", f"{PACKAGE} {version} is too old; {OLDEST} or newer is needed.", hint)
 
 
-class ConfigGroup(NamedTuple):
-    """What config.json says of a set of weights; group_size 0 = one scale per output channel."""
-
-    bits: int
-    group_size: int
-
-
 def quantization_config(packed: "PackedModel", linears: Sequence[str]) -> dict[str, Any]:
     """Return the ``quantization_config`` of config.json.
 
     Args:
         linears: names of every Linear module of the model; those without codes are listed as ignored.
     """
-    members: dict[ConfigGroup, list[str]] = defaultdict(list)
+    members: dict[tuple[int, int], list[str]] = defaultdict(list)  # group size 0: a scale per channel
     for name, weight in packed.weights.items():
-        members[group_of(weight)].append(name)
-    groups = {
+        groups = weight.scale.shape[1]
+        group_size = weight.codes.shape[1] // groups if groups > 1 else 0
+        members[weight.bits, group_size].append(name)
+    config_groups = {
         f"group_{index}": {
             "targets": targets(names),
             "weights": {
-                "num_bits": group.bits,
+                "num_bits": bits,
                 "type": "int",
                 "symmetric": True,
-                "strategy": "group" if group.group_size else "channel",
-                "group_size": group.group_size or None,
+                "strategy": "group" if group_size else "channel",
+                "group_size": group_size or None,
                 "dynamic": False,
             },
         }
-        for index, (group, names) in enumerate(sorted(members.items()))
+        for index, ((bits, group_size), names) in enumerate(sorted(members.items()))
     }
     return {
         "quant_method": "compressed-tensors",
         "format": "pack-quantized",
         "quantization_status": "compressed",
-        "config_groups": groups,
+        "config_groups": config_groups,
         "ignore": [name for name in linears if name not in packed.weights],
     }
-
-
-def group_of(weight: "QuantizedWeight") -> ConfigGroup:
-    """Return the config group that a weight belongs to."""
-    groups = weight.scale.shape[1]
-    return ConfigGroup(weight.bits, weight.codes.shape[1] // groups if groups > 1 else 0)
 
 
 def targets(names: Iterable[str]) -> list[str]:

@@ -18,8 +18,6 @@ from transformers import (
 from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.export.formats.compressed_tensors import (
     CompressedTensors,
-    ConfigGroup,
-    group_of,
     quantization_config,
     targets,
 )
@@ -79,4 +77,5 @@ def test_every_width_has_its_group_and_the_rest_is_ignored(tiny_model):
     widths = [group["weights"]["num_bits"] for group in written["config_groups"].values()]
     assert widths == [4, 8]
     assert written["ignore"] == ["bert.pooler.dense", "classifier"]
-    assert {group_of(weight) for weight in packed.weights.values()} == {ConfigGroup(8, 0), ConfigGroup(4, 0)}
+    assert {group["weights"]["strategy"] for group in written["config_groups"].values()} == {"channel"}
+    assert {group["weights"]["group_size"] for group in written["config_groups"].values()} == {None}
