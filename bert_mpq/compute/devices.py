@@ -25,7 +25,6 @@ class Machine:
     Args:
         device: torch device of the (first) replica.
         num_gpus: GPUs this process spreads a forward pass over; 0 on a CPU.
-        precision: arithmetic of the forward passes.
     """
 
     device: torch.device

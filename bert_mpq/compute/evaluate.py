@@ -63,7 +63,6 @@ def evaluate(
 
     Args:
         model: a classifier with two labels; it is moved to the device.
-        checkpoints: where to go on from, and to write to; default none.
 
     Raises:
         MpqError: E-MEMORY, E-DISTRIBUTED.

@@ -25,7 +25,6 @@ class Completed(Generic[Result]):
     """A batch that is done.
 
     Args:
-        result: what ``forward`` returned.
         budget: tokens per batch that it was planned for; smaller than asked once memory has run out.
     """
 

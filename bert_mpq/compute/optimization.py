@@ -14,7 +14,6 @@ class Optimization:
     """The trained parameters, what trains them, and how far that is.
 
     Args:
-        schedule: of its learning rates; counts the steps.
         gradient_norm: gradients are cut to this global norm.
     """
 

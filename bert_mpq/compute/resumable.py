@@ -26,7 +26,6 @@ class ResumablePass:
 
     Args:
         checkpoint: where to go on from, and to write to; None = nowhere.
-        so_far: returns the results so far as tensors.
     """
 
     def __init__(

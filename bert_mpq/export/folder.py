@@ -35,7 +35,6 @@ def check_space(path: Path, needed: int) -> None:
     """Refuse to start what cannot end well.
 
     Args:
-        path: a folder that need not exist.
         needed: bytes.
 
     Raises:

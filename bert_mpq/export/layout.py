@@ -81,11 +81,6 @@ def keep_weights(
 ) -> Path:
     """Save what the FP32 model alone does not give: codes, scales, and tensors that have changed.
 
-    Args:
-        folder: where the run record will be.
-        stem: its name without suffix.
-        model: the FP32 model it comes from.
-
     Raises:
         MpqError: E-READONLY or E-DISK.
     """

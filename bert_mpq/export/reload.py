@@ -59,7 +59,6 @@ def reloaded(
     The process is gone at the end, whatever happens.
 
     Args:
-        folder: what was exported, tokenizer included.
         names: tensors of the state dict to take the fingerprint of.
 
     Raises:

@@ -12,7 +12,6 @@ class FileSize:
     """Bytes of the safetensors file, and what the plan said they would be.
 
     Args:
-        total: the file.
         header: its JSON header and the eight bytes before it.
         predicted: codes, scales and plain tensors, computed from the plan.
         original: the FP32 model's tensors.

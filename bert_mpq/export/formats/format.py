@@ -81,10 +81,6 @@ class Format(ABC):
     ) -> Path:
         """Write weights, config.json and tokenizer into an empty folder; return the weights file.
 
-        Args:
-            model: the same model as modules, for its config and their names.
-            facts: JSON values for a header.
-
         Raises:
             MpqError: E-READONLY or E-DISK; what ``content`` raises.
         """
@@ -94,12 +90,7 @@ class Format(ABC):
         return path
 
     def predicted_bytes(self, sizes: SizeReport, packed: "PackedModel", model: "nn.Module") -> int:
-        """Return the bytes that the evaluation's size report promises for the tensors of the file.
-
-        Args:
-            packed: tells in which width every embedding table is stored.
-            model: tells which modules are embedding tables.
-        """
+        """Return the bytes that the evaluation's size report promises for the tensors of the file."""
         bits = sizes.whole_bits - sizes.embedding_bits + packed.embedding_bits(model) + packed.buffer_bits
         return (bits + 7) // 8
 

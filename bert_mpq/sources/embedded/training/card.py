@@ -26,11 +26,8 @@ def card_text(
     """Return the card as Markdown.
 
     Args:
-        embedded: the classifier whose adapter was trained.
-        recipe: the numbers it used.
         reviews: calibration reviews it saw.
         seconds: of its forward and backward passes and steps.
-        machine: where it ran.
         accuracy: on all held-out reviews, by max length.
     """
     from jinja2 import Environment, StrictUndefined

@@ -35,7 +35,6 @@ def fit(
 
     Args:
         module: returns the mean loss of a batch on the device, to be minimized.
-        tokens: whole reviews.
         checkpoint: file with the state after the last whole epoch.
 
     Returns:

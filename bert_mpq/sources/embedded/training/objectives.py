@@ -16,12 +16,7 @@ from bert_mpq.sources.embedded.training.recipe import ClassifierRecipe
 
 
 class MaskedLanguageModel(nn.Module):
-    """BERT's encoder with a prediction head; the output embeddings are the frozen input embeddings.
-
-    Args:
-        mask_id: token id of [MASK].
-        share: share of the tokens to predict.
-    """
+    """BERT's encoder with a prediction head; the output embeddings are the frozen input embeddings."""
 
     def __init__(self, encoder: Any, mask_id: int, share: float) -> None:
         super().__init__()
@@ -86,9 +81,7 @@ class RegularizedClassifier(nn.Module):
     The views differ in the tokens hidden, in dropout, and in length where the recipe asks for it.
 
     Args:
-        model: a classifier with two labels.
         labels: (n,) 0 or 1.
-        mask_id: token id of [MASK].
     """
 
     targets: Tensor

@@ -10,7 +10,6 @@ class StageRecipe:
     Args:
         epochs: times every review gives one window.
         batch: windows per step.
-        learning_rate: at its peak.
         window: tokens per window at most.
         head_share: share of long reviews that give their head rather than a window from anywhere.
         dropout: of the base model's modules and of LoRA's input.
