@@ -36,7 +36,7 @@ class Optimization:
         self.optimizer.zero_grad(set_to_none=True)
 
     def state(self) -> dict[str, Tensor]:
-        """Return parameters and moments by name; there must have been a step."""
+        """Return parameters and moments by name; a parameter that never had a gradient has no moments."""
         tensors = {PARAMETER + name: value.detach() for name, value in self.parameters.items()}
         for name, value in self.parameters.items():
             for key, moment in self.optimizer.state[value].items():
@@ -53,6 +53,8 @@ class Optimization:
         """
         for name, value in self.parameters.items():
             value.copy_(tensors[PARAMETER + name])
+            if f"{MOMENT}step/{name}" not in tensors:
+                continue
             moments = {key: tensors[f"{MOMENT}{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
             state = {key: moment.to(value.device) for key, moment in moments.items()}
             if not self.optimizer.defaults["fused"]:

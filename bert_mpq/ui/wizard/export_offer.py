@@ -1,5 +1,6 @@
 """The offer to export, after an evaluation."""
 
+import textwrap
 from pathlib import Path
 
 from bert_mpq.export.folder import check_target
@@ -57,8 +58,9 @@ def _embeddings(result: EvaluationResult, file_format: Format) -> list[Option]:
 
 
 def _refusal(result: EvaluationResult, file_format: Format, embeddings: Embeddings) -> str:
-    """Return why a format cannot hold this; "" when it can."""
-    return problem_of(lambda: file_format.check(result, embeddings))
+    """Return in few words why a format cannot hold this; "" when it can."""
+    reason = problem_of(lambda: file_format.check(result, embeddings))
+    return textwrap.shorten(reason, 52, placeholder="...")
 
 
 def _problem(text: str) -> str:
