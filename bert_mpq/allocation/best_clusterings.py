@@ -19,7 +19,6 @@ class Candidate:
     """The best a clustering can do within a size.
 
     Args:
-        method: the clustering.
         group_bits: bits per group, most sensitive group first.
         assignment: bits, cost and loss of each layer.
     """
@@ -46,7 +45,6 @@ def best_clusterings(
 
     Args:
         scores: the sensitivities that are clustered.
-        losses: of each layer.
         cost: packed bits of a layer at a width.
         budget: packed bits.
         pins: the one width of a layer.

@@ -23,8 +23,6 @@ class Budget:
 
     Args:
         config: target, pins and quantizer.
-        scores: what Phase 1 measured.
-        losses: of each layer.
         units: the options of each layer.
     """
 

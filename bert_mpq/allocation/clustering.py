@@ -25,7 +25,6 @@ def allocate(
     Args:
         scores: sensitivity per layer; higher = more fragile.
         bits: bits per group, most sensitive group first.
-        method: the clustering.
         protect_last: this many last layers get 16 bits at least.
 
     Raises:

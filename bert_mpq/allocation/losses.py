@@ -39,7 +39,6 @@ def layer_units(
     """Return the options of each layer: every probed width and 16 bits; 32 only where it is pinned.
 
     Args:
-        losses: of each layer.
         cost: packed bits of a layer at a width.
         pins: the one width of a layer; goes before ``protect_last``.
         protect_last: this many last layers get 16 bits at least.

@@ -25,7 +25,6 @@ class BitAllocation:
     """Bits per encoder layer.
 
     Args:
-        method: the clustering.
         group_bits: bits per group, most sensitive group first.
         groups: group of each layer; 0 is the most sensitive.
         bits: bits of each layer, protected layers included.
@@ -49,8 +48,6 @@ class Accuracy:
         recall: true positives / positives.
         f1: harmonic mean of the two.
         loss: mean cross-entropy in nats.
-        correct: number of correct predictions.
-        size: number of reviews.
         seconds: time of the forward passes.
     """
 
@@ -80,10 +77,8 @@ class TrainedEvaluation:
     """The model after quantization-aware training, on the evaluation reviews.
 
     Args:
-        accuracy: its figures.
         agreement: share of the reviews on which it predicts what the FP32 model does.
         sample: the calibration reviews that it was trained with.
-        training: how the training went.
     """
 
     accuracy: Accuracy

@@ -17,7 +17,6 @@ def read_json(path: Path, largest: int, kind: str, strict: bool = True) -> Any:
     """Return the value in a JSON file.
 
     Args:
-        path: the file.
         largest: bytes it may have.
         kind: what it should be, as in "larger than any run record".
         strict: refuse NaN, infinities and a key that stands twice; other programs may have written those.
@@ -68,8 +67,6 @@ def versioned(content: Any, schema: str, version: int, otherwise: str) -> dict[s
     """Return an object of one of our formats.
 
     Args:
-        content: what ``read_json`` returned.
-        schema: the name of the format.
         version: the one this program writes and reads.
         otherwise: what to say of something else.
 

@@ -26,12 +26,10 @@ class RunRecord(Generic[Measured]):
     """The record of a run.
 
     Args:
-        path: the file.
         timestamp: local time of the run, YYYYmmdd_HHMMSS.
         command: the shell command that repeats the run.
         revision: commit of the model where it was known, else "".
         platform: operating system and machine it ran on, "" when unknown.
-        result: what was measured.
     """
 
     path: Path

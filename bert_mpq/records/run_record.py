@@ -22,7 +22,6 @@ def record_text(result: AnalysisResult | EvaluationResult, timestamp: str, revis
     """Return the JSON of a run record: no NaN in it, null where there is no value.
 
     Args:
-        result: what a phase measured.
         timestamp: local time, YYYYmmdd_HHMMSS.
         revision: commit of the model where it is known, else "".
     """

@@ -13,7 +13,6 @@ class LayerScore:
     """Sensitivity of one layer: 1 - similarity (or the KL of the logits, in nats); higher = more fragile.
 
     Args:
-        value: the score.
         status: ``ok``, or what is wrong with it.
         explanation: the status in words; "" when it is ok.
         ranks: directions that a canonical correlation metric kept on the FP32 and on the quantized side.
@@ -36,8 +35,6 @@ class Scores:
     """One metric over all layers, first layer first.
 
     Args:
-        metric: its name.
-        layers: scores.
         rank_confidence: for each two neighbours in the ranking, most sensitive layer first, the confidence
             that the upper one is really above the lower; None where it is not known.
     """
@@ -73,8 +70,6 @@ class MetricAgreement:
     """How far two scores rank the layers alike.
 
     Args:
-        first: a metric.
-        second: another.
         spearman: rank correlation over the layers; None where a score does not vary.
         flagged: layers to look into: without them the two scores order no two layers oppositely with 95 %
             confidence each.
@@ -106,8 +101,6 @@ class AnalysisResult(Staged):
     """What Phase 1 measured.
 
     Args:
-        config: the run.
-        setting: model, data and machine.
         sample: the calibration reviews.
         scores: one entry per metric, in the order asked.
         kl: KL(FP32 || quantized) of the logits in nats, mean over reviews, per layer; empty where the scope
@@ -115,7 +108,6 @@ class AnalysisResult(Staged):
         agreement: rank correlations between the scores, and with the KL.
         quantizers: what quantized the probe; empty at 16 bits.
         gptq_sample: the calibration reviews that GPTQ looked at.
-        stages: seconds.
         stopping: how ``until_stable`` ended; None where it was not asked.
     """
 

@@ -127,11 +127,9 @@ def size_report(
     """Return the size of a model, part by part.
 
     Args:
-        outline: the model.
         bits: bits of every encoder Linear, by its name in the model.
         quantizer: the algorithm below 16 bits.
         group_size: inputs per scale; None = a whole output channel.
-        embeddings: precision of the embedding tables.
     """
     return SizeReport(
         linear_weights=outline.linear_weights,

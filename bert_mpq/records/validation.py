@@ -40,7 +40,6 @@ class WidthValidation:
     """All predictors at one width.
 
     Args:
-        bits: the width.
         kl: KL of the logits in nats when one unit is quantized: the truth.
         predictors: what should rank it.
     """
@@ -78,15 +77,12 @@ class ValidationResult(Staged):
     """The scores against the damage.
 
     Args:
-        config: the run.
-        setting: model, data and machine.
         sample: the calibration reviews on which scores and KL were measured.
         evaluation: the reviews on which whole plans were compared.
         accuracy: of the FP32 model on these.
         units: names of the layers or Linear modules.
         widths: one entry per probed width.
         plans: best plans by each score at equal sizes.
-        stages: seconds.
     """
 
     config: RunConfig

@@ -39,11 +39,8 @@ class WidthScores:
     """Phase 1 at several widths, with all that a plan needs to know of the model.
 
     Args:
-        config: the run that measured them.
         model_name: hub id, path or ``embedded``.
         split: the calibration reviews in words.
-        reviews: how many.
-        outline: the shape of the model.
         widths: the probed widths, in the order asked.
         tables: one per metric, and the KL of the logits where the scope has it.
     """

@@ -65,7 +65,6 @@ def _near(c: Covariances, kk: float, kd: float, dd: float, less: tuple[float, fl
     """Return 1 - cos of the angle between K and K + D, through its sine where the cosine is near 1.
 
     Args:
-        c: covariances.
         kk: <K, K>.
         kd: <K, D>.
         dd: <D, D>.
