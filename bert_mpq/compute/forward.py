@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from bert_mpq.compute import distributed
-from bert_mpq.compute.batches import Batch, Indices, TokenizedReviews
+from bert_mpq.compute.batches import Batch, Indices
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.workload import Workload
 from bert_mpq.settings.errors import MpqError
@@ -77,27 +77,49 @@ def run_batches(
     tokens = work.tokens
     chosen = [np.arange(len(tokens))] if parts is None else parts
 
-    def plan(size: int, left: Indices | None = None) -> list[Indices]:
-        kept = chosen if left is None else [part[np.isin(part, left)] for part in chosen]
-        return [batch for part in kept for batch in tokens.plan(size, part)]
+    def attempt(indices: Indices) -> tuple[Batch, tuple[Result] | None]:
+        batch = tokens.batch(indices)
+        return batch, attempted(lambda: forward(batch))
 
     def results() -> Iterator[Completed[Result]]:
-        size = work.batch_tokens
-        with work.machine.working() as workers, _Attempts(tokens, forward, workers) as attempts:
-            attempts.replace(plan(size))
-            while (done := attempts.next()) is not None:
-                batch, result = done
-                if result is not None:
-                    yield Completed(batch=batch, result=result[0], budget=size)
-                    continue
+        size, ran = work.batch_tokens, np.zeros(len(tokens), bool)
+        with work.machine.working() as workers:
+            while plan := [batch for part in chosen for batch in tokens.plan(size, part[~ran[part]])]:
+                with contextlib.closing(_in_order(attempt, plan, workers)) as attempts:
+                    for batch, result in attempts:
+                        if result is None:
+                            break
+                        ran[batch.indices] = True
+                        yield Completed(batch=batch, result=result[0], budget=size)
+                    else:
+                        return
                 if len(batch.indices) == 1:
                     raise no_memory()
                 size = max(1, min(size, batch.tokens) // 2)
-                attempts.replace(plan(size, np.concatenate([batch.indices, *attempts.left()])))
                 reporter.note(f"Out of memory: going on with {size:,} tokens per batch.")
 
     total = sum(int(tokens.lengths[part].sum()) for part in chosen)
     return reporter.track(results(), title, total, lambda done: int(tokens.lengths[done.batch.indices].sum()))
+
+
+def _in_order(
+    attempt: Callable[[Indices], Result], plan: Sequence[Indices], workers: int
+) -> Generator[Result, None, None]:
+    """Yield what ``attempt`` gives for each batch; with several workers the next ones are under way."""
+    if workers == 1:
+        yield from map(attempt, plan)
+        return
+    running: deque[Future[Result]] = deque()
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for indices in plan:
+            running.append(pool.submit(attempt, indices))
+            if len(running) == 2 * workers:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def memory_ran_out(error: Exception) -> bool:
@@ -142,46 +164,3 @@ def no_memory() -> MpqError:
     return MpqError(
         "E-MEMORY", "Out of memory even with one review per batch.", "Try --max-length 256 or --device cpu."
     )
-
-
-class _Attempts(Generic[Result]):
-    """Batches in order, each tried once; with several workers the next ones are already under way."""
-
-    def __init__(self, tokens: TokenizedReviews, forward: Callable[[Batch], Result], workers: int) -> None:
-        self._tokens = tokens
-        self._forward = forward
-        self._workers = workers
-        self._todo: deque[Indices] = deque()
-        self._running: deque[tuple[Indices, Future[tuple[Batch, tuple[Result] | None]]]] = deque()
-        self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
-
-    def __enter__(self) -> "_Attempts[Result]":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-
-    def left(self) -> list[Indices]:
-        """Return the batches that ``next`` has not returned yet."""
-        return [*(indices for indices, _ in self._running), *self._todo]
-
-    def replace(self, plan: list[Indices]) -> None:
-        """Forget the batches that are left and go on with ``plan``."""
-        for _, future in self._running:
-            future.cancel()
-        self._running.clear()
-        self._todo = deque(plan)
-
-    def next(self) -> tuple[Batch, tuple[Result] | None] | None:
-        """Return the next batch and its result in a tuple (None: memory ran out), or None at the end."""
-        if self._pool is None:
-            return self._attempt(self._todo.popleft()) if self._todo else None
-        while self._todo and len(self._running) < 2 * self._workers:
-            indices = self._todo.popleft()
-            self._running.append((indices, self._pool.submit(self._attempt, indices)))
-        return self._running.popleft()[1].result() if self._running else None
-
-    def _attempt(self, indices: Indices) -> tuple[Batch, tuple[Result] | None]:
-        batch = self._tokens.batch(indices)
-        return batch, attempted(lambda: self._forward(batch))
