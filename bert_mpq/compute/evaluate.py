@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bert_mpq.compute import distributed
 from bert_mpq.compute.batches import Batch, Indices
 from bert_mpq.compute.checkpoints import Checkpoints, pass_identity
+from bert_mpq.compute.divergence import kl_of_logits
 from bert_mpq.compute.forward import BatchUse, Completed
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.resumable import ResumablePass
@@ -37,6 +38,11 @@ class Evaluation:
     def agreement(self, other: "Evaluation") -> float:
         """Return the share of the reviews on which both predict the same."""
         return float((self.predictions == other.predictions).mean())
+
+    def divergence(self, reference: "Evaluation") -> float:
+        """Return the mean KL(reference || self) of the logits in nats."""
+        logits = (torch.from_numpy(each.logits) for each in (reference, self))
+        return float(kl_of_logits(*logits).mean())
 
 
 class Logits(nn.Module):

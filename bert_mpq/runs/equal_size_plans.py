@@ -8,11 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from bert_mpq.allocation.knapsack import optimum
 from bert_mpq.allocation.losses import Losses, layer_units, losses_of
-from bert_mpq.compute.divergence import kl_of_logits
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.evaluate import Evaluation
 from bert_mpq.compute.workload import Workload
@@ -68,7 +66,7 @@ def compare_plans(
                 score=score,
                 bits=bits,
                 bits_per_weight=cost / outline.linear_weights,
-                kl=mean_divergence(before, after),
+                kl=after.divergence(before),
                 agreement=after.agreement(before),
                 accuracy=after.accuracy.accuracy,
             )
@@ -127,8 +125,3 @@ def unit_cost(config: RunConfig, outline: Outline, unit: int, bits: int) -> int:
     """Return the packed bits of a layer or a Linear module."""
     linears = outline.units(config.granularity)[unit]
     return sum(packed_bits(linear, bits, config.quantizer, config.group_size) for linear in linears)
-
-
-def mean_divergence(before: Evaluation, after: Evaluation) -> float:
-    """Return the mean KL of the logits in nats."""
-    return float(kl_of_logits(*(torch.from_numpy(side.logits) for side in (before, after))).mean())

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 import transformers
-from quantizers import divergence, processor, sensitivities, synchronize, tokens_of
+from quantizers import processor, sensitivities, synchronize, tokens_of
 
 from bert_mpq import __version__
 from bert_mpq.allocation.clustering import allocate
@@ -80,7 +80,7 @@ def row(bits: str, model: str, validation_kl: float | None, before: Evaluation, 
         bits=bits,
         model=model,
         validation_kl=validation_kl,
-        kl=divergence(before, after),
+        kl=after.divergence(before),
         agreement=float((before.predictions == after.predictions).mean()),
         accuracy=after.accuracy.accuracy,
         change=float(difference.mean()),

@@ -25,7 +25,6 @@ from bert_mpq import __version__
 from bert_mpq.allocation.clustering import allocate
 from bert_mpq.compute.batches import TokenizedReviews, tokenize
 from bert_mpq.compute.devices import Machine, pick_machine
-from bert_mpq.compute.divergence import kl_of_logits
 from bert_mpq.compute.evaluate import Evaluation, evaluate
 from bert_mpq.compute.reporting import Lines
 from bert_mpq.compute.workload import Workload
@@ -99,11 +98,6 @@ HEADINGS = (
 )
 
 
-def divergence(reference: Evaluation, other: Evaluation) -> float:
-    """Mean KL(reference || other) of the logits in nats."""
-    return float(kl_of_logits(*(torch.from_numpy(side.logits) for side in (reference, other))).mean())
-
-
 def row(
     setup: Setup,
     quantized: QuantizedModel,
@@ -117,7 +111,7 @@ def row(
     return Row(
         bits=setup.name,
         quantizer=setup.text,
-        kl=divergence(before, after),
+        kl=after.divergence(before),
         agreement=float((before.predictions == after.predictions).mean()),
         accuracy=after.accuracy.accuracy,
         change=float(difference.mean()),

@@ -1,7 +1,4 @@
-"""How far a quantized model is from the FP32 model: what training minimizes, and what it is judged by.
-
-Labels are not used to train: what the quantized model should do is what the FP32 model does.
-"""
+"""The loss: what the quantized model should do is what the FP32 model does; labels are not used."""
 
 from typing import Any
 
@@ -11,11 +8,6 @@ from torch import Tensor, nn
 from bert_mpq.compute.batches import Batch
 from bert_mpq.compute.devices import Machine
 from bert_mpq.compute.divergence import kl_of_logits
-from bert_mpq.compute.evaluate import Evaluation, evaluate
-from bert_mpq.compute.reporting import Silent
-from bert_mpq.compute.workload import Workload
-from bert_mpq.quantization.training.student import Frozen, apply
-from bert_mpq.records.training import CurvePoint
 
 
 def distillation_loss(
@@ -52,40 +44,3 @@ def _hidden_error(wanted: Any, given: Any, mask: Tensor) -> Tensor:
         error = ((answer.float() - target).square() * weights).sum((1, 2))
         total = total + (error / (target.square() * weights).sum((1, 2))).sum()
     return total / len(layers)
-
-
-class ValidationSlice:
-    """The validation slice and the FP32 model's answers to it.
-
-    Args:
-        teacher: the FP32 classifier.
-        model: a plain copy of the quantized classifier; each measurement overwrites its weights.
-        work: the slice, and where to run.
-    """
-
-    def __init__(self, teacher: nn.Module, model: nn.Module, work: Workload) -> None:
-        self._model = model
-        self._work = work
-        self._wanted = self._evaluate(teacher)
-
-    def measure(self, frozen: Frozen, step: int, loss: float | None) -> CurvePoint:
-        """Return how near a frozen model comes to the FP32 model.
-
-        Args:
-            frozen: the model's trained part.
-            step: for the curve.
-            loss: for the curve.
-        """
-        apply(frozen, self._model)
-        given = self._evaluate(self._model)
-        logits = [torch.from_numpy(each.logits) for each in (self._wanted, given)]
-        return CurvePoint(
-            step=step,
-            loss=loss,
-            kl=float(kl_of_logits(*logits).mean()),
-            agreement=given.agreement(self._wanted),
-            accuracy=given.accuracy.accuracy,
-        )
-
-    def _evaluate(self, model: nn.Module) -> Evaluation:
-        return evaluate(model, self._work, Silent(), "")

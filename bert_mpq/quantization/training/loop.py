@@ -12,13 +12,14 @@ from torch import nn
 from transformers import get_linear_schedule_with_warmup
 
 from bert_mpq.compute.batches import Indices
+from bert_mpq.compute.evaluate import evaluate
 from bert_mpq.compute.forward import attempted, no_memory
 from bert_mpq.compute.optimization import Optimization
-from bert_mpq.compute.reporting import Reporter
+from bert_mpq.compute.reporting import Reporter, Silent
 from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization.model import QuantizedModel
 from bert_mpq.quantization.training.checkpoint import Counters, TrainingCheckpoint, restored, snapshot
-from bert_mpq.quantization.training.distillation import ValidationSlice, distillation_loss
+from bert_mpq.quantization.training.distillation import distillation_loss
 from bert_mpq.quantization.training.recipe import Order, Recipe, make_order
 from bert_mpq.quantization.training.student import LATENT, Frozen, Student, apply
 from bert_mpq.records.training import CurvePoint, TrainingReport
@@ -59,8 +60,8 @@ class Training:
         self._student = Student(teacher, quantized)
         self._best = Frozen(weights=dict(quantized.weights), others=self._student.freeze().others)
         self._model = copy.deepcopy(quantized.model)  # for the checks, and at the end for the result
-        own = dataclasses.replace(self._work, tokens=work.tokens.take(self._order.validation))
-        self._validation = ValidationSlice(teacher, self._model, own)
+        self._slice = dataclasses.replace(self._work, tokens=work.tokens.take(self._order.validation))
+        self._wanted = evaluate(teacher, self._slice, Silent(), "")
         device = work.machine.device
         self._teacher = teacher.to(device).eval()
         self._student.model.to(device)
@@ -178,7 +179,15 @@ class Training:
                 f"The training diverged before step {counters.steps:,}: its loss is no finite number.",
                 f"Use a lower --qat-learning-rate than {self._recipe.learning_rate:g}.",
             )
-        point = self._validation.measure(frozen, counters.steps, loss)
+        apply(frozen, self._model)
+        given = evaluate(self._model, self._slice, Silent(), "")
+        point = CurvePoint(
+            step=counters.steps,
+            loss=loss,
+            kl=given.divergence(self._wanted),
+            agreement=given.agreement(self._wanted),
+            accuracy=given.accuracy.accuracy,
+        )
         self._counters = dataclasses.replace(counters, curve=(*counters.curve, point), losses=0)
         if self._counters.best is point:
             self._best = frozen

@@ -67,16 +67,17 @@ def test_teacher_and_quantized_model_are_not_touched(task):
 
 
 def test_the_best_check_is_kept(task, trained):
-    from bert_mpq.quantization.training.distillation import ValidationSlice
+    from bert_mpq.compute.evaluate import evaluate
     from bert_mpq.quantization.training.recipe import make_order
 
     report, order = trained[0].report, make_order(task.tokens.lengths, RECIPE)
     best = min(report.curve, key=lambda point: point.kl)
     assert report.best_step == best.step
-    slice_ = task.tokens.take(order.validation)
-    validation = ValidationSlice(task.teacher, trained[0].quantized.model, on_cpu(slice_, 2_048))
-    frozen = training.Frozen(weights=trained[0].quantized.weights, others={})
-    assert validation.measure(frozen, 0, None).kl == pytest.approx(best.kl, rel=1e-6)
+    work = on_cpu(task.tokens.take(order.validation), 2_048)
+    wanted, given = (
+        evaluate(model, work, Silent(), "") for model in (task.teacher, trained[0].quantized.model)
+    )
+    assert given.divergence(wanted) == pytest.approx(best.kl, rel=1e-6)
 
 
 def test_progress_is_told_in_tokens_and_every_check_in_words(task, trained):
