@@ -51,8 +51,12 @@ class Optimization:
             KeyError: a tensor is missing.
             RuntimeError: a shape is another one's.
         """
-        for name, value in self.parameters.items():
-            value.copy_(tensors[PARAMETER + name])
+        values = {name: tensors[PARAMETER + name].expand_as(value) for name, value in self.parameters.items()}
+        for (
+            name,
+            value,
+        ) in self.parameters.items():  # after all look-ups: nothing half-restored
+            value.copy_(values[name])
             if f"{MOMENT}step/{name}" not in tensors:
                 continue
             moments = {key: tensors[f"{MOMENT}{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
