@@ -57,6 +57,7 @@ class TokenizedReviews:
         offsets: (n + 1,) where each begins.
         labels: (n,) 0 or 1.
         fingerprint: SHA-256 of texts and labels of the sample that they are, or are a part of.
+        padded: whether reviews of different lengths may share a batch.
     """
 
     ids: npt.NDArray[np.int32]
@@ -64,6 +65,7 @@ class TokenizedReviews:
     labels: npt.NDArray[np.int64]
     pad_id: int
     fingerprint: str
+    padded: bool = True
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -88,7 +90,8 @@ class TokenizedReviews:
     def plan(self, budget: int, indices: Indices | None = None) -> list[Indices]:
         """Return the indices of each batch: longest first, padded size at most ``budget`` tokens.
 
-        Longest first, so that a budget too large for the memory shows at once. One review always fits.
+        Longest first, so that a budget too large for the memory shows at once. One review always fits. Where
+        padding is not allowed all reviews of a batch are equally long.
 
         Args:
             budget: tokens per batch, padding included.
@@ -98,9 +101,12 @@ class TokenizedReviews:
         order = chosen[np.argsort(-self.lengths[chosen], kind="stable")]
         batches, start = [], 0
         while start < len(order):
-            size = max(1, budget // int(self.lengths[order[start]]))
-            batches.append(order[start : start + size])
-            start += size
+            longest = int(self.lengths[order[start]])
+            batch = order[start : start + max(1, budget // longest)]
+            if not self.padded:
+                batch = batch[self.lengths[batch] == longest]
+            batches.append(batch)
+            start += len(batch)
         return batches
 
     def take(self, indices: Indices) -> "TokenizedReviews":
@@ -127,9 +133,22 @@ class TokenizedReviews:
 
 
 def tokenize(
-    reviews: Reviews, tokenizer: Any, max_length: int, reporter: Reporter, title: str = "Tokenize"
+    reviews: Reviews,
+    tokenizer: Any,
+    max_length: int,
+    reporter: Reporter,
+    title: str = "Tokenize",
+    padded: bool = True,
 ) -> TokenizedReviews:
     """Tokenize every review once, cut to ``max_length`` tokens; several processes share the work.
+
+    Args:
+        reviews: the sample.
+        tokenizer: of the model.
+        max_length: tokens per review at most.
+        reporter: shows the progress.
+        title: name of the stage.
+        padded: whether the model gives a review the same logits when it is padded.
 
     Raises:
         MpqError: E-DISTRIBUTED, also when the processes have different reviews.
@@ -158,6 +177,7 @@ def tokenize(
         labels=np.asarray(reviews.labels, dtype=np.int64),
         pad_id=int(tokenizer.pad_token_id or 0),
         fingerprint=fingerprint,
+        padded=padded,
     )
 
 

@@ -1,6 +1,6 @@
 """The encoder layers of a transformers classifier, and the Linear modules inside them."""
 
-from typing import cast
+from typing import Any, cast
 
 from torch import nn
 
@@ -11,17 +11,19 @@ from bert_mpq.settings.errors import MpqError
 def layer_path(model: nn.Module) -> str:
     """Return the dotted name of the ModuleList that holds the encoder layers.
 
-    It is the only list with as many members as the config has layers, each with Linear modules inside.
+    It is the only list with as many members as the config has layers, each with Linear modules inside; a
+    list inside a layer (MobileBERT has one) is none.
 
     Raises:
         MpqError: E-MODEL when there is none, or more than one.
     """
     count = getattr(model.config, "num_hidden_layers", None)
-    found: list[str] = [
+    lists: list[str] = [
         name
         for name, module in model.named_modules()
         if isinstance(module, nn.ModuleList) and len(module) == count and all(map(linears, module))
     ]
+    found = [name for name in lists if not any(name.startswith(f"{other}.") for other in lists)]
     if len(found) != 1:
         kind = type(model).__name__
         raise MpqError(
@@ -33,6 +35,32 @@ def layer_path(model: nn.Module) -> str:
 def encoder_layers(model: nn.Module) -> nn.ModuleList:
     """Return the encoder layers, first to last; raises as ``layer_path``."""
     return cast(nn.ModuleList, model.get_submodule(layer_path(model)))
+
+
+class LayerStandIn(nn.Module):
+    """Stands in for an encoder layer: what it does not have itself is read from the layer.
+
+    Some encoders ask their layers for more than a forward pass: ModernBERT for the kind of its attention, for
+    one.
+
+    Args:
+        layer: the layer.
+    """
+
+    layer: nn.Module
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            layer = self.__dict__.get("_modules", {}).get("layer")
+            if layer is None:  # while the module is being made, or copied
+                raise
+            return getattr(layer, name)
 
 
 def linears(layer: nn.Module) -> list[tuple[str, nn.Linear]]:

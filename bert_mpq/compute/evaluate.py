@@ -15,6 +15,7 @@ from bert_mpq.compute.batches import Batch, Indices
 from bert_mpq.compute.checkpoints import Checkpoints, pass_identity
 from bert_mpq.compute.divergence import kl_of_logits
 from bert_mpq.compute.forward import BatchUse, Completed
+from bert_mpq.compute.outputs import outputs_of
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.resumable import ResumablePass
 from bert_mpq.compute.workload import Workload
@@ -27,7 +28,7 @@ class Evaluation:
 
     Args:
         predictions: (n,) in the order of the sample.
-        logits: (n, 2).
+        logits: (n, 2), that of negative first.
     """
 
     accuracy: Accuracy
@@ -68,7 +69,7 @@ def evaluate(
     """Classify every review once; several processes share the batches, and all of them get the result.
 
     Args:
-        model: a classifier with two labels; it is moved to the device.
+        model: a classifier with two outputs; its config says which means what. It is moved to the device.
 
     Raises:
         MpqError: E-MEMORY, E-DISTRIBUTED.
@@ -92,7 +93,7 @@ def evaluate(
     for done in resumable.run(forward, title, [own[~np.isin(own, answers.order)]]):
         answers.add(done)
     resumable.keep()
-    logits = answers.of_all_processes(len(tokens))
+    logits = answers.of_all_processes(len(tokens))[:, list(outputs_of(model).order)]
     predictions = logits.argmax(1)
     accuracy = figures(logits, predictions, tokens.labels, resumable.seconds)
     batches = resumable.batches.of_all_processes()

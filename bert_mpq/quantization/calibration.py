@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bert_mpq.compute.batches import Batch
-from bert_mpq.compute.encoder import encoder_layers, layer_path, linears
+from bert_mpq.compute.encoder import LayerStandIn, encoder_layers, layer_path, linears
 from bert_mpq.compute.forward import run_batches
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.compute.workload import Workload
@@ -34,15 +34,15 @@ class _Pass(threading.local):
     """What one thread's forward pass is about."""
 
     batch: Batch
+    length: int  # of the sequences in the layer asked for; Longformer pads them to whole windows
     reads: list[tuple[Tensor, list[str]]]  # distinct inputs, and the Linears that read each
 
 
-class _Gate(nn.Module):
+class _Gate(LayerStandIn):
     """An encoder layer that can be skipped, resumed from stored inputs, or observed."""
 
     def __init__(self, layer: nn.Module, index: int, hessians: "LayerHessians") -> None:
-        super().__init__()
-        self.layer = layer
+        super().__init__(layer)
         self._index = index
         self._owner = [hessians]  # in a list: no submodule
 
@@ -116,7 +116,7 @@ class LayerHessians:
             with contextlib.suppress(_Reached):
                 self._model(input_ids=self._machine.move(batch.input_ids), attention_mask=mask)
             reads, self._current.reads = self._current.reads, []
-            return input_products(reads, mask)
+            return input_products(reads, mask, self._current.length)
 
     def _reader(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def read(_: nn.Module, args: tuple[Tensor, ...]) -> None:
@@ -142,6 +142,7 @@ class LayerHessians:
             for row, (review, length) in enumerate(reviews):
                 hidden[row, :length] = self._inputs[review]
         if index == self._target:
+            self._current.length = hidden.shape[1]
             for row, (review, length) in enumerate(reviews):
                 self._next[review] = hidden[row, :length].clone()
         answer = layer(hidden, *args, **kwargs)
@@ -152,24 +153,37 @@ class LayerHessians:
         return answer
 
 
-def input_products(reads: Sequence[tuple[Tensor, Sequence[str]]], mask: Tensor) -> Products:
+def input_products(
+    reads: Sequence[tuple[Tensor, Sequence[str]]], mask: Tensor, length: int | None = None
+) -> Products:
     """Return (in, in) float32 X^T X of every distinct input, by the names of the Linears that read it.
 
     Padding is left out. An input without a row for every token (the relative positions of DeBERTa) is the
     same for all reviews of a batch and counts once for each.
 
     Args:
-        reads: inputs (B, T, in) or of another shape (..., in), and who reads them.
+        reads: inputs (B, L, in), (L, B, in) or of another shape (..., in), and who reads them.
         mask: (B, T) 1 for tokens, 0 for padding.
+        length: L, which is at least T; what lies behind T is padding. Default T.
     """
+    length = length or mask.shape[1]
     products: Products = {}
     for tensor, names in reads:
-        per_token = tensor.shape[:2] == mask.shape
-        rows = (tensor[mask.bool()] if per_token else tensor.reshape(-1, tensor.shape[-1])).float()
-        product = (rows.T @ rows) * (1 if per_token else len(mask))
+        tokens = _per_token(tensor, mask, length)
+        rows = (tensor.reshape(-1, tensor.shape[-1]) if tokens is None else tokens[mask.bool()]).float()
+        product = (rows.T @ rows) * (len(mask) if tokens is None else 1)
         key = tuple(names)
         products[key] = products[key] + product if key in products else product
     return products
+
+
+def _per_token(tensor: Tensor, mask: Tensor, length: int) -> Tensor | None:
+    """Return (B, T, in) of an input that has a row for every token, else None."""
+    reviews, real = mask.shape
+    for view in (tensor, tensor.transpose(0, 1)) if tensor.dim() == 3 else ():
+        if view.shape[:2] == (reviews, length):
+            return view[:, :real]
+    return None
 
 
 def hessians_by_name(sums: Products) -> dict[str, Hessian]:

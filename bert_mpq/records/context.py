@@ -22,6 +22,7 @@ class Setting:
         batch_tokens: tokens per forward pass at most, padding included.
         layers: encoder layers.
         processes: processes that shared the work, on one host or several.
+        data_reading: what was understood of the user's own data; "" for IMDB.
     """
 
     model_name: str
@@ -36,6 +37,7 @@ class Setting:
     batch_tokens: int
     layers: int
     processes: int = 1
+    data_reading: str = ""
 
 
 def file_words(setting: Setting) -> str:

@@ -9,13 +9,18 @@ from pathlib import Path
 from typing import Literal
 
 from bert_mpq.records.files import EVALUATION, SENSITIVITIES, check_writable
+from bert_mpq.records.numbers import megabytes
 from bert_mpq.records.run_record import PACKAGES
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.errors import MpqError, excerpt
 from bert_mpq.settings.paths import user_path
 from bert_mpq.sources import hub, reviews, wheels
-from bert_mpq.sources.classifiers import DEFAULT_MODEL, WEIGHTS
+from bert_mpq.sources.checkpoints import converted_folder
+from bert_mpq.sources.columns import wanted_of
 from bert_mpq.sources.embedded.bases import EMBEDDED
 from bert_mpq.sources.embedded.files import installed
+from bert_mpq.sources.hub_cache import snapshots
+from bert_mpq.sources.model_files import DEFAULT_MODEL, MAIN, ModelFiles, cached_files
 
 State = Literal["ok", "note", "problem"]
 LEAST_FREE = 1 << 30  # bytes
@@ -41,9 +46,13 @@ class Check:
     hint: str = ""
 
 
-def diagnose(output: str = ".") -> tuple[Check, ...]:
-    """Look at versions, devices, hub and cache, offline wheels, folders and disk; nothing is written."""
-    return (*_versions(), *_devices(), *_hub(), *_offline(), *_folders(output))
+def diagnose(config: RunConfig | None = None) -> tuple[Check, ...]:
+    """Look at versions, devices, hub and cache, offline wheels, folders and disk, and at the user's own data.
+
+    Only the tool's cache is written: the data that was read.
+    """
+    config = config or RunConfig()
+    return (*_versions(), *_devices(), *_hub(), *_offline(), *_folders(config.output), *_data(config))
 
 
 def _versions() -> list[Check]:
@@ -92,15 +101,28 @@ def _hub() -> list[Check]:
 
     reachable = hub.hub_reachable()
     answer = "answers" if reachable else "off (HF_HUB_OFFLINE)" if constants.HF_HUB_OFFLINE else "no answer"
-    model = hub.cached_file(DEFAULT_MODEL, WEIGHTS) is not None
+    model = cached_files(DEFAULT_MODEL, MAIN)
     data = all(hub.cached_file(reviews.IMDB, name, kind="dataset") for name in reviews.IMDB_FILES.values())
     hint = "Only cached models and data, or --model embedded, can be used."
     return [
         check(constants.ENDPOINT.removeprefix("https://"), answer, reachable, hint),
         Check(section="Hub", name="cache", value=str(constants.HF_HUB_CACHE)),
-        check(DEFAULT_MODEL, "in the cache" if model else "not in the cache", model or reachable),
+        Check(section="Hub", name="converted weights", value=_converted()),
+        check(DEFAULT_MODEL, _in_cache(model), model is not None or reachable),
         check(reviews.IMDB, "in the cache" if data else "not in the cache", data or reachable),
     ]
+
+
+def _in_cache(model: ModelFiles | None) -> str:
+    if model is not None:
+        return f"in the cache ({model.weights.text} of {model.commit[:7]})"
+    return "only a part of it is in the cache" if snapshots(DEFAULT_MODEL) else "not in the cache"
+
+
+def _converted() -> str:
+    files = list(converted_folder().glob("*.safetensors"))
+    size = megabytes(8 * sum(path.stat().st_size for path in files))
+    return f"{converted_folder()} ({len(files)} files, {size:.0f} MB)"
 
 
 def _offline() -> list[Check]:
@@ -116,6 +138,17 @@ def _offline() -> list[Check]:
             Check(section="Offline", name=name, value=value, state=state, hint="" if present else hint)
         )
     return checks
+
+
+def _data(config: RunConfig) -> list[Check]:
+    if config.data == "imdb":
+        return []
+    name = excerpt(Path(config.data).name)
+    try:
+        source = reviews.find_reviews(config.data, wanted_of(config))
+    except MpqError as error:
+        return [Check(section="Data", name=name, value=error.title, state="problem", hint=error.hint)]
+    return [Check(section="Data", name=name, value=source.understood)]
 
 
 def _folders(output: str) -> list[Check]:

@@ -28,8 +28,9 @@ from bert_mpq.settings.errors import MpqError, UsageError
 from bert_mpq.settings.metrics import check_required
 from bert_mpq.settings.paths import user_path
 from bert_mpq.sources.classifiers import find_classifier
+from bert_mpq.sources.columns import wanted_of
 from bert_mpq.sources.halves import Split
-from bert_mpq.sources.reviews import DataSource, find_reviews, known_size, load_reviews
+from bert_mpq.sources.reviews import find_reviews, size_of
 from bert_mpq.sources.sampling import check_size
 
 FullRun = TypeVar("FullRun", bound=FullPlan)
@@ -44,12 +45,12 @@ def find_sources(config: RunConfig, phase: Phase) -> Sources:
     """Decide where model and data come from, and count the reviews of the splits that ``phase`` needs.
 
     Raises:
-        MpqError: E-NETWORK, E-OFFLINE, E-NOFILE, E-MODEL, E-DATA-FORMAT; E-DISTRIBUTED where processes find
-            different things, as when only one host reaches the hub.
+        MpqError: E-MODEL, what ``find_reviews`` raises; E-DISTRIBUTED where processes find different
+            things, as when only one host reaches the hub.
     """
     model = find_classifier(config.model)
-    data = find_reviews(config.data)
-    sizes = {split: _size(data, split) for split in NEEDED[phase]}
+    data = find_reviews(config.data, wanted_of(config))
+    sizes = {split: size_of(data, split) for split in NEEDED[phase]}
     distributed.agree("models", model.name)
     distributed.agree("data", data.name)
     distributed.agree("numbers of reviews", sizes)
@@ -197,7 +198,7 @@ def _evaluation(config: RunConfig, sources: Sources) -> tuple[int, int]:
 def _asked(sources: Sources, split: Split, size: int | None) -> int:
     """Return the reviews that ``size`` means (None = all of the split); raises MpqError E-DATA-SIZE."""
     known = sources.sizes.get(split)
-    return check_size(size, _size(sources.data, split) if known is None else known)
+    return check_size(size, size_of(sources.data, split) if known is None else known)
 
 
 def _scores(config: RunConfig) -> tuple[Sensitivities, Budget | None]:
@@ -220,8 +221,3 @@ def _allocation(
     if budget is None:
         return allocate(sensitivities.values, config.bits, config.clustering, config.protect_last)
     return budget if config.goal.kind == "drop" else budget.allocation(budget.best(config.goal))
-
-
-def _size(data: DataSource, split: Split) -> int:
-    known = known_size(data, split)
-    return len(load_reviews(data, split)) if known is None else known

@@ -32,11 +32,6 @@ class Sources:
     data: DataSource
     sizes: Mapping[Split, int]
 
-    @property
-    def data_word(self) -> str:
-        """The data in file names."""
-        return "IMDB" if self.data.kind != "file" or self.data.path is None else self.data.path.stem
-
 
 def max_length(config: RunConfig, model: ModelSource) -> int:
     """Return the tokens per review at most: those that were asked for, else the model's own maximum."""

@@ -51,7 +51,7 @@ class Prepared(Workload):
             model_title=model.title,
             model_word=model.word,
             data_name=plan.sources.data.name,
-            data_word=plan.sources.data_word,
+            data_word=plan.sources.data.word,
             device=self.machine.device.type,
             precision=self.machine.precision,
             num_gpus=sum(distributed.gather(self.machine.num_gpus)),
@@ -59,4 +59,5 @@ class Prepared(Workload):
             batch_tokens=batch_tokens,
             layers=model.layers,
             processes=distributed.size(),
+            data_reading=plan.sources.data.understood,
         )

@@ -17,6 +17,7 @@ over a twin would not survive that.
 """
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,34 @@ from bert_mpq.compute.reporting import Reporter, Silent
 from bert_mpq.compute.workload import Workload
 from bert_mpq.sensitivity.probe import Probe, quantized_twins
 from bert_mpq.sensitivity.probed_layer import ProbedLayer
+
+
+class _EncoderOfOneBatch(nn.Module):
+    """The encoder inside a classifier, given inputs that are repeated for every stream.
+
+    The encoder needs them once: its layers make the streams. What comes after it needs all of them, where it
+    reads the attention mask (the mean over tokens of EuroBERT and ModernBERT).
+
+    Args:
+        encoder: the module that returns the last hidden states of all streams.
+        streams: how often the inputs are repeated.
+    """
+
+    def __init__(self, encoder: nn.Module, streams: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self._streams = streams
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the encoder on the first B rows of every tensor that has a row for each stream."""
+        tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
+        rows = tensors[0].shape[0]
+
+        def once(value: Any) -> Any:
+            repeated = isinstance(value, Tensor) and value.dim() > 0 and value.shape[0] == rows
+            return value[: rows // self._streams] if repeated else value
+
+        return self.encoder(*map(once, args), **{name: once(value) for name, value in kwargs.items()})
 
 
 class ProbedClassifier(nn.Module):
@@ -48,7 +77,6 @@ class ProbedClassifier(nn.Module):
         super().__init__()
         self.model = copy.deepcopy(model).eval()
         self.probe = probe
-        self._path = layer_path(self.model)
         layers = list(encoder_layers(self.model))
         twins = quantized_twins(self.model, probe, calibration, reporter or Silent())
         compared = range(len(layers)) if probe.scope != "propagated" else [len(layers) - 1]
@@ -57,9 +85,15 @@ class ProbedClassifier(nn.Module):
             for index, (layer, made) in enumerate(zip(layers, twins, strict=True))
         ]
         # A plain list would be registered nowhere; the encoder iterates over its ModuleList.
-        self.model.set_submodule(self._path, nn.ModuleList(probed))
+        self.model.set_submodule(layer_path(self.model), nn.ModuleList(probed))
         self.layers = len(probed)
         self.twins = len(twins[0])
+        # Of a bare model that is no transformers classifier the head reads no mask.
+        prefix = getattr(self.model, "base_model_prefix", "")
+        self._repeats = self.streams if prefix else 1
+        if self._repeats > 1:
+            encoder = _EncoderOfOneBatch(self.model.get_submodule(prefix), self._repeats)
+            self.model.set_submodule(prefix, encoder)
         self.requires_grad_(False)
 
     @torch.no_grad()
@@ -81,17 +115,19 @@ class ProbedClassifier(nn.Module):
         return self.layers * self.twins
 
     @property
+    def streams(self) -> int:
+        """Streams that come out of the encoder."""
+        twins = {"propagated": self.probes, "isolated": 0, "cumulative": self.twins}
+        return 1 + twins[self.probe.scope]
+
+    @property
     def computed(self) -> int:
         """Streams that the last layer works through."""
         return 1 + (self.probes if self.probe.scope == "propagated" else self.twins)
 
     def _probed(self) -> list[ProbedLayer]:
         # Looked up, not kept: the layers of a replica are not those of the original.
-        return [
-            layer
-            for layer in self.model.get_submodule(self._path).children()
-            if isinstance(layer, ProbedLayer)
-        ]
+        return [layer for layer in self.model.modules() if isinstance(layer, ProbedLayer)]
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the rows to compare, and the logits.
@@ -109,8 +145,9 @@ class ProbedClassifier(nn.Module):
         layers = self._probed()
         for layer in layers:
             layer.expect(attention_mask)
+        ids, mask = (tensor.repeat(self._repeats, 1) for tensor in (input_ids, attention_mask))
         try:
-            logits = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+            logits = self.model(input_ids=ids, attention_mask=mask).logits
         finally:  # also when memory runs out
             pooled = [kept for layer in layers if (kept := layer.take_pooled()) is not None]
         logits = logits.reshape(-1, len(input_ids), logits.shape[-1]).transpose(0, 1)

@@ -7,13 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bert_mpq.compute.encoder import LayerStandIn
 from bert_mpq.settings.config import Pooling, Scope
 
 # What DeBERTa gives every layer: one for the whole batch, whatever its first dimension.
 SHARED = frozenset({"relative_pos", "rel_embeddings"})
 
 
-class ProbedLayer(nn.Module):
+class ProbedLayer(LayerStandIn):
     """Encoder layer ``index`` with its quantized twins, on a stack of streams.
 
     Args:
@@ -27,8 +28,7 @@ class ProbedLayer(nn.Module):
     def __init__(
         self, layer: nn.Module, twins: Sequence[nn.Module], index: int, scope: Scope, pooling: Pooling | None
     ) -> None:
-        super().__init__()
-        self.layer = layer
+        super().__init__(layer)
         self.twins = nn.ModuleList(twins)
         self.scope = scope
         self.pooling = pooling
@@ -92,8 +92,10 @@ class ProbedLayer(nn.Module):
 def _pool(hidden: Tensor, attention_mask: Tensor, pooling: Pooling) -> Tensor:
     """Return (B, 1, hidden) from (B, T, hidden): mean over real tokens, or the first token.
 
-    Without pooling (B, 1, T, hidden), padding included.
+    Without pooling (B, 1, T, hidden), padding included. Longformer pads the batch to whole windows: what
+    stands behind the mask is left out.
     """
+    hidden = hidden[:, : attention_mask.shape[1]]
     if pooling == "none":
         return hidden[:, None]
     if pooling == "cls":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bert_mpq.settings.bits import SUPPORTED_BITS, check_bits
 from bert_mpq.settings.errors import UsageError
+from bert_mpq.settings.label_words import parse_labels
 from bert_mpq.settings.metrics import METRICS
 from bert_mpq.settings.quantizers import GROUP_SIZES
 from bert_mpq.settings.targets import EXAMPLES, parse_pin, parse_target
@@ -41,8 +42,11 @@ def check_config(config: "RunConfig") -> None:
     of_logits = [metric for metric in config.metrics if METRICS[metric].of_logits]
     if of_logits and config.scope != "propagated":
         raise _invalid("metrics", of_logits[0], "only --scope propagated has logits for each layer")
-    if not config.model.strip() or not config.data.strip():
-        raise _invalid("model" if not config.model.strip() else "data", "", "give a name or a path")
+    for name in ("model", "data", "text_column", "label_column"):
+        value = getattr(config, name)
+        if value is not None and not value.strip():
+            raise _invalid(name, "", "give a name" if "column" in name else "give a name or a path")
+    parse_labels(config.labels)
 
 
 def _check_type(name: str, value: object, hint: Any) -> None:

@@ -8,6 +8,7 @@ from bert_mpq.settings.bits import parse_bits
 from bert_mpq.settings.checks import check_config
 from bert_mpq.settings.errors import UsageError
 from bert_mpq.settings.flag import common, phase_1, phase_2
+from bert_mpq.settings.label_words import EXAMPLE
 from bert_mpq.settings.metrics import Metric, Rows
 from bert_mpq.settings.quantizers import GROUP_SIZES, QuantizerName
 from bert_mpq.settings.targets import EXAMPLES, Target, parse_pin, parse_target
@@ -22,6 +23,7 @@ Grouping = Literal["kmeans", "percentile", "hierarchical"]
 Clustering = Literal[Grouping, "budget"]
 EmbeddingPrecision = Literal["fp32", "fp16"]
 BUDGET_WIDTHS = (4, 2, 3, 8)  # the first one is that of the sensitivity files
+OF_DATA = ("text_column", "label_column", "labels")  # the fields that explain data of one's own
 TRAINING = ("quantize", "run", "sweep")  # the commands that train
 
 
@@ -32,7 +34,10 @@ class RunConfig:
     Args:
         model: ``default`` (textattack/bert-base-uncased-imdb, or the embedded classifier without a hub),
             ``embedded``, a hub id or a folder.
-        data: ``imdb``, or a local CSV / JSON / Parquet file or Arrow folder with ``text`` and ``label``.
+        data: ``imdb``, or a CSV, TSV, JSON, Parquet or Arrow file, a folder of them, or folders of texts.
+        text_column: column of the user's data that holds the reviews; None = by its common name.
+        label_column: column of the user's data that holds the labels; None = by its common name.
+        labels: what its labels mean, as ``1=negative``, ``2=positive``, ``3=skip``; empty = by common words.
         device: where the model runs; ``auto`` takes CUDA, then MPS, then the CPU.
         precision: arithmetic of the forward passes; ``tf32`` and ``bf16`` are faster and rounder.
         fit_head: fit the classification head on this many calibration reviews (for a model that was only
@@ -79,7 +84,20 @@ class RunConfig:
         remembered=True,
     )
     data: str = common(
-        "imdb", "reviews: IMDB, or a local file with text and label", shown="imdb|PATH", remembered=True
+        "imdb", "reviews: IMDB, or a file, folder or archive of yours", shown="imdb|PATH", remembered=True
+    )
+    text_column: str | None = common(
+        None, "column of your data that holds the reviews", shown="NAME", remembered=True
+    )
+    label_column: str | None = common(
+        None, "column of your data that holds the labels", shown="NAME", remembered=True
+    )
+    labels: tuple[str, ...] = common(
+        (),
+        "what the labels of your data mean: negative, positive, or skip to leave their reviews out",
+        shown=EXAMPLE,
+        remembered=True,
+        repeats=True,
     )
     device: Device = common("auto", "where the model runs", remembered=True)
     precision: Precision = common("fp32", "arithmetic of the forward passes")

@@ -28,6 +28,7 @@ ErrorCode = Literal[
     "E-EXTRA",
     "E-GROUPS",
     "E-JSON",
+    "E-LABELS",
     "E-LAYERS",
     "E-MEMORY",
     "E-MODEL",

@@ -37,24 +37,26 @@ def defaults_of(subcommand: Subcommand) -> RunConfig:
 
 def add_flags(parser: argparse.ArgumentParser, subcommand: Subcommand) -> None:
     """Add the flags of ``subcommand`` to ``parser``; absent flags stay absent from the namespace."""
-    defaults = defaults_of(subcommand)
     for name in fields_of(subcommand):
-        if FLAGS[name].switch:
-            parser.add_argument(
-                _dashed(name),
-                action=argparse.BooleanOptionalAction,
-                default=argparse.SUPPRESS,
-                help=FLAGS[name].help,
-            )
-            continue
-        default = _text(name, getattr(defaults, name))
+        add_flag(parser, name, defaults_of(subcommand))
+
+
+def add_flag(parser: argparse.ArgumentParser, name: str, defaults: RunConfig) -> None:
+    """Add the flag of one field to ``parser``, with its default for --help."""
+    flag = FLAGS[name]
+    if flag.switch:
         parser.add_argument(
-            _dashed(name),
-            metavar=FLAGS[name].words,
-            action="append" if FLAGS[name].repeats else "store",
-            default=argparse.SUPPRESS,
-            help=f"{FLAGS[name].help} (default: {default})" if default else FLAGS[name].help,
+            _dashed(name), action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=flag.help
         )
+        return
+    default = _text(name, getattr(defaults, name))
+    parser.add_argument(
+        _dashed(name),
+        metavar=flag.words,
+        action="append" if flag.repeats else "store",
+        default=argparse.SUPPRESS,
+        help=f"{flag.help} (default: {default})" if default else flag.help,
+    )
 
 
 def config_from(namespace: argparse.Namespace, base: RunConfig) -> RunConfig:

@@ -1,22 +1,30 @@
 """Sequence classifiers from the hub or its cache, a local folder, or the package itself."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from bert_mpq.records.json_file import read_json
+from bert_mpq.compute.outputs import Outputs
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.paths import user_path
 from bert_mpq.sources import hub
+from bert_mpq.sources.checkpoints import Weights
 from bert_mpq.sources.embedded.bases import EMBEDDED, SMALL, EmbeddedModel
 from bert_mpq.sources.embedded.files import base_available, base_folder
 from bert_mpq.sources.embedded.loading import load_embedded
-from bert_mpq.sources.parameter_count import parameter_count
-
-WEIGHTS = "model.safetensors"
-DEFAULT_MODEL = "textattack/bert-base-uncased-imdb"
-LONGEST = 512
-LARGEST_CONFIG = 1 << 24  # bytes; that of BERT has 600
+from bert_mpq.sources.families import Family
+from bert_mpq.sources.model_config import LONGEST, read_shape
+from bert_mpq.sources.model_files import (
+    CONFIG,
+    DEFAULT_MODEL,
+    MAIN,
+    ModelFiles,
+    cached_files,
+    config_file,
+    folder_files,
+    hub_files,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,13 +32,15 @@ class ModelSource:
     """A classifier, decided and measured by its config.json before anything heavy is loaded.
 
     Args:
-        name: as the artifacts call it (hub id, path or ``embedded``).
+        name: as the user and the artifacts call it (hub id, path or ``embedded``).
         kind: where it comes from.
         layers: encoder layers.
         hidden: features per token.
         layer_weights: Linear weights per encoder layer, as BERT has them.
         max_length: tokens per review by default.
         positions: tokens per review at most.
+        family: how models of its type are run.
+        outputs: what its two outputs mean.
         parameters: of the whole model; None where that is not known before it is loaded.
         note: one sentence when this is not what was asked for; else empty.
     """
@@ -42,8 +52,20 @@ class ModelSource:
     layer_weights: int
     max_length: int
     positions: int = LONGEST
+    family: Family = field(default_factory=Family)
+    outputs: Outputs = field(default_factory=Outputs)
     parameters: int | None = None
     note: str = ""
+
+    @property
+    def repository(self) -> str:
+        """The hub id without a revision."""
+        return self.name.partition("@")[0]
+
+    @property
+    def revision(self) -> str:
+        """The revision asked for on the hub: a branch, a tag, a pull request or a commit."""
+        return self.name.partition("@")[2] or MAIN
 
     @property
     def title(self) -> str:
@@ -55,40 +77,43 @@ class ModelSource:
     @property
     def word(self) -> str:
         """The name in file names: BERT for the tool's own two classifiers, else the last part."""
-        return "BERT" if self.name in (DEFAULT_MODEL, SMALL.name) else Path(self.name).name
+        if self.name in (DEFAULT_MODEL, SMALL.name):
+            return "BERT"
+        return Path(self.repository if self.kind == "hub" else self.name).name
 
 
 @dataclass(frozen=True, kw_only=True)
 class Classifier:
-    """A loaded FP32 classifier with two labels (0 negative, 1 positive) and its tokenizer."""
+    """A loaded FP32 classifier with two outputs, whose config says which means what, and its tokenizer.
+
+    Args:
+        source: what it was loaded from.
+        model: the classifier.
+        tokenizer: its tokenizer.
+        revision: commit of the weights on the hub where it is known, else "".
+        weights: the files of its weights in words; "" for the embedded classifier.
+    """
 
     source: ModelSource
     model: Any
     tokenizer: Any
-
-    @property
-    def revision(self) -> str:
-        """Commit of the weights on the hub where it is known, else ""."""
-        if self.source.kind == "embedded":
-            return EMBEDDED[self.source.name].revision
-        config = hub.cached_file(self.source.name, "config.json") if self.source.kind == "hub" else None
-        return config.parent.name if config else ""  # the cache names snapshots by their commit
+    revision: str = ""
+    weights: str = ""
 
 
 def find_classifier(model: str) -> ModelSource:
     """Decide where ``model`` comes from and read its shape.
 
-    ``default`` falls back to the embedded classifier when the hub is out of reach, and says so in ``note``;
-    a model that was named never falls back.
+    ``default`` falls back to the embedded classifier when nothing usable of it is in the cache and the hub is
+    out of reach, and says so in ``note``; a model that was named never falls back.
 
     Raises:
-        MpqError: E-NETWORK, E-OFFLINE, or E-MODEL when it is no encoder classifier.
+        MpqError: E-NETWORK, E-OFFLINE, E-LABELS, or E-MODEL when it is no classifier that can be measured.
     """
     if model in EMBEDDED:
         return _embedded(EMBEDDED[model])
     if model == "default":
-        cached = all(hub.cached_file(DEFAULT_MODEL, name) for name in ("config.json", WEIGHTS))
-        if not cached and not hub.hub_reachable():
+        if not hub.hub_reachable() and cached_files(DEFAULT_MODEL, MAIN) is None:
             return _embedded(
                 SMALL,
                 f"The Hugging Face hub cannot be reached and {DEFAULT_MODEL} is not in the cache:"
@@ -97,43 +122,48 @@ def find_classifier(model: str) -> ModelSource:
         model = DEFAULT_MODEL
     folder = user_path(model)
     if folder.is_dir():
-        return _source(str(folder), "folder", folder / "config.json")
-    if model.startswith((".", "/", "~")) or model.count("/") > 1 or folder.is_file():
+        return _in_folder(str(folder), folder)
+    if folder.is_file():
+        raise MpqError("E-MODEL", f"{model} is a file, no model folder.", "Give the folder that it lies in.")
+    repository, at, revision = model.partition("@")
+    if model.startswith((".", "/", "~")) or repository.count("/") > 1 or bool(at) != bool(revision):
         raise MpqError("E-MODEL", f"There is no model folder at {model}.", "Give a folder or a hub id.")
-    return _source(model, "hub", hub.hub_file(model, "config.json"))
+    hub.check_name(repository)
+    return _on_hub(model, repository, revision or MAIN)
 
 
-def load_classifier(source: ModelSource, needs_head: bool = True) -> Classifier:
-    """Load weights and tokenizer: safetensors only, no code from the repository.
+def load_classifier(source: ModelSource, needs_head: bool = True, swap_labels: bool = False) -> Classifier:
+    """Load weights and tokenizer; nothing of the files is run as code.
 
     Args:
         source: what ``find_classifier`` returned.
-        needs_head: refuse a checkpoint without a trained classification head; without one the head is
-            random, by a fixed seed.
+        needs_head: refuse weights without a trained classification head; without one the head is random, by
+            a fixed seed.
+        swap_labels: take the outputs to mean the opposite of what the config says.
 
     Raises:
-        MpqError: E-MODEL when it is not a trained classifier with two labels, E-NETWORK, E-OFFLINE.
+        MpqError: E-MODEL when it is not a trained classifier with two outputs, E-NETWORK, E-OFFLINE.
     """
-    from bert_mpq.compute.encoder import layer_path
-
     if source.kind == "embedded":
-        model, tokenizer = load_embedded(EMBEDDED[source.name])
-        return Classifier(source=source, model=model, tokenizer=tokenizer)
-    model, missing, tokenizer = _load_pretrained(source)
-    inside = [name for name in missing if name.startswith(f"{model.base_model_prefix}.")]
-    if inside:
-        raise MpqError(
-            "E-MODEL",
-            f"{source.name} is incomplete ({inside[0]} is missing).",
-            "Use a model that was fine-tuned for classification.",
-        )
-    if missing and needs_head:
-        raise MpqError(
-            "E-MODEL",
-            f"{source.name} has no trained classification head ({missing[0]} is missing).",
-            "Use a model that was fine-tuned for classification, or --fit-head 2000.",
-        )
-    # Without its files transformers makes a tokenizer that knows no words and says nothing.
+        embedded = EMBEDDED[source.name]
+        model, tokenizer = load_embedded(embedded)
+        loaded = Classifier(source=source, model=model, tokenizer=tokenizer, revision=embedded.revision)
+    else:
+        loaded = _load(source, needs_head)
+    outputs = source.outputs.swapped if swap_labels else source.outputs
+    loaded.model.config.id2label = outputs.id2label
+    loaded.model.config.label2id = {name: index for index, name in outputs.id2label.items()}
+    return loaded
+
+
+def _load(source: ModelSource, needs_head: bool) -> Classifier:
+    from bert_mpq.sources.pretrained import load_config, load_model, load_tokenizer
+
+    files = _files(source)
+    config = load_config(source.name, files.folder)
+    tokenizer = load_tokenizer(source.name, files.folder, config)
+    model = load_model(source.name, config, files.weights, source.family, needs_head)
+    # Files that do not belong together are met in the wild; so are vocabularies padded to a round number.
     if not model.config.vocab_size // 2 <= len(tokenizer) <= model.config.vocab_size:
         raise MpqError(
             "E-MODEL",
@@ -141,48 +171,14 @@ def load_classifier(source: ModelSource, needs_head: bool = True) -> Classifier:
             f" {model.config.vocab_size:,}.",
             "Save the model's own tokenizer beside it.",
         )
-    if model.config.num_labels != 2:
-        raise MpqError(
-            "E-MODEL",
-            f"{source.name} has {model.config.num_labels} labels, not 2.",
-            "Use a sentiment classifier with the labels negative and positive.",
-        )
-    layer_path(model)
-    model = model.float().eval()
-    broken = [name for name, parameter in model.named_parameters() if not parameter.isfinite().all()]
-    if broken:
-        raise MpqError(
-            "E-MODEL",
-            f"{source.name} holds NaN or infinite values ({broken[0]}).",
-            "The checkpoint is broken: use another one.",
-        )
-    return Classifier(source=source, model=model, tokenizer=tokenizer)
+    how = f"{files.weights.text}, converted to safetensors" if files.weights.pickled else files.weights.text
+    return Classifier(source=source, model=model, tokenizer=tokenizer, revision=files.commit, weights=how)
 
 
-def _load_pretrained(source: ModelSource) -> tuple[Any, list[str], Any]:
-    import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    options: dict[str, Any] = {"trust_remote_code": False}
-    if source.kind == "folder" or not hub.hub_reachable():
-        options["local_files_only"] = True
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source.name, **options)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # for what a checkpoint without a head leaves to chance
-            model, info = AutoModelForSequenceClassification.from_pretrained(
-                source.name, use_safetensors=True, output_loading_info=True, **options
-            )
-    except Exception as error:  # transformers, tokenizers and the HTTP library refuse in their own ways
-        if source.kind == "hub" and not hub.hub_reachable():
-            raise hub.network_error(source.name) from error
-        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
-        raise MpqError(
-            "E-MODEL",
-            f"{source.name} cannot be loaded: {reason}",
-            "It must be a classifier of transformers with safetensors weights and a tokenizer.",
-        ) from error
-    return model, sorted(info["missing_keys"]), tokenizer
+def _files(source: ModelSource) -> ModelFiles:
+    if source.kind == "folder":
+        return folder_files(source.name, Path(source.name))
+    return hub_files(source.repository, source.revision)
 
 
 def _embedded(model: EmbeddedModel, note: str = "") -> ModelSource:
@@ -195,50 +191,38 @@ def _embedded(model: EmbeddedModel, note: str = "") -> ModelSource:
         hidden=model.hidden,
         layer_weights=model.layer_weights,
         max_length=model.max_length,
+        outputs=Outputs(names=("negative", "positive"), known=True),
         parameters=model.parameters,
         note=note,
     )
 
 
-def _source(name: str, kind: Literal["hub", "folder"], config_file: Path) -> ModelSource:
-    try:
-        config = read_json(config_file, LARGEST_CONFIG, "config.json", strict=False)
-        if not isinstance(config, dict):
-            raise ValueError("not an object")
-        layers = _integer(config, "num_hidden_layers", "n_layers")
-        hidden = _integer(config, "hidden_size", "dim")
-        inner = _integer(config, "intermediate_size", "hidden_dim")
-        usable = _integer({"max_position_embeddings": LONGEST, **config}, "max_position_embeddings")
-    except (OSError, ValueError) as error:
-        raise MpqError(
-            "E-MODEL",
-            f"{name} has no config.json of an encoder model.",
-            "Use a fine-tuned BERT-like classifier.",
-        ) from error
-    if config.get("quantization_config") is not None:
-        raise MpqError("E-MODEL", f"{name} is quantized already.", "Give the FP32 model it was made from.")
-    if config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet"):
-        usable -= 2  # their positions begin after the padding id
+def _in_folder(name: str, folder: Path) -> ModelSource:
+    return _source(name, "folder", folder / CONFIG, lambda: folder_files(name, folder).weights)
+
+
+def _on_hub(name: str, repository: str, revision: str) -> ModelSource:
+    def cached() -> Weights | None:
+        found = cached_files(repository, revision)
+        return found.weights if found else None
+
+    return _source(name, "hub", config_file(repository, revision), cached)
+
+
+def _source(
+    name: str, kind: Literal["hub", "folder"], config: Path, weights: Callable[[], Weights | None]
+) -> ModelSource:
+    shape = read_shape(name, config)
+    found = weights()
     return ModelSource(
         name=name,
         kind=kind,
-        layers=layers,
-        hidden=hidden,
-        layer_weights=4 * hidden**2 + 2 * hidden * inner,
-        max_length=min(LONGEST, usable),
-        positions=usable,
-        parameters=parameter_count(_weights(name, config_file, kind)),
+        layers=shape.layers,
+        hidden=shape.hidden,
+        layer_weights=4 * shape.hidden**2 + 2 * shape.hidden * shape.inner,
+        max_length=min(LONGEST, shape.positions),
+        positions=shape.positions,
+        family=shape.family,
+        outputs=shape.outputs,
+        parameters=found.parameters if found else None,
     )
-
-
-def _weights(name: str, config_file: Path, kind: Literal["hub", "folder"]) -> Path | None:
-    """Return the weights where they are on this disk already."""
-    return hub.cached_file(name, WEIGHTS) if kind == "hub" else config_file.with_name(WEIGHTS)
-
-
-def _integer(config: dict[str, Any], *keys: str) -> int:
-    for key in keys:
-        value = config.get(key)
-        if type(value) is int and value > 0:
-            return value
-    raise ValueError(f"no {keys[0]}")

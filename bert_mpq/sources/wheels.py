@@ -19,17 +19,22 @@ def package_file(package: str, relative: str) -> Path | None:
     return None
 
 
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def check_sha256(path: Path, expected: str, hint: str = INSTALL_HINT) -> None:
     """Compare the SHA-256 of a file.
 
     Raises:
         MpqError: E-OFFLINE when it differs: the figures of this project hold for the known file only.
     """
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    if digest.hexdigest() != expected:
+    if sha256(path) != expected:
         raise MpqError(
             "E-OFFLINE", f"{path.name} is not the known file (SHA-256 differs).", "Reinstall: " + hint
         )

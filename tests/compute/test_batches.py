@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -37,6 +39,19 @@ def test_a_batch_could_not_take_the_next_review_too(lengths, budget):
     batches = sample_of(lengths).plan(budget)
     for indices in batches[:-1]:
         assert (len(indices) + 1) * lengths[indices[0]] > budget
+
+
+@given(lengths, budgets)
+def test_without_padding_all_reviews_of_a_batch_are_equally_long(lengths, budget):
+    sample = dataclasses.replace(sample_of(lengths), padded=False)
+    planned = sample.plan(budget)
+    assert sorted(np.concatenate(planned)) == list(range(len(lengths)))
+    for indices in planned:
+        batch = sample.batch(indices)
+        assert batch.attention_mask.all()
+        assert batch.tokens <= budget or len(indices) == 1
+    for some in (sample.head(len(lengths)), sample.take(np.arange(len(lengths)))):
+        assert [batch.tolist() for batch in some.plan(budget)] == [batch.tolist() for batch in planned]
 
 
 @given(lengths, st.data())

@@ -1,5 +1,8 @@
 """Phase 2's figures."""
 
+import copy
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -35,6 +38,18 @@ def test_evaluation_equals_one_review_at_a_time(classifier, reviews):
             inputs = classifier.tokenizer(text, truncation=True, max_length=64, return_tensors="pt")
             assert got.predictions[index] == classifier.model(**inputs).logits.argmax()
     assert got.accuracy.accuracy == np.mean(got.predictions == np.array(few.labels))
+
+
+def test_a_classifier_whose_first_output_means_positive_gives_the_same_figures(classifier, reviews):
+    tokens = tokenize(reviews.take(list(range(24))), classifier.tokenizer, 64, Silent())
+    expected = evaluate(classifier.model, on_cpu(tokens, 512), Silent(), "Evaluate")
+    reversed_model = copy.deepcopy(classifier.model)
+    reversed_model.config.id2label = {0: "POSITIVE", 1: "NEGATIVE"}
+    head = reversed_model.classifier
+    head.weight.data, head.bias.data = head.weight.data.flip(0), head.bias.data.flip(0)
+    got = evaluate(reversed_model, on_cpu(tokens, 512), Silent(), "Evaluate")
+    assert dataclasses.replace(got.accuracy, seconds=0) == dataclasses.replace(expected.accuracy, seconds=0)
+    assert np.array_equal(got.logits, expected.logits)
 
 
 def test_the_embedded_classifier_reads_real_reviews(classifier, reviews):

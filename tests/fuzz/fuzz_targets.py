@@ -7,6 +7,7 @@ import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +31,7 @@ from bert_mpq.settings.config_json import to_json
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.embedded.lora import ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE, adapted
 from bert_mpq.ui.commands.runs import read_config
+from tests.fuzz import fuzz_data
 from tests.fuzz.fuzz_mutations import Source, broken_bytes, broken_json, broken_safetensors
 
 
@@ -247,6 +249,16 @@ TARGETS = {
             valid=_training_file,
             broken=broken_bytes,
             parse=_resume,
+        ),
+        *(
+            Target(
+                name=name,
+                file=f"reviews.{form.container}",
+                valid=partial(fuzz_data.valid, form),
+                broken=partial(fuzz_data.broken, form),
+                parse=fuzz_data.read,
+            )
+            for name, form in fuzz_data.FORMS.items()
         ),
     )
 }

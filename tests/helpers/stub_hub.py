@@ -1,18 +1,23 @@
 """A stand-in for the Hugging Face hub on 127.0.0.1, and fresh processes that take it for the hub."""
 
+import dataclasses
 import hashlib
 import http.server
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
+import urllib.parse
 from pathlib import Path
 
 COMMIT = "c0ffee" + 34 * "0"
+LARGE = (".safetensors", ".bin", ".parquet", ".msgpack")  # served from elsewhere, by their SHA-256
 PROGRAM = """
 import json, sys
 from bert_mpq.settings.errors import MpqError
+from bert_mpq.runs import doctor
 from bert_mpq.sources import classifiers, hub, reviews
 try:
     answer = eval(sys.argv[1])
@@ -22,40 +27,81 @@ print(json.dumps(answer, default=str))
 """
 
 
-class StubHub:
-    """Serves the files below ``root``; the user's cache is ``home``.
+@dataclasses.dataclass
+class Revision:
+    """The files of a repository at a branch, a tag or a pull request."""
 
-    ``root/org/name/file`` is the file of a model, ``root/datasets/org/name/file`` that of a data set.
+    commit: str = COMMIT
+    files: dict[str, bytes] = dataclasses.field(default_factory=dict)
+
+
+class StubHub:
+    """Serves repositories of models (``org/name``) and data sets (``datasets/org/name``) as the hub does.
+
+    Small files come with the commit and an ETag; large ones by a redirect to a CDN that knows ranges.
     ``requests`` holds what was asked, ``refused`` the repositories that need a permission, ``private`` those
-    that need a login, ``cut_off`` the files whose connection breaks half-way.
+    that need a login, ``cut_off`` the files whose connection breaks half-way; ``home`` is the user's cache.
     """
 
-    def __init__(self, root: Path, home: Path) -> None:
-        self.root, self.home = root, home
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.repositories: dict[str, dict[str, Revision]] = {}
         self.requests: list[str] = []
         self.refused: set[str] = set()
         self.private: set[str] = set()
         self.cut_off: set[str] = set()
-        self.commit = COMMIT
         hub = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_HEAD(self):
                 hub.requests.append(f"{self.command} {self.path}")
-                repository, _, rest = self.path.strip("/").partition("/resolve/")
-                file = hub.root / repository / rest.partition("/")[2]
-                if repository in hub.refused:
-                    self.answer(403, {"X-Error-Code": "GatedRepo"})
-                elif repository in hub.private:
-                    self.answer(401, {"X-Error-Code": "RepoNotFound"})
-                elif rest and file.is_file():
-                    content = file.read_bytes()
-                    etag = hashlib.sha256(content).hexdigest()
-                    self.answer(200, {"ETag": f'"{etag}"', "X-Repo-Commit": hub.commit}, content)
+                if self.path.startswith("/cdn/"):
+                    self.serve(hub.content_of(self.path.removeprefix("/cdn/")), {})
                 else:
-                    self.answer(404, {"X-Error-Code": "EntryNotFound"})
+                    self.resolve()
 
             do_GET = do_HEAD
+
+            def do_POST(self):
+                hub.requests.append(f"{self.command} {self.path}")
+                self.refuse(404, "EntryNotFound")
+
+            def resolve(self):
+                repository, _, rest = self.path.strip("/").partition("/resolve/")
+                name, _, filename = rest.partition("/")
+                revisions = hub.repositories.get(repository)
+                if repository in hub.refused:
+                    return self.refuse(403, "GatedRepo")
+                if not rest or revisions is None or repository in hub.private:
+                    return self.refuse(401, "RepoNotFound")
+                wanted = urllib.parse.unquote(name)
+                revision = next(
+                    (each for key, each in revisions.items() if wanted in (key, each.commit)), None
+                )
+                if revision is None:
+                    return self.refuse(404, "RevisionNotFound")
+                content = revision.files.get(filename)
+                headers = {"X-Repo-Commit": revision.commit}
+                if content is None:
+                    return self.refuse(404, "EntryNotFound", headers)
+                digest = hashlib.sha256(content).hexdigest()
+                if filename.endswith(LARGE):
+                    headers |= {"X-Linked-ETag": f'"{digest}"', "X-Linked-Size": str(len(content))}
+                    return self.answer(302, {**headers, "Location": f"{hub.cdn}/{digest}"})
+                small = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+                return self.serve(content, {**headers, "ETag": f'"{small}"'})
+
+            def serve(self, content, headers):
+                ranged = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+                if ranged is None:
+                    return self.answer(200, headers, content)
+                first, last = int(ranged[1]), int(ranged[2] or len(content) - 1)
+                part = content[first : last + 1]
+                headers |= {"Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(content)}"}
+                return self.answer(206, headers, part)
+
+            def refuse(self, status, code, headers=None):
+                self.answer(status, {"X-Error-Code": code, **(headers or {})})
 
             def answer(self, status, headers, content=b""):
                 self.send_response(status)
@@ -63,7 +109,7 @@ class StubHub:
                     self.send_header(name, value)
                 self.end_headers()
                 if self.command == "GET":
-                    broken = any(self.path.endswith(name) for name in hub.cut_off)
+                    broken = any(hub.is_of(self.path, name) for name in hub.cut_off)
                     self.wfile.write(content[: len(content) // 2] if broken else content)
 
             def log_message(self, *_):
@@ -71,28 +117,58 @@ class StubHub:
 
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self._server.server_port}"
+        self.cdn = f"http://localhost:{self._server.server_port}/cdn"  # another host, as the hub's is
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
-    def add(self, name: str, content: bytes) -> Path:
-        """Put a file on the hub."""
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        return path
+    def add(self, name: str, content: bytes, revision: str = "main") -> None:
+        """Put a file on the hub: ``org/name/file`` of a model, ``datasets/org/name/file`` of a data set."""
+        parts = name.split("/")
+        size = 3 if parts[0] == "datasets" else 2
+        repository, filename = "/".join(parts[:size]), "/".join(parts[size:])
+        revisions = self.repositories.setdefault(repository, {})
+        revisions.setdefault(revision, Revision()).files[filename] = content
+
+    def add_folder(self, repository: str, folder: Path, revision: str = "main", commit: str = COMMIT) -> None:
+        """Put every file of a folder on the hub."""
+        for path in sorted(folder.iterdir()):
+            self.add(f"{repository}/{path.name}", path.read_bytes(), revision)
+        self.repositories[repository][revision].commit = commit
+
+    def contents(self) -> dict[str, bytes]:
+        """Return every file on the hub by its path, the revision left out."""
+        return {
+            f"{repository}/{name}": content
+            for repository, revisions in self.repositories.items()
+            for revision in revisions.values()
+            for name, content in revision.files.items()
+        }
+
+    def content_of(self, digest: str) -> bytes:
+        """Return a large file by its SHA-256."""
+        return next(each for each in self.contents().values() if hashlib.sha256(each).hexdigest() == digest)
+
+    def is_of(self, path: str, name: str) -> bool:
+        """Return whether a request is about a file of that name."""
+        digest = path.removeprefix("/cdn/")
+        return path.endswith(name) or any(
+            key.endswith(name) and hashlib.sha256(content).hexdigest() == digest
+            for key, content in self.contents().items()
+        )
 
     def stop(self) -> None:
         """Take the hub off the network: connections are refused from now on."""
         self._server.shutdown()
         self._server.server_close()
 
-    def ask(self, expression: str):
+    def environment(self) -> dict[str, str]:
+        """Return an environment in which this is the hub."""
+        return os.environ | {"HF_ENDPOINT": self.address, "HF_HOME": str(self.home), "HF_HUB_OFFLINE": "0"}
+
+    def ask(self, expression: str, **environment: str):
         """Return what ``expression`` gives in a fresh process: its value, or [code, title] of its error."""
-        environment = os.environ | {
-            "HF_ENDPOINT": self.address,
-            "HF_HOME": str(self.home),
-            "HF_HUB_OFFLINE": "0",
-        }
         command = [sys.executable, "-c", PROGRAM, expression]
-        process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        process = subprocess.run(
+            command, env=self.environment() | environment, capture_output=True, text=True, timeout=120
+        )
         assert process.returncode == 0, process.stderr
         return json.loads(process.stdout)

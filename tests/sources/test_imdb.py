@@ -7,7 +7,7 @@ from bert_mpq.compute.reviews import Reviews
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources import wheels
 from bert_mpq.sources.halves import half, is_held_out
-from bert_mpq.sources.reviews import DataSource, find_reviews, known_size, load_reviews
+from bert_mpq.sources.reviews import DataSource, find_reviews, load_reviews, size_of
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from bert_mpq.sources.reviews import DataSource, find_reviews, known_size, load_
 def test_the_wheel_holds_the_known_reviews(imdb, split, size, positive):
     assert len(imdb[split]) == len(set(imdb[split].texts)) == size
     assert sum(imdb[split].labels) == positive
-    assert known_size(find_reviews("imdb"), split) == size
+    assert size_of(find_reviews("imdb"), split) == size
 
 
 def test_no_review_is_in_both_halves(imdb):
@@ -57,7 +57,7 @@ def test_the_source_tells_which_half_it_is():
 def test_the_hub_has_the_original_splits():
     hub = DataSource(name="stanfordnlp/imdb", kind="hub")
     assert [hub.split_name("calibration"), hub.split_name("evaluation")] == ["TRAIN set", "TEST set"]
-    assert known_size(hub, "evaluation") == 25_000
+    assert size_of(hub, "evaluation") == 25_000
 
 
 def test_a_fingerprint_depends_on_texts_labels_and_order():

@@ -81,8 +81,8 @@ def test_as_many_reviews_as_there_are_is_allowed():
 
 @pytest.mark.parametrize("sampling", ["stratified", "random"])
 @pytest.mark.parametrize(("reviews", "only"), [(made_up(5, 0), "negative"), (made_up(0, 5), "positive")])
-def test_a_sample_of_one_class_is_refused(reviews, only, sampling):
-    with pytest.raises(MpqError, match=f"The sample holds only {only} reviews") as refused:
+def test_a_split_of_one_class_is_refused(reviews, only, sampling):
+    with pytest.raises(MpqError, match=f"The split holds only {only} reviews") as refused:
         sample(reviews, 4, sampling, 0)
     assert refused.value.code == "E-ONE-CLASS"
 

@@ -13,7 +13,7 @@ from rich.markdown import Markdown
 from bert_mpq.ui.commands.help import topics
 from tests.helpers.command import call
 
-TOPICS = ("budget", "export", "files", "processes", "quantizers", "training", "trouble")
+TOPICS = ("budget", "data", "export", "files", "processes", "quantizers", "training", "trouble")
 SIGN = {"PAGER": "sed s/^/paged:/"}
 
 
@@ -50,7 +50,7 @@ def test_an_unknown_topic_is_one_sentence(tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     sentence, hint = done.stderr.splitlines()
     assert sentence == 'error[E-TOPIC]: There is no help on "bits".'
-    assert hint.startswith("hint: The topics are budget, export, files,")
+    assert hint.startswith("hint: The topics are budget, data, export, files,")
 
 
 def test_a_terminal_shows_the_text_drawn_and_paged(terminal):

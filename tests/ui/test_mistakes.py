@@ -133,13 +133,13 @@ def test_reviews_of_one_class(tmp_path, small, imdb):
     data.write_text("\n".join(json.dumps({"text": text, "label": 0}) for text in negative))
     arguments = ["--sampling", "random", "--calibration-size", "20", "--metrics", "cka", "--yes"]
     done = call("sensitivity", *small, "--data", str(data), *arguments, cwd=tmp_path)
-    refused(done, "E-ONE-CLASS", "The sample holds only negative reviews.", "stratified")
+    refused(done, "E-ONE-CLASS", "data.json holds only negative reviews.", "both classes")
 
 
 @pytest.mark.parametrize(
     ("rows", "header"),
     [
-        (["good,1", "bad,0"], "review,label"),
+        (["good,1", "bad,0"], "opinion,label"),
         (["good,1", "bad,2"], "text,label"),
         ([], "text,label"),
     ],

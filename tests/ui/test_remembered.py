@@ -23,7 +23,7 @@ def record(tmp_path):
         content["timestamp"] = changes.pop("timestamp", content["timestamp"])
         content["environment"]["platform"] = changes.pop("platform", platform.platform())
         for field, value in changes.items():
-            content["config" if field in content["config"] else "setting"][field] = value
+            content["config" if hasattr(RunConfig(), field) else "setting"][field] = value
         path = tmp_path / folder / source.name
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(content))
@@ -58,6 +58,20 @@ def test_settings_come_from_the_newer_run(tmp_path, record):
 def test_a_setting_that_is_no_longer_valid_is_forgotten(tmp_path, record, field, value, default):
     record("run_*", "Sensitivities", **{field: value})
     assert getattr(remembered(str(tmp_path)), field) == default
+
+
+def test_what_was_said_of_the_data_is_remembered_with_the_data(tmp_path, record, review_file):
+    said = {"text_column": "text", "labels": ["0=negative", "1=positive"]}
+    record("run_*", "Sensitivities", data=str(review_file), **said)
+    config = remembered(str(tmp_path))
+    assert (config.data, config.text_column, config.labels) == (
+        str(review_file),
+        "text",
+        ("0=negative", "1=positive"),
+    )
+    review_file.unlink()
+    config = remembered(str(tmp_path))
+    assert (config.data, config.text_column, config.labels) == ("imdb", None, ())
 
 
 def test_a_record_that_cannot_be_read_is_left_out(tmp_path):

@@ -47,14 +47,6 @@ def test_a_hub_id_that_cannot_be_reached_is_not_accepted(change):
     assert "error[E-NETWORK]" in said
 
 
-def test_a_data_file_is_read_before_it_is_accepted(change, review_file, tmp_path):
-    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
-    bad, good = (str(tmp_path / name) for name in ("bad.csv", review_file.name))
-    changed, said = change("down enter", "down enter", (bad, "enter"), ("ctrl-u", good, "enter"))
-    assert changed.data == good
-    assert "error[E-DATA-FORMAT]" in said
-
-
 def test_a_device_that_is_not_there_cannot_be_chosen(change, monkeypatch):
     monkeypatch.setattr("bert_mpq.ui.wizard.settings.accelerator", lambda: "cpu")
     # cuda and mps are passed over: after cpu comes auto again.

@@ -318,7 +318,13 @@ def test_the_embedded_classifier_takes_the_place_of_the_default_once_and_for_all
 
 
 def test_escape_in_a_setting_goes_back_one_question(terminal):
-    screen = terminal().choose("Settings").choose("Data").choose("Local file").wait("File with the columns")
+    screen = (
+        terminal()
+        .choose("Settings")
+        .choose("Data")
+        .choose("File, folder or archive")
+        .wait("File, folder or archive")
+    )
     screen.press("esc").wait("IMDB (default)").wait("From the hub, its cache").press("esc")
     screen.wait("Back to the menu")
     screen.choose("Model").choose("Hub id or folder").wait("Hub id or folder of the model").press("esc")

@@ -5,6 +5,8 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
+from bert_mpq.settings import flags
+from bert_mpq.settings.config import OF_DATA, RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.paths import user_path
 from bert_mpq.ui.commands.command import Command
@@ -53,6 +55,8 @@ def _draw(namespace: argparse.Namespace, execution: "Execution") -> None:
 
 def _add_doctor_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="DIR", default=".", help="folder to look at (default: .)")
+    for name in ("data", *OF_DATA):
+        flags.add_flag(parser, name, RunConfig())
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
@@ -60,7 +64,7 @@ def _doctor(namespace: argparse.Namespace, execution: "Execution") -> None:
     from bert_mpq.runs.doctor import diagnose
     from bert_mpq.ui.views.doctor import doctor_views
 
-    checks = diagnose(namespace.output)
+    checks = diagnose(flags.config_from(namespace, RunConfig()))
     if namespace.json:
         print(json.dumps([dataclasses.asdict(check) for check in checks], indent=2))
         return

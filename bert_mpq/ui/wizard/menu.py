@@ -10,13 +10,15 @@ from bert_mpq.runs.compare import compare
 from bert_mpq.runs.make_plan import find_sources, make_plan, named
 from bert_mpq.runs.plan import AnalysisPlan, FullPlan, Phase, QuantizationPlan, Sources
 from bert_mpq.settings import flags
-from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.config import OF_DATA, RunConfig
 from bert_mpq.settings.errors import MpqError
+from bert_mpq.sources.columns import UnclearData
 from bert_mpq.ui.console import error_console, require_terminal
 from bert_mpq.ui.execution import Execution
 from bert_mpq.ui.views import panels as views
 from bert_mpq.ui.views.comparison import comparison_views
 from bert_mpq.ui.views.timing import plan_time
+from bert_mpq.ui.wizard.data_step import ask_unclear, print_understood
 from bert_mpq.ui.wizard.header import header, setting_line
 from bert_mpq.ui.wizard.offers import offer
 from bert_mpq.ui.wizard.prompts import Back, Option, ask, choose
@@ -50,8 +52,9 @@ class Wizard:
         self, *, config: RunConfig, given: frozenset[str], output: Console, execution: Execution
     ) -> None:
         last = remembered(config.output)
-        settings = {step.field for step in SETTINGS if flags.FLAGS[step.field].remembered}
-        unsaid = settings - given
+        settings = {step.field for step in SETTINGS if flags.FLAGS[step.field].remembered} | {*OF_DATA}
+        # What was said of the columns of other data does not hold for data that is named now.
+        unsaid = settings - given - {*(OF_DATA if "data" in given else ())}
         self._config = config.replace(**{name: getattr(last, name) for name in unsaid})
         self._given = given
         self._output = output
@@ -109,8 +112,9 @@ class Wizard:
             self._phase(cast(Phase, entry))
 
     def _phase(self, phase: Phase) -> None:
-        with self._output.status("Looking for model and data"):
-            sources = find_sources(self._config, phase)
+        sources = self._sources(phase)
+        if sources is None:
+            return
         if sources.model.note:
             self._output.print(sources.model.note, markup=False)
             self._config = named(self._config, sources.model.name)  # said once
@@ -121,6 +125,21 @@ class Wizard:
         self._output.print()
         if finished is not None:
             offer(finished, self._execution)
+
+    def _sources(self, phase: Phase) -> Sources | None:
+        """Find model and data, and ask what is unclear of the data; None when the user went back."""
+        while True:
+            try:
+                with self._output.status("Looking for model and data"):
+                    sources = find_sources(self._config, phase)
+            except UnclearData as unclear:
+                answered = ask_unclear(unclear, self._config, self._output)
+                if isinstance(answered, Back):
+                    return None
+                self._config = answered
+            else:
+                print_understood(sources.data, self._output)
+                return sources
 
     def _ask(self, phase: Phase, sources: Sources) -> AnalysisPlan | QuantizationPlan | FullPlan | None:
         """Return the confirmed plan, or None when the user went back to the menu."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from bert_mpq.compute.hardware import accelerator
 from bert_mpq.records.reading import AnalysisRecord, EvaluationRecord, list_analyses, list_evaluations
-from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.config import OF_DATA, RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.flag import Phase
 from bert_mpq.settings.flags import FLAGS
@@ -28,7 +28,9 @@ def remembered(output: str) -> RunConfig:
     if newest is None:
         return config
     common = _answers(newest, 0)
-    return _changed(config, {name: value for name, value in common.items() if _still_valid(name, value)})
+    valid = {name: value for name, value in common.items() if _still_valid(name, value)}
+    gone = OF_DATA if "data" not in valid else ()
+    return _changed(config, {name: value for name, value in valid.items() if name not in gone})
 
 
 def _answers(record: AnalysisRecord | EvaluationRecord, phase: Phase) -> dict[str, Any]:

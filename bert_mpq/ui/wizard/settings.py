@@ -9,10 +9,12 @@ from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import UsageError
 from bert_mpq.settings.flag import read_number
 from bert_mpq.settings.flags import FLAGS
-from bert_mpq.sources.classifiers import DEFAULT_MODEL, LONGEST, find_classifier
+from bert_mpq.sources.classifiers import find_classifier
 from bert_mpq.sources.embedded.bases import BASE, SMALL
 from bert_mpq.sources.embedded.files import installed
-from bert_mpq.sources.reviews import find_reviews, known_size, load_reviews
+from bert_mpq.sources.model_config import LONGEST
+from bert_mpq.sources.model_files import DEFAULT_MODEL
+from bert_mpq.ui.wizard.data_step import OWN_DATA, other_data, settle_data
 from bert_mpq.ui.wizard.prompts import Back, Option, choose, rows_of
 from bert_mpq.ui.wizard.steps import CUSTOM, Step, menu
 
@@ -67,12 +69,6 @@ def _models(config: RunConfig) -> list[Option]:
     )
 
 
-def _check_data(config: RunConfig) -> None:
-    source = find_reviews(config.data)
-    if known_size(source, "calibration") is None:
-        load_reviews(source, "calibration")
-
-
 def _devices(config: RunConfig) -> list[Option]:
     found = accelerator()
     reasons = {"cuda": "no NVIDIA GPU seen", "mps": "no Apple GPU seen"}
@@ -112,11 +108,12 @@ SETTINGS: tuple[Step, ...] = (
         field="data",
         options=menu(
             ("IMDB (default)", "imdb", "From the hub, its cache, or offline"),
-            ("Local file", CUSTOM, "CSV, JSON, Parquet or a saved Arrow data set"),
+            ("File, folder or archive", CUSTOM, OWN_DATA),
         ),
-        line=lambda config: "File with the columns text and label (0 or 1)",
-        check=_check_data,
-        about="IMDB, or a local file with text and label",
+        line=lambda config: "File, folder or archive of reviews",
+        take=other_data,
+        settle=settle_data,
+        about="IMDB, or a file, folder or archive of yours",
     ),
     Step(name="Device", field="device", options=_devices, about="Where the model runs"),
     Step(

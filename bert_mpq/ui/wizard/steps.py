@@ -57,6 +57,7 @@ class Step:
             this step, or of a remembered run); None where there is none. Default: what the latter has.
         take: the configuration that follows from an answer. Default: the field is set to it.
         check: raises MpqError for a configuration that will not do: it is shown, and the step asked again.
+        settle: asks further what the answer leaves open; returns the configuration, or BACK to ask it again.
         shown: writes an answer as a line to type, or in the list of settings.
         about: what it is for, in the list of settings.
         when: whether the answers so far call for the step.
@@ -72,6 +73,7 @@ class Step:
     last: Callable[[RunConfig, RunConfig], Any] | None = None
     take: Callable[[RunConfig, Any], RunConfig] | None = None
     check: Callable[[RunConfig], object] | None = None
+    settle: Callable[[RunConfig], RunConfig | Back] | None = None
     shown: Callable[[Any], str] = str
     about: str = ""
     when: Callable[[RunConfig], bool] | None = None
@@ -121,15 +123,14 @@ class Step:
     def _accepted(self, config: RunConfig, answer: Any) -> RunConfig | Back:
         """Return what follows from an answer; BACK where it will not do, with the reason on screen."""
         changed = self.take(config, answer) if self.take else config.replace(**{self.field: answer})
-        if self.check is None:
-            return changed
         try:
-            with error_console().status("Checking"):
-                self.check(changed)
+            if self.check is not None:
+                with error_console().status("Checking"):
+                    self.check(changed)
+            return changed if self.settle is None else self.settle(changed)
         except MpqError as error:
             views.print_error(error, error_console())
             return BACK
-        return changed
 
 
 class Walk:

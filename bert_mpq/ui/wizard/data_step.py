@@ -1,0 +1,89 @@
+"""The data of the menu: the user's own is read before it is accepted, and what is unclear is asked."""
+
+from rich.console import Console
+
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.sources.columns import UnclearData, wanted_of
+from bert_mpq.sources.reviews import DataSource, find_reviews
+from bert_mpq.sources.wording import shown
+from bert_mpq.ui.console import output_console
+from bert_mpq.ui.wizard.prompts import BACK, Back, Option, choose, rows_of
+
+OWN_DATA = "CSV, TSV, JSON, Parquet, Arrow, or text files in pos/ and neg/"
+
+
+def other_data(config: RunConfig, data: str) -> RunConfig:
+    """Return ``config`` with other data: what was said of the columns and labels of the old does not hold."""
+    return config.replace(data=data, text_column=None, label_column=None, labels=())
+
+
+def settle_data(config: RunConfig) -> RunConfig | Back:
+    """Read the data, ask what is unclear and show what was understood; BACK when the user goes back.
+
+    Raises:
+        MpqError: as ``find_reviews``.
+        KeyboardInterrupt: Ctrl-C.
+        EOFError: Ctrl-D.
+    """
+    output = output_console()
+    while True:
+        try:
+            with output.status("Reading the data"):
+                source = find_reviews(config.data, wanted_of(config))
+        except UnclearData as unclear:
+            answered = ask_unclear(unclear, config, output)
+            if isinstance(answered, Back):
+                return BACK
+            config = answered
+        else:
+            print_understood(source, output)
+            return config
+
+
+def print_understood(source: DataSource, output: Console) -> None:
+    """Print what was understood of the user's own data."""
+    if source.understood:
+        output.print(f"Read {source.name}: {source.understood}", markup=False, highlight=False)
+
+
+def ask_unclear(unclear: UnclearData, config: RunConfig, output: Console) -> RunConfig | Back:
+    """Ask what a script would have to say with a flag; return the configuration with the answer.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
+        EOFError: Ctrl-D.
+    """
+    output.print(unclear.title, markup=False, highlight=False)
+    if unclear.question == "labels":
+        labels = _labels(unclear.options)
+        return BACK if labels is None else config.replace(labels=labels)
+    what = "reviews" if unclear.question == "text_column" else "labels"
+    column = choose(f"Which column holds the {what}?", _as_they_are(unclear.options), None)
+    return BACK if isinstance(column, Back) else config.replace(**{unclear.question: column})
+
+
+def _labels(options: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Ask what each label means; None when the user goes back."""
+    if len(options) == 2:
+        positive = choose("Which label means positive?", _as_they_are(options), options[-1])
+        if isinstance(positive, Back):
+            return None
+        return tuple(f"{each}={'positive' if each == positive else 'negative'}" for each in options)
+    labels: list[str] = []
+    for each in options:
+        answer = choose(f"What does the label {each} mean?", MEANINGS, None)
+        if isinstance(answer, Back):
+            return None
+        labels.append(f"{each}={answer}")
+    return tuple(labels)
+
+
+def _as_they_are(options: tuple[str, ...]) -> list[Option]:
+    return [Option(title=shown(option), value=option) for option in options]
+
+
+MEANINGS = rows_of(
+    ("negative", "negative", ""),
+    ("positive", "positive", ""),
+    ("neither", "skip", "Its reviews are left out"),
+)
