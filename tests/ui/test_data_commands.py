@@ -80,7 +80,8 @@ def test_the_settings_show_what_was_understood_and_ask(terminal, tmp_path, small
     screen.wait("Which column holds the reviews?").choose("opinion")
     screen.wait("split by hash")
     assert "opinion -> text, sentiment -> label; positive = 1; 120 rows" in shown(screen)
-    screen.choose("Back to the menu").wait("data IMDB Dataset.csv")
+    screen.choose("Back to the menu").wait("What would you like to do? (arrows")
+    assert "data IMDB Dataset.csv" in shown(screen)
 
 
 def test_doctor_prints_what_was_understood(tmp_path, kaggle):
