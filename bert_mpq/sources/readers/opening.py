@@ -177,14 +177,7 @@ def damage(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (
-        EOFError,
-        zlib.error,
-        lzma.LZMAError,
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        NotImplementedError,
-    ) as error:
+    except DAMAGED as error:
         raise _damaged(path) from error
     except OSError as error:
         if error.strerror is None:  # gzip and bz2 have no reason of the system
