@@ -12,18 +12,9 @@ from bert_mpq.sources.wording import listed, shown
 TEXT_NAMES: tuple[str, ...] = ("text", "texts", "review", "reviews", "reviewtext", "reviewbody", "sentence")
 TEXT_NAMES += ("sentences", "content", "reviewcontent", "comment", "comments", "commenttext", "body")
 TEXT_NAMES += ("document", "message", "tweet", "tweettext", "phrase")
-LABEL_NAMES: tuple[str, ...] = ("label", "labels", "labeltext", "labelname", "sentiment", "class", "polarity")
-LABEL_NAMES += (
-    "target",
-    "category",
-    "sentiments",
-    "sentimentlabel",
-    "labelid",
-    "y",
-    "rating",
-    "stars",
-    "score",
-)
+LABEL_NAMES: tuple[str, ...] = ("label", "labels", "labeltext", "labelname", "labelid", "class", "target")
+LABEL_NAMES += ("sentiment", "sentiments", "sentimentlabel", "polarity", "category", "rating", "stars")
+LABEL_NAMES += ("score", "y")
 Question = Literal["text_column", "label_column", "labels"]
 
 
@@ -75,6 +66,9 @@ class Wanted:
         return bool(self.text_columns(names)) + bool(self.label_columns(names))
 
 
+BY_COMMON_NAMES = Wanted()
+
+
 def wanted_of(config: RunConfig) -> Wanted:
     """Return what a configuration says about the data."""
     return Wanted(text_column=config.text_column, label_column=config.label_column, labels=config.labels)
@@ -88,7 +82,7 @@ def _matching(names: Sequence[str], wanted: str | None, common: Sequence[str]) -
 
 
 def squeezed(name: str) -> str:
-    """Return the letters and digits of a name in lower case: ``Review Text`` is ``review_text``."""
+    """Return the letters and digits of a name in lower case: ``Review Text`` is like ``review_text``."""
     return "".join(sign for sign in name.casefold() if sign.isalnum())
 
 
@@ -115,7 +109,7 @@ def text_column(file: str, wanted: Wanted, names: Sequence[str], of_text: Sequen
         raise MpqError(
             "E-DATA-FORMAT", f"{file}: column {shown(found[0])} holds no text.", "Use --text-column NAME."
         )
-    return _unclear(file, "text", texts, of_text, names)
+    raise _unclear(file, "text", texts, of_text, names)
 
 
 def label_columns(file: str, wanted: Wanted, names: Sequence[str], text: str) -> list[str]:
@@ -137,7 +131,7 @@ def label_columns(file: str, wanted: Wanted, names: Sequence[str], text: str) ->
             )
         raise _absent(file, wanted.label_column, names)
     others = [name for name in names if name != text]
-    return [_unclear(file, "label", found, others, names)]
+    raise _unclear(file, "label", found, others, names)
 
 
 def _absent(file: str, wanted: str, names: Sequence[str]) -> MpqError:
@@ -148,21 +142,21 @@ def _absent(file: str, wanted: str, names: Sequence[str]) -> MpqError:
     )
 
 
-def _unclear(file: str, kind: str, found: Sequence[str], options: Sequence[str], names: Sequence[str]) -> str:
-    """Raise UnclearData."""
+def _unclear(
+    file: str, kind: str, found: Sequence[str], options: Sequence[str], names: Sequence[str]
+) -> MpqError:
     what = {"text": "reviews", "label": "labels"}[kind]
-    question: Question = "text_column" if kind == "text" else "label_column"
-    hint = f"Use --{kind}-column NAME."
     if found:
-        raise several_columns(file, kind, found)
+        return several_columns(file, kind, found)
     if not options:
-        raise MpqError(
+        return MpqError(
             "E-DATA-FORMAT",
             f"{file} has no column for the {what} (its columns: {listed(names)}).",
             "It needs one with the reviews and one with their labels.",
         )
     title = f"{file} has no column with a known name for the {what} (its columns: {listed(names)})."
-    raise UnclearData(title, hint, question, options)
+    question: Question = "text_column" if kind == "text" else "label_column"
+    return UnclearData(title, f"Use --{kind}-column NAME.", question, options)
 
 
 def several_columns(file: str, kind: str, found: Sequence[str]) -> UnclearData:

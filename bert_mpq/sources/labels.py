@@ -68,6 +68,12 @@ def _unknown(file: str, counts: Counts, values: list[str], unknown: list[str], w
             f"{file}: the label column holds text that is no label.",
             "Use --label-column NAME, or explain the labels: --labels WORD=negative,WORD=positive.",
         )
+    if any("," in value for value in values):
+        return MpqError(
+            "E-DATA-FORMAT",
+            f"{file}: what the labels mean is not known, and --labels cannot name those with commas.",
+            "Rename the labels.",
+        )
     listed = ", ".join(map(shown, _sorted(unknown if wanted.labels else values)))
     plural = "s" if "," in listed else ""
     verb = "mean" if plural else "means"
@@ -95,7 +101,7 @@ def _sorted(values: Sequence[str]) -> list[str]:
 
 def example(values: Sequence[str]) -> str:
     """Return how ``--labels`` could explain some labels: the lower half negative, a middle one left out."""
-    ordered = [value for value in _sorted(values) if "," not in value and "=" not in value]
+    ordered = _sorted(values)
     half, middle = divmod(len(ordered), 2)
     words = ["negative"] * half + ["skip"] * middle + ["positive"] * half
     return ",".join(f"{value.strip()}={word}" for value, word in zip(ordered, words, strict=True))

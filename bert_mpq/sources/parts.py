@@ -49,7 +49,7 @@ class Part:
     def labels(self, means: Meaning) -> list[str]:
         """Return the labels that mean so."""
         found = [label for label, each in self.meanings if each == means]
-        return sorted({label.rsplit("/", 1)[-1] if self.folders else label for label in found})
+        return sorted({label.rsplit("/", 1)[-1] if self.folders else label.strip() for label in found})
 
     def reviews(self) -> Reviews:
         """Return the reviews; their texts stay on disk."""
@@ -89,8 +89,6 @@ def understand_part(file: str, split: str, table: Path, folders: bool, wanted: W
 
     Args:
         file: the data in sentences.
-        split: its name.
-        table: its Arrow file.
         folders: whether the reviews are text files in folders.
         wanted: what the user says.
 

@@ -9,7 +9,7 @@ import numpy as np
 from bert_mpq.compute.reviews import Reviews
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.label_words import is_number
-from bert_mpq.sources.columns import Wanted
+from bert_mpq.sources.columns import BY_COMMON_NAMES, Wanted
 from bert_mpq.sources.halves import Split, digests_of, distinct_rows, half, rows_of_half
 from bert_mpq.sources.layouts import Layout, find_layout
 from bert_mpq.sources.parts import Part, is_labelled, understand_part
@@ -78,7 +78,7 @@ class Reading:
 
     @property
     def _splits(self) -> str:
-        missing = f" ({listed(self.unlabelled)} has no labels)" if self.unlabelled else ""
+        missing = f" ({' and '.join(self.unlabelled)} without labels)" if self.unlabelled else ""
         if self.by_hash:
             return f"split by hash{missing}"
         sizes = zip(self.parts, self.sizes, strict=True)
@@ -103,7 +103,7 @@ def understand(path: Path, wanted: Wanted) -> Reading:
     if not tables:
         raise _nothing(path, layout)
     labelled = [split for split in tables if is_labelled(tables[split], folders, wanted)]
-    chosen = dict.fromkeys(choose_splits(labelled or list(tables)[:1]))
+    chosen = dict.fromkeys(choose_splits(shown(path.name), labelled or list(tables)[:1]))
     parts = {
         split: understand_part(_name(path, split), split, tables[split], folders, wanted) for split in chosen
     }
@@ -125,9 +125,8 @@ def read_file(path: Path) -> Reviews:
     Raises:
         MpqError: as ``understand``.
     """
-    wanted = Wanted()
-    (table,) = read_cached(find_layout(path, wanted), wanted).values()
-    return understand_part(shown(path.name), WHOLE, table, False, wanted).reviews()
+    (table,) = read_cached(find_layout(path, BY_COMMON_NAMES), BY_COMMON_NAMES).values()
+    return understand_part(shown(path.name), WHOLE, table, False, BY_COMMON_NAMES).reviews()
 
 
 def _name(path: Path, split: str) -> str:

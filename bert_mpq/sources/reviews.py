@@ -9,7 +9,7 @@ from bert_mpq.compute.reviews import Reviews
 from bert_mpq.settings.errors import MpqError, UsageError
 from bert_mpq.settings.paths import user_path
 from bert_mpq.sources import hub, wheels
-from bert_mpq.sources.columns import Wanted
+from bert_mpq.sources.columns import BY_COMMON_NAMES, Wanted
 from bert_mpq.sources.halves import Split, half
 from bert_mpq.sources.readers.opening import stem
 from bert_mpq.sources.reading import Reading, read_file, understand
@@ -59,11 +59,11 @@ class DataSource:
             return f"TRAIN set, {half}" if self.kind == "wheel" else f"{half} of {self.name}"
         if split == "calibration":
             return f"{self.reading.calibration.split} split of {self.name}"
-        secret = " (test has no labels)" if "test" in self.reading.unlabelled else ""
+        secret = " (test without labels)" if "test" in self.reading.unlabelled else ""
         return f"{self.reading.evaluation.split} split of {self.name}{secret}"
 
 
-def find_reviews(data: str, wanted: Wanted = Wanted()) -> DataSource:  # noqa: B008 (it is frozen)
+def find_reviews(data: str, wanted: Wanted = BY_COMMON_NAMES) -> DataSource:
     """Decide where ``data`` comes from: for IMDB the hub or its cache, else the wheel; a user's file is read.
 
     Args:
@@ -76,7 +76,7 @@ def find_reviews(data: str, wanted: Wanted = Wanted()) -> DataSource:  # noqa: B
         MpqError: E-NOFILE for a path that is not there; E-OFFLINE when there is neither hub nor wheel;
             E-DATA-FORMAT, E-ONE-CLASS, E-READONLY or E-DISK for the user's data.
     """
-    if data == "imdb" and wanted != Wanted():
+    if data == "imdb" and wanted != BY_COMMON_NAMES:
         raise UsageError(
             "E-CONFIG",
             "--text-column, --label-column and --labels explain data of your own, and --data is imdb.",

@@ -4,6 +4,9 @@ import functools
 import re
 from collections.abc import Collection, Sequence
 
+from bert_mpq.settings.errors import MpqError
+from bert_mpq.sources.wording import listed
+
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
@@ -24,15 +27,28 @@ def _split_of(part: str) -> str:
     return found.pop() if len(found) == 1 else WHOLE
 
 
-def choose_splits(labelled: Collection[str]) -> tuple[str, str]:
+def choose_splits(file: str, labelled: Collection[str]) -> tuple[str, str]:
     """Return the splits for calibration and for evaluation.
 
     They are train and test where both have labels; validation stands in for either. A single split is both:
     it is cut in two by hash.
 
     Args:
+        file: the data in sentences.
         labelled: the splits that have labels; at least one.
+
+    Raises:
+        MpqError: E-DATA-FORMAT for several splits of which none has a known name.
     """
-    first = next(name for name in ("train", "validation", "test", *sorted(labelled)) if name in labelled)
-    others = [name for name in ("test", "validation", "train", *sorted(labelled)) if name in labelled]
-    return first, next((name for name in others if name != first), first)
+    known = [name for name in labelled if name in SPLITS.values()] or list(labelled)
+    if len(known) == 1:
+        return known[0], known[0]
+    first = next((name for name in ("train", "validation") if name in known), "")
+    second = next((name for name in ("test", "validation") if name in known), "")
+    if not first or not second:
+        raise MpqError(
+            "E-DATA-FORMAT",
+            f"{file} has the splits {listed(known)}, and none is called train or test.",
+            "Name them train and test, or give one of them.",
+        )
+    return first, second

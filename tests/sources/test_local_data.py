@@ -8,6 +8,7 @@ from bert_mpq.compute.reviews import StoredTexts
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.reviews import find_reviews, load_reviews, size_of
 from bert_mpq.sources.sampling import sample
+from bert_mpq.sources.splits import choose_splits
 from tests.helpers.data_forms import SAVED, Form, write
 
 ROWS = [(f"Review number {index}: a film, of course.", index % 2) for index in range(20)]
@@ -76,14 +77,36 @@ def test_a_test_split_without_labels_gives_way_to_validation(tmp_path, container
         tmp_path, splits, Form(container=container, separator="\t", names=("sentence", "label")), "SST-2"
     )
     assert both_halves(path) == [ROWS[:8], ROWS[8:16]]
-    assert split_names(path) == ["train split of SST-2", "validation split of SST-2 (test has no labels)"]
-    assert find_reviews(str(path)).reading.line.endswith("train: 8, validation: 8 (test has no labels)")
+    assert split_names(path) == ["train split of SST-2", "validation split of SST-2 (test without labels)"]
+    assert find_reviews(str(path)).reading.line.endswith("train: 8, validation: 8 (test without labels)")
 
 
 def test_train_alone_and_a_test_split_without_labels_is_cut_by_hash(tmp_path):
     path = write(tmp_path, {"train": ROWS[:8], "test": secret(ROWS[16:])}, Form())
     assert everything(path) == sorted(ROWS[:8])
-    assert find_reviews(str(path)).reading.line.endswith("split by hash (test has no labels)")
+    assert find_reviews(str(path)).reading.line.endswith("split by hash (test without labels)")
+
+
+@pytest.mark.parametrize(
+    ("labelled", "chosen"),
+    [
+        ({"train", "test", "validation"}, ("train", "test")),
+        ({"train", "validation"}, ("train", "validation")),
+        ({"test", "validation"}, ("validation", "test")),
+        ({"train", "extra"}, ("train", "train")),
+        ({"test"}, ("test", "test")),
+        ({"all"}, ("all", "all")),
+    ],
+)
+def test_which_splits_are_used(labelled, chosen):
+    assert choose_splits("data", labelled) == chosen
+
+
+def test_splits_without_a_known_name_are_refused(tmp_path):
+    path = write(tmp_path, {"a": ROWS[:8], "b": ROWS[8:]}, Form(container=SAVED), "shop")
+    with pytest.raises(MpqError) as refused:
+        find_reviews(str(path))
+    assert refused.value.title == "shop has the splits a, b, and none is called train or test."
 
 
 def test_the_tables_of_glue_are_read(tmp_path):
