@@ -188,6 +188,7 @@ def test_any_form_is_read_or_refused_with_a_sentence(tmp_path_factory, pool):
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3_600)
 def test_very_many_forms_are_read_or_refused_with_a_sentence(tmp_path_factory, pool):
     explore(tmp_path_factory, pool, 5_000)
 

@@ -155,6 +155,27 @@ def test_text_in_arrow_that_is_no_unicode_is_refused(tmp_path):
     assert "is no readable Arrow file" in refusal(path).title
 
 
+@pytest.mark.parametrize("metadata", [b"[]", b"{", b'{"info": 3}', b'{"info": {"features": {"a": 1}}}'])
+def test_a_parquet_file_with_other_metadata_is_read_or_refused(tmp_path, metadata):
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.table({"text": [text for text, _ in ROWS], "label": [label for _, label in ROWS]})
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(table.replace_schema_metadata({b"huggingface": metadata}), path)
+    if metadata.endswith(b"1}}}"):
+        assert find_reviews(str(path)).reading.rows == len(ROWS)
+    else:
+        assert "a.parquet is no readable Parquet file" in refusal(path).title
+
+
+def test_half_of_a_surrogate_pair_is_a_lost_character(tmp_path):
+    rows = [{"text": f"{number} \ud83d film", "label": number % 2} for number in range(8)]
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    reviews = find_reviews(str(tmp_path / "a.json")).reading.calibration.reviews()
+    assert list(reviews.texts) == [f"{number} \ufffd film" for number in range(8)]
+
+
 def test_a_file_of_no_known_kind_is_refused_with_the_kinds(tmp_path):
     for name in ("a.xlsx", "a", "a.pkl"):
         (tmp_path / name).write_text(SECRET)
@@ -264,6 +285,13 @@ def test_stars_are_explained_with_the_middle_left_out(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(rows))
     hint = "Use --labels=1=negative,2=negative,3=skip,4=positive,5=positive, as they are meant."
     assert refusal(tmp_path / "a.json").hint == hint
+
+
+def test_labels_with_commas_cannot_be_named(tmp_path):
+    path = write(tmp_path, {"": ROWS}, Form(words=("bad, or so", "good, really")))
+    error = refusal(path)
+    assert not isinstance(error, UnclearData)
+    assert error.hint == "Rename the labels."
 
 
 def test_class_labels_with_other_names_are_asked_for(tmp_path):

@@ -71,9 +71,11 @@ def _damage(path: Path, kind: str) -> Iterator[None]:
     """Say in plain words that Arrow cannot read a file; raises MpqError E-DATA-FORMAT."""
     import pyarrow
 
+    damaged = (ValueError, OSError, KeyError, TypeError, AttributeError)  # the last three in its metadata
     try:
         yield
-    except (pyarrow.ArrowException, ValueError, OSError, KeyError, TypeError) as error:
+    # A damaged length asks for more memory than there is.
+    except (pyarrow.ArrowException, MemoryError, *damaged) as error:
         raise MpqError(
             "E-DATA-FORMAT",
             f"{shown(path.name)} is no readable {kind} file: it is damaged, cut off or of another kind.",
