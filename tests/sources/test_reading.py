@@ -178,3 +178,12 @@ def test_a_sample_of_a_split_with_one_class_says_what_to_do(tmp_path):
         "The split holds only positive reviews.",
     )
     assert refused.value.hint == "Give a split with reviews of both classes."
+
+
+@pytest.mark.parametrize("name", ["label\0\0", "label\n", "LABEL\t", "text\0"])
+def test_odd_names_of_columns_do_no_harm(tmp_path, name):
+    rows = {"text": [text for text, _ in ROWS], "label": [label for _, label in ROWS]}
+    rows[name] = rows.pop(name.strip("\0\n\t").lower())
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(rows))
+    assert understood(path)[1] == dict(ROWS)
