@@ -10,6 +10,7 @@ from torch import nn
 from bert_mpq.compute.devices import Machine
 
 COUNT = 3
+_PATCHING = threading.Lock()  # several batches may run at once, and a patch holds for all threads
 
 
 def replicas_of(module):
@@ -20,6 +21,7 @@ def replicas_of(module):
         return [[tensor.detach().clone() for tensor in tensors] for _ in devices]
 
     with (
+        _PATCHING,
         mock.patch.object(torch_replicate, "_broadcast_coalesced_reshape", clones),
         mock.patch.object(torch_replicate, "_get_device_index", lambda device, optional: device),
         torch.inference_mode(),
