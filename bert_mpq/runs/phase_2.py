@@ -15,7 +15,6 @@ from bert_mpq.compute.reporting import Reporter
 from bert_mpq.export.layout import keep_weights
 from bert_mpq.quantization.model import QuantizedModel, quantized_copy
 from bert_mpq.quantization.scheme import Scheme
-from bert_mpq.quantization.training.loop import Training
 from bert_mpq.records.evaluation import BitAllocation, EvaluationResult
 from bert_mpq.records.evaluation_report import evaluation_stem, evaluation_text, report_path
 from bert_mpq.records.files import EVALUATION, prepare_folder, write_atomic, write_new
@@ -25,7 +24,7 @@ from bert_mpq.runs.clock import Clock
 from bert_mpq.runs.job import Job, started
 from bert_mpq.runs.plan import QuantizationPlan
 from bert_mpq.runs.session import Session
-from bert_mpq.runs.training import evaluate_trained, prepare_training
+from bert_mpq.runs.training import prepare_training, train
 from bert_mpq.settings.quantizers import quantizers_for
 from bert_mpq.sources.classifiers import Classifier
 
@@ -69,12 +68,7 @@ def _run(job: Job[QuantizationPlan]) -> Quantization:
     clock.lap("Evaluate quantized")
     trained = None
     if setup is not None:
-        training = Training(model, quantized, setup.work, setup.recipe)
-        retrained = training.run(job.reporter, setup.checkpoint)
-        clock.lap("Train")
-        trained = evaluate_trained(job, setup, retrained, before, work)
-        final = retrained.quantized
-        clock.lap("Evaluate trained")
+        trained, final = train(job, setup, quantized, before, work)
     result = EvaluationResult(
         config=config,
         setting=work.setting(job.plan, min(before.batches.budget, after.batches.budget)),

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from bert_mpq.compute.checkpoints import EVERY
 from bert_mpq.compute.evaluate import Evaluation
 from bert_mpq.compute.fingerprint import weights_fingerprint
+from bert_mpq.quantization.model import QuantizedModel
 from bert_mpq.quantization.training.checkpoint import NAME, TrainingCheckpoint
-from bert_mpq.quantization.training.loop import Retrained
+from bert_mpq.quantization.training.loop import Training
 from bert_mpq.quantization.training.recipe import Recipe
 from bert_mpq.records.evaluation import BitAllocation, TrainedEvaluation
 from bert_mpq.records.files import EVALUATION
@@ -77,29 +78,31 @@ def _identity(
     }
 
 
-def evaluate_trained(
+def train(
     job: Job[QuantizationPlan],
     setup: TrainingSetup,
-    retrained: Retrained,
+    quantized: QuantizedModel,
     before: Evaluation,
     work: Prepared,
-) -> TrainedEvaluation:
-    """Measure the trained model on the evaluation reviews.
+) -> tuple[TrainedEvaluation, QuantizedModel]:
+    """Train a quantized model and measure it on the evaluation reviews; two laps of the clock.
 
     Args:
-        job: the run.
-        setup: of the training.
-        retrained: what it yielded.
         before: the FP32 model's evaluation.
         work: the evaluation reviews and where to run.
 
     Raises:
-        MpqError: E-MEMORY.
+        MpqError: E-MEMORY, E-CHECKPOINT, E-DIVERGED.
     """
+    training = Training(work.classifier.model, quantized, setup.work, setup.recipe)
+    retrained = training.run(job.reporter, setup.checkpoint)
+    job.clock.lap("Train")
     after = job.evaluate(retrained.quantized.model, work, "Evaluate trained")
-    return TrainedEvaluation(
+    job.clock.lap("Evaluate trained")
+    trained = TrainedEvaluation(
         accuracy=after.accuracy,
         agreement=after.agreement(before),
         sample=setup.work.sample(setup.recipe.batch_size),
         training=retrained.report,
     )
+    return trained, retrained.quantized

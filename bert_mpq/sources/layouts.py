@@ -154,12 +154,11 @@ def read_layout(layout: Layout, wanted: Wanted) -> Iterator[tuple[str, Any]]:
 
 def _table(file: Path, wanted: Wanted) -> Iterator[Any]:
     kind = table_kind(file)
-    if kind == "separated":
-        return read_separated(file, wanted)
-    if kind in ("json", "lines"):
+    if kind == "json" or kind == "lines":
         return read_json(file, kind)
-    assert kind is not None
-    return read_columnar(file, kind)
+    if kind == "parquet" or kind == "arrow":
+        return read_columnar(file, kind)
+    return read_separated(file, wanted)
 
 
 def _saved(path: Path) -> Iterator[tuple[str, Any]]:

@@ -32,12 +32,7 @@ def read_cached(layout: Layout, wanted: Wanted) -> dict[str, Path]:
         MpqError: E-DATA-FORMAT; E-READONLY or E-DISK when the cache cannot be written.
     """
     folder = cache_folder() / "reviews" / _key(layout, wanted)
-    stored = _stored(folder)
-    if stored is None:
-        _fill(folder, read_layout(layout, wanted))
-        stored = _stored(folder)
-    assert stored is not None
-    return stored
+    return _stored(folder) or _filled(folder, read_layout(layout, wanted))
 
 
 def _key(layout: Layout, wanted: Wanted) -> str:
@@ -64,8 +59,8 @@ def _stored(folder: Path) -> dict[str, Path] | None:
     return None
 
 
-def _fill(folder: Path, tables: Iterable[tuple[str, Any]]) -> None:
-    """Write the splits into a folder that appears at once, or not at all."""
+def _filled(folder: Path, tables: Iterable[tuple[str, Any]]) -> dict[str, Path]:
+    """Write the splits into a folder that appears at once, or not at all; return their files."""
     parent = folder.parent
     with _cache_errors(parent):
         parent.mkdir(parents=True, exist_ok=True)
@@ -77,6 +72,7 @@ def _fill(folder: Path, tables: Iterable[tuple[str, Any]]) -> None:
             (temporary / INDEX).write_text(json.dumps(index))
             shutil.rmtree(folder, ignore_errors=True)  # it was not whole
             _publish(temporary, folder)
+        return {split: folder / name for split, (name, _) in index.items()}
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

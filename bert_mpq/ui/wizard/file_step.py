@@ -20,8 +20,8 @@ def file_step(sources: Sources) -> Step:
     """Which sensitivity file; it is read again once chosen: it may have changed while the list was open."""
 
     def check(config: RunConfig) -> None:
-        assert config.sensitivities is not None
-        check_layers(_read(config.sensitivities), sources.model)
+        if config.sensitivities is not None:
+            check_layers(_read(config.sensitivities), sources.model)
 
     return Step(
         name="Load sensitivity file",

@@ -94,23 +94,24 @@ class Step:
             EOFError: Ctrl-D.
         """
         last = self.last(config, earlier) if self.last else getattr(earlier, self.field)
+        prompt = self.line(config) if self.line else ""
         if self.options is None:
-            return self._typed(config, last)
+            return self._typed(config, prompt, last)
         while True:
             options = self.options(config)
-            own = self.line is not None and last not in (None, *(option.value for option in options))
+            own = bool(prompt) and last not in (None, *(option.value for option in options))
             answer = choose(title, options, CUSTOM if own else last, code=self.code, hint=self.hint)
             if isinstance(answer, Back):
                 return answer
-            typed = self.line is not None and answer == CUSTOM
-            changed = self._typed(config, last if own else None) if typed else self._accepted(config, answer)
+            if prompt and answer == CUSTOM:
+                changed = self._typed(config, prompt, last if own else None)
+            else:
+                changed = self._accepted(config, answer)
             if not isinstance(changed, Back):
                 return changed
 
-    def _typed(self, config: RunConfig, last: Any) -> RunConfig | Back:
+    def _typed(self, config: RunConfig, prompt: str, last: Any) -> RunConfig | Back:
         """Ask for the line until the text will do; it begins with the last answer if that was typed."""
-        assert self.line is not None
-        prompt = self.line(config)
         text = "" if last is None and self.options else self.shown(last)
         while True:
             text = ask_text(prompt, lambda typed: problem_of(lambda: self.read(config, typed)), text)
