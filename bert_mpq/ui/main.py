@@ -31,9 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     prepare_environment()
     namespace = _namespace(arguments)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, _interrupt)
-        signal.signal(signal.SIGTERM, _terminate)
     from bert_mpq.ui.execution import Execution
 
     output, errors = output_console(), error_console()
@@ -52,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(namespace: argparse.Namespace, execution: "Execution") -> int:
     errors = execution.errors
     try:
+        _answer_signals()
         distributed.join()
         _dispatch(namespace, execution)
         distributed.leave()
@@ -65,13 +63,13 @@ def _run(namespace: argparse.Namespace, execution: "Execution") -> int:
             print_error(error, errors)
         return error.exit_code
     except (KeyboardInterrupt, EOFError):
-        kept = "The files named above are kept." if execution.written else "No result was written."
-        errors.print(f"Stopped. {kept}")
-        return 130
+        return _stopped(execution)
     except BrokenPipeError:  # whoever read our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
+        if _interrupted():  # in a library that made another exception of it
+            return _stopped(execution)
         if not _speaks(error, execution):
             return 1
         if namespace.verbose:
@@ -82,6 +80,12 @@ def _run(namespace: argparse.Namespace, execution: "Execution") -> int:
         where = f"the traceback is in {log}" if log else "-v shows the traceback"
         errors.print(f"hint: please report it; {where}.", soft_wrap=True, markup=False)
         return 1
+
+
+def _stopped(execution: "Execution") -> int:
+    kept = "The files named above are kept." if execution.written else "No result was written."
+    execution.errors.print(f"Stopped. {kept}")
+    return 130
 
 
 def _speaks(error: BaseException, execution: "Execution") -> bool:
@@ -119,6 +123,17 @@ def _dispatch(namespace: argparse.Namespace, execution: "Execution") -> None:
 
 class _Terminated(BaseException):
     """SIGTERM, as an exception, so that temporary files are removed on the way out."""
+
+
+def _answer_signals() -> None:
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, _interrupt)
+        signal.signal(signal.SIGTERM, _terminate)
+
+
+def _interrupted() -> bool:
+    """Return whether Ctrl-C has been pressed."""
+    return signal.getsignal(signal.SIGINT) is signal.SIG_DFL
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
