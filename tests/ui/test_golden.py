@@ -1,6 +1,7 @@
 """Every table and panel as text, from the records of real runs: 60, 80 and 120 columns, and plain ASCII."""
 
 import io
+import re
 import shutil
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from bert_mpq.ui.views.sensitivity import sensitivity_views
 from bert_mpq.ui.wizard.header import header, setting_line
 from tests.helpers.golden import RUNS, check, console, shown, text_of
 
-WIDTHS = [60, 80, 120]
+WIDTHS = [40, 60, 80, 120]
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,15 @@ def test_sensitivities_on_an_ascii_console(sensitivity):
     text = shown(lambda console: sensitivity_views(sensitivity, console), encoding="ascii")
     check("sensitivity_ascii", text)
     assert text.isascii()
+
+
+def test_a_narrow_screen_leaves_out_columns_and_never_digits(sensitivity, evaluation):
+    def figures(width):
+        views = [*evaluation_views(evaluation), *sensitivity_views(sensitivity, console(width))]
+        return set(re.findall(r"[-+]?\d[\d.,]*\d|\d", shown(views, width)))
+
+    for width in range(30, 120, 3):
+        assert figures(width) <= figures(120), f"cut at {width} columns"
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -8,7 +8,8 @@ from bert_mpq.allocation.budget import Budget
 from bert_mpq.allocation.knapsack import Assignment
 from bert_mpq.records.numbers import megabytes, score_text
 from bert_mpq.settings.metrics import METRICS
-from bert_mpq.ui.views.panels import heading, plain_table
+from bert_mpq.ui.views.panels import heading
+from bert_mpq.ui.views.tables import plain_table
 
 OTHER_SIZES = 8
 

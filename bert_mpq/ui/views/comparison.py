@@ -9,7 +9,8 @@ from rich.text import Text
 from bert_mpq.records.numbers import megabytes, when
 from bert_mpq.runs.compare import ComparedGroup, ComparedRun, Comparison
 from bert_mpq.settings.metrics import title_of
-from bert_mpq.ui.views.panels import heading, plain_table
+from bert_mpq.ui.views.panels import heading
+from bert_mpq.ui.views.tables import plain_table
 
 LOSS_WIDTH = 90  # columns that the table needs with its last column
 CLUSTERING_WORDS = {

@@ -10,7 +10,8 @@ from bert_mpq.records.sizes import SizeReport
 from bert_mpq.settings.metrics import title_of
 from bert_mpq.settings.quantizers import is_symmetric
 from bert_mpq.ui.template import render
-from bert_mpq.ui.views.panels import heading, plain_table
+from bert_mpq.ui.views.panels import heading
+from bert_mpq.ui.views.tables import plain_table
 
 FIGURES = ("accuracy", "precision", "recall", "f1")
 

@@ -6,7 +6,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from bert_mpq.ui.template import rows
-from bert_mpq.ui.views.panels import heading, plain_table
+from bert_mpq.ui.views.panels import heading
+from bert_mpq.ui.views.tables import plain_table
 
 if TYPE_CHECKING:
     from bert_mpq.export.result import Export

@@ -1,6 +1,6 @@
 """Plans, files and errors as panels."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
@@ -48,7 +48,7 @@ def plan_panel(plan: Plan, console: Console, time: str = "") -> RenderableType:
         accelerator=accelerator(),
         time=time,
     )
-    table = Table.grid(padding=(0, 2))
+    table = Table.grid("", Column(overflow="fold"), padding=(0, 2))
     for name, value in shown:
         table.add_row(name, Text(value))
     return _panel(Group(table, Text("Nothing has been written yet.")), "Plan", console)
@@ -81,12 +81,6 @@ def print_error(error: MpqError, console: Console) -> None:
 def heading(text: str) -> Text:
     """Return a title line above a table; a table's own title would wrap at the width of the table."""
     return Text(text, style="bold")
-
-
-def plain_table(*names: str, left: Collection[str]) -> Table:
-    """Return a table without frame; the columns named in ``left`` are words, the others figures."""
-    columns = [Column(name, justify="left" if name in left else "right", no_wrap=True) for name in names]
-    return Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
 
 
 def _panel(body: RenderableType, title: str, console: Console, style: str = "none") -> Panel:

@@ -10,7 +10,8 @@ from bert_mpq.records.numbers import score_text
 from bert_mpq.records.sensitivity import AnalysisResult, LayerScore, MetricAgreement, Scores, Stopping
 from bert_mpq.settings.metrics import METRICS, title_of
 from bert_mpq.ui.console import is_utf8
-from bert_mpq.ui.views.panels import heading, plain_table
+from bert_mpq.ui.views.panels import heading
+from bert_mpq.ui.views.tables import plain_table
 
 NEXT = " > next: confidence that the layer is really above the one below it."
 INTERVALS = 64  # columns from which they are shown

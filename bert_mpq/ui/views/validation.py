@@ -8,7 +8,8 @@ from rich.text import Text
 
 from bert_mpq.records.validation import ValidationResult
 from bert_mpq.settings.metrics import title_of
-from bert_mpq.ui.views.panels import heading, plain_table
+from bert_mpq.ui.views.panels import heading
+from bert_mpq.ui.views.tables import plain_table
 
 PREDICTORS = {
     "mse": "output MSE",
