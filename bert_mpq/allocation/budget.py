@@ -155,6 +155,7 @@ def sensitivities_of(scores: WidthScores, metric: str, file_name: str) -> Sensit
         metric=metric,
         model_name=scores.model_name,
         samples=str(scores.reviews),
+        encoder_fingerprint=scores.encoder_fingerprint,
     )
 
 

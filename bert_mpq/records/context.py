@@ -23,6 +23,10 @@ class Setting:
         layers: encoder layers.
         processes: processes that shared the work, on one host or several.
         data_reading: what was understood of the user's own data; "" for IMDB.
+        revision: commit of the weights on the hub where it is known, else "".
+        weights: the files of the weights in words; "" where the package itself has them, and in old records.
+        outputs: what the model's outputs mean, in words; "" in old records.
+        encoder_fingerprint: SHA-256 of the FP32 encoder layers; "" in old records.
     """
 
     model_name: str
@@ -38,6 +42,21 @@ class Setting:
     layers: int
     processes: int = 1
     data_reading: str = ""
+    revision: str = ""
+    weights: str = ""
+    outputs: str = ""
+    encoder_fingerprint: str = ""
+
+    @property
+    def origin_lines(self) -> list[str]:
+        """Where the weights come from and what they say, as lines of a report."""
+        facts = {
+            "revision": self.revision,
+            "weights": self.weights,
+            "outputs": self.outputs,
+            "encoder_fingerprint": self.encoder_fingerprint,
+        }
+        return [f"{key}: {value}" for key, value in facts.items() if value]
 
 
 def file_words(setting: Setting) -> str:

@@ -1,6 +1,7 @@
 """What Phase 2 measured."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from bert_mpq.records.context import Sample, Setting, Stage, Staged
 from bert_mpq.records.sizes import SizeReport
@@ -11,13 +12,26 @@ from bert_mpq.settings.quantizers import WidthQuantizer
 
 @dataclass(frozen=True, kw_only=True)
 class Sensitivities:
-    """A sensitivity file: the scores, and what the text file beside it says of them ("" when unknown)."""
+    """A sensitivity file: the scores, and what the files beside it say of them ("" when unknown)."""
 
     file_name: str
     values: tuple[float, ...]
     metric: str = ""
     model_name: str = ""
     samples: str = ""
+    encoder_fingerprint: str = ""
+
+    def foreign(self, model_name: str, encoder_fingerprint: str) -> str:
+        """Return whose scores they are, in words, where that is another model; "" where it is this one.
+
+        Weights tell for sure; where either side's are unknown, names do.
+        """
+        name = self.model_name or "another model"
+        if self.encoder_fingerprint and encoder_fingerprint:
+            same = self.encoder_fingerprint == encoder_fingerprint
+            other_weights = f"{name} with other weights"
+            return "" if same else other_weights if _same_name(self.model_name, model_name) else name
+        return "" if not self.model_name or _same_name(self.model_name, model_name) else name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +127,20 @@ class EvaluationResult(Staged):
     weights_file: str = ""  # beside the record: weights that took reviews to make (GPTQ, training)
 
     @property
+    def scores_of(self) -> str:
+        """Whose scores decided the bits, in words; "" where they are this model's, or nobody knows."""
+        return self.sensitivities.foreign(self.setting.model_name, self.setting.encoder_fingerprint)
+
+    @property
+    def works(self) -> bool:
+        """Whether the FP32 model is better than always saying the more frequent label.
+
+        Where it is not, its figures say nothing about bits. Reviews of one class are not judged by.
+        """
+        larger = max(self.sample.positive, self.sample.size - self.sample.positive)
+        return larger == self.sample.size or self.before.correct > larger
+
+    @property
     def final(self) -> Accuracy:
         """The figures of the model that the run ends with."""
         return self.trained.accuracy if self.trained else self.after
@@ -121,3 +149,8 @@ class EvaluationResult(Staged):
         """Return the drop to ``after`` as a share of the baseline accuracy (0 where that is 0)."""
         before = self.before.accuracy
         return (before - after.accuracy) / before if before else 0.0
+
+
+def _same_name(first: str, second: str) -> bool:
+    """Return whether two model names mean the same hub id or the same folder."""
+    return first == second or Path(first).absolute() == Path(second).absolute()

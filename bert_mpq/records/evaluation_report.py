@@ -42,6 +42,7 @@ def _heading(result: EvaluationResult, timestamp: str) -> list[str]:
         f"max_length: {setting.max_length}",
         f"seed: {result.config.seed}",
         *([f"head: {result.config.head_text}"] if result.config.head_text else []),
+        *setting.origin_lines,
     ]
 
 
@@ -52,6 +53,7 @@ def _inputs(result: EvaluationResult) -> list[str]:
         f"sensitivity_file: {sensitivities.file_name}",
         f"num_layers: {len(sensitivities.values)}",
         f"sensitivity_metric: {sensitivities.metric or 'unknown'}",
+        *([f"sensitivity_model: {result.scores_of}"] if result.scores_of else []),
         "",
         "# Evaluation Set",
         f"eval_set_size: {sample.size}",

@@ -69,7 +69,21 @@ def list_evaluations(output: Path | str) -> list[EvaluationRecord]:
 
 def list_analyses(output: Path | str) -> list[AnalysisRecord]:
     """Return the records of Phase 1 in ``output/Sensitivities`` that can be read, newest first."""
-    return _listed(user_path(output).joinpath(SENSITIVITIES).glob(f"{RUN_PREFIX}*.json"), read_analysis)
+    return analyses_in(user_path(output) / SENSITIVITIES)
+
+
+def analyses_in(folder: Path) -> list[AnalysisRecord]:
+    """Return the records of Phase 1 in ``folder`` that can be read, newest first."""
+    return _listed(folder.glob(f"{RUN_PREFIX}*.json"), read_analysis)
+
+
+def newest_record(output: Path | str) -> AnalysisRecord | EvaluationRecord | None:
+    """Return the record of the last run of a phase in ``output``; None where none can be read."""
+    records: list[AnalysisRecord | EvaluationRecord] = [
+        *list_analyses(output)[:1],
+        *list_evaluations(output)[:1],
+    ]
+    return max(records, key=lambda record: record.timestamp, default=None)
 
 
 def _listed(paths: Iterable[Path], read: Callable[[Path], RunRecord[Measured]]) -> list[RunRecord[Measured]]:

@@ -18,12 +18,11 @@ LARGEST_RECORD = 1 << 24  # bytes; a record of a thousand layers takes 200 KB
 PACKAGES = ("bert-mpq", "torch", "transformers", "datasets", "numpy", "scipy", "scikit-learn")
 
 
-def record_text(result: AnalysisResult | EvaluationResult, timestamp: str, revision: str) -> str:
+def record_text(result: AnalysisResult | EvaluationResult, timestamp: str) -> str:
     """Return the JSON of a run record: no NaN in it, null where there is no value.
 
     Args:
         timestamp: local time, YYYYmmdd_HHMMSS.
-        revision: commit of the model where it is known, else "".
     """
     phase: Subcommand = "sensitivity" if isinstance(result, AnalysisResult) else "quantize"
     content = {
@@ -33,7 +32,7 @@ def record_text(result: AnalysisResult | EvaluationResult, timestamp: str, revis
         "timestamp": timestamp,
         "command": flags.command_line(phase, result.config),
         "config": to_json(result.config),
-        "environment": environment(revision),
+        "environment": environment(result.setting.revision),
         **{key: value for key, value in dataclasses.asdict(result).items() if key != "config"},
         "seconds": result.seconds,
     }

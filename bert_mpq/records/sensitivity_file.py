@@ -10,6 +10,7 @@ from bert_mpq.records.context import file_words
 from bert_mpq.records.evaluation import Sensitivities
 from bert_mpq.records.files import RUN_PREFIX, SENSITIVITIES, VALIDATION_PREFIX, WIDTHS_PREFIX, write_atomic
 from bert_mpq.records.json_file import read_json, refusals
+from bert_mpq.records.reading import analyses_in
 from bert_mpq.records.sensitivity import AnalysisResult, Scores
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.metrics import title_of
@@ -93,6 +94,7 @@ def sensitivity_text(result: AnalysisResult, scores: Scores) -> str:
         *([f"gptq_reviews: {result.gptq_sample.size}"] if result.gptq_sample else []),
         f"seed: {config.seed}",
         *([f"head: {config.head_text}"] if config.head_text else []),
+        *setting.origin_lines,
     ]
     lines += [f"layer_{index}\t{value:.6f}" for index, value in enumerate(scores.values)]
     return "\n".join(lines) + "\n"
@@ -111,12 +113,13 @@ def read_sensitivities(path: Path | str) -> Sensitivities:
     path = user_path(path)
     with refusals(path, "sensitivity file", "Run Phase 1 again, or pick another file."):
         values = _checked(_parsed(path))
-    facts = _text_facts(path.with_suffix(".txt"))
+    facts = _text_facts(path.with_suffix(".txt")) or _record_facts(path.parent, values)
     return Sensitivities(
         file_name=path.name,
         values=values,
         metric=facts.get("metric", ""),
         model_name=facts.get("model", ""),
+        encoder_fingerprint=facts.get("encoder_fingerprint", ""),
         samples=facts.get("calibration_samples", ""),
     )
 
@@ -185,3 +188,18 @@ def _text_facts(path: Path) -> dict[str, str]:
     except OSError:
         return {}
     return {key: value.strip() for key, value in re.findall(r"^(\w+): (.*)$", text, flags=re.MULTILINE)}
+
+
+def _record_facts(folder: Path, values: tuple[float, ...]) -> dict[str, str]:
+    """Return the same of the newest record of a run in ``folder`` that measured these very scores."""
+    for record in analyses_in(folder):
+        result = record.result
+        metric = next((scores.metric for scores in result.scores if scores.values == values), None)
+        if metric is not None:
+            return {
+                "metric": metric,
+                "model": result.setting.model_name,
+                "encoder_fingerprint": result.setting.encoder_fingerprint,
+                "calibration_samples": str(result.sample.size),
+            }
+    return {}

@@ -133,7 +133,7 @@ class ValidationResult(Staged):
         return limit / float((free + limit**2) ** 0.5)
 
 
-def write_validation(folder: Path, result: ValidationResult, timestamp: str, revision: str) -> Path:
+def write_validation(folder: Path, result: ValidationResult, timestamp: str) -> Path:
     """Write ``validation_{timestamp}.json``; null stands where there is no value.
 
     Raises:
@@ -144,7 +144,7 @@ def write_validation(folder: Path, result: ValidationResult, timestamp: str, rev
         "version": 1,
         "timestamp": timestamp,
         "command": flags.command_line("validate", result.config),
-        "environment": environment(revision),
+        "environment": environment(result.setting.revision),
         **dataclasses.asdict(result),
         "config": to_json(result.config),
         "mean_spearman": [

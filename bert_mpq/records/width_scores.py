@@ -43,6 +43,8 @@ class WidthScores:
         split: the calibration reviews in words.
         widths: the probed widths, in the order asked.
         tables: one per metric, and the KL of the logits where the scope has it.
+        revision: commit of the weights on the hub where it is known, else "".
+        encoder_fingerprint: SHA-256 of the FP32 encoder layers; "" in old files.
     """
 
     config: RunConfig
@@ -52,6 +54,8 @@ class WidthScores:
     outline: Outline
     widths: tuple[int, ...]
     tables: tuple[MetricTable, ...]
+    revision: str = ""
+    encoder_fingerprint: str = ""
 
     @property
     def metrics(self) -> tuple[str, ...]:

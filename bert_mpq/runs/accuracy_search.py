@@ -10,6 +10,7 @@ from bert_mpq.compute.evaluate import evaluate
 from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.quantization.scheme import Scheme
 from bert_mpq.runs.job import Job
+from bert_mpq.runs.label_check import check_labels
 from bert_mpq.runs.plan import QuantizationPlan
 from bert_mpq.settings.errors import MpqError
 
@@ -31,6 +32,7 @@ def smallest_accurate(job: Job[QuantizationPlan], budget: Budget) -> Assignment:
     widths = {option.bits for unit in budget.units for option in unit}
     calibration = job.calibration(widths)
     before = evaluate(model, work, reporter, "Search: FP32").accuracy
+    check_labels(job.plan, before, work.planned_sample)
     allowed = config.goal.value / 100 + 1e-12  # 0.5pp of 200 reviews is one review exactly
     drops: dict[int, float] = {}
 

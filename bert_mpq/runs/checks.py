@@ -49,11 +49,11 @@ def check_groups(groups: int, layers: int) -> None:
         )
 
 
-def check_trainable(config: RunConfig) -> None:
+def check_trainable(config: RunConfig, model: ModelSource) -> None:
     """Refuse a quantization-aware training that cannot be.
 
     Raises:
-        MpqError: E-CONFIG, E-DISTRIBUTED.
+        MpqError: E-CONFIG, E-MODEL, E-DISTRIBUTED.
     """
     if config.clustering != "budget":
         check_some_below_16(config.bits)
@@ -62,6 +62,12 @@ def check_trainable(config: RunConfig) -> None:
             "E-CONFIG",
             f"--qat-epochs trains symmetric grids only, and {config.quantizer} has none.",
             "Use another --quantizer.",
+        )
+    if not model.family.padded:
+        raise MpqError(
+            "E-MODEL",
+            "--qat-epochs trains on padded batches, and padding changes what this type of model says.",
+            "Leave --qat-epochs out.",
         )
     if distributed.launched():
         raise MpqError(

@@ -16,6 +16,7 @@ from bert_mpq.settings.errors import MpqError, excerpt
 from bert_mpq.settings.paths import user_path
 from bert_mpq.sources import hub, reviews, wheels
 from bert_mpq.sources.checkpoints import converted_folder
+from bert_mpq.sources.classifiers import find_classifier
 from bert_mpq.sources.columns import wanted_of
 from bert_mpq.sources.embedded.bases import EMBEDDED
 from bert_mpq.sources.embedded.files import installed
@@ -47,12 +48,13 @@ class Check:
 
 
 def diagnose(config: RunConfig | None = None) -> tuple[Check, ...]:
-    """Look at versions, devices, hub and cache, offline wheels, folders and disk, and at the user's own data.
+    """Look at versions, devices, hub, offline wheels, folders and disk, and the user's model and data.
 
     Only the tool's cache is written: the data that was read.
     """
     config = config or RunConfig()
-    return (*_versions(), *_devices(), *_hub(), *_offline(), *_folders(config.output), *_data(config))
+    general = (*_versions(), *_devices(), *_hub(), *_offline(), *_folders(config.output))
+    return (*general, *_model(config), *_data(config))
 
 
 def _versions() -> list[Check]:
@@ -123,6 +125,18 @@ def _converted() -> str:
     files = list(converted_folder().glob("*.safetensors"))
     size = megabytes(8 * sum(path.stat().st_size for path in files))
     return f"{converted_folder()} ({len(files)} files, {size:.0f} MB)"
+
+
+def _model(config: RunConfig) -> list[Check]:
+    """Return what is understood of a model that was named."""
+    name = config.model
+    if name == RunConfig().model:
+        return []
+    try:
+        source = find_classifier(name)
+    except MpqError as error:
+        return [Check(section="Model", name=name, value=error.title, state="problem", hint=error.hint)]
+    return [Check(section="Model", name=source.name, value=source.text)]
 
 
 def _offline() -> list[Check]:

@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bert_mpq.compute.forward import memory_errors
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.runs import phase_1, phase_2
+from bert_mpq.runs.job import Job
+from bert_mpq.runs.label_check import check_few
 from bert_mpq.runs.make_plan import plan_second_phase
 from bert_mpq.runs.plan import FullPlan
 from bert_mpq.runs.session import Session
@@ -37,6 +40,8 @@ def run(
     Raises:
         MpqError: any of its codes.
     """
+    with memory_errors():
+        check_few(Job(plan=plan, reporter=reporter, session=session))
     analysis = phase_1.run(plan.first, reporter, session)
     after_phase_1(analysis)
     second = plan_second_phase(plan, analysis.deciding_file(plan.config))

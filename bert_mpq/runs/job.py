@@ -129,10 +129,10 @@ class Job(Generic[AnyPlan]):
         share = max(1, work.batch_tokens // max(1, work.machine.num_gpus))
         return dataclasses.replace(work, asked=share)
 
-    def baseline(self, work: Prepared) -> Evaluation:
+    def baseline(self, work: Prepared, title: str = "Evaluate FP32") -> Evaluation:
         """Return the FP32 evaluation; measured once per model, sample, device and batch size."""
         return self.session.evaluations.get(
-            _measured(work), lambda: self.evaluate(work.classifier.model, work, "Evaluate FP32")
+            _measured(work), lambda: self.evaluate(work.classifier.model, work, title)
         )
 
     def quantized(self, model: nn.Module, work: Prepared) -> Evaluation:
@@ -173,7 +173,14 @@ class Job(Generic[AnyPlan]):
         )
 
     def _tokenized(self, draw: Draw, classifier: Classifier, title: str = "Tokenize") -> TokenizedReviews:
-        return tokenize(self._sample(draw), classifier.tokenizer, draw.max_length, self.reporter, title)
+        return tokenize(
+            self._sample(draw),
+            classifier.tokenizer,
+            draw.max_length,
+            self.reporter,
+            title,
+            padded=classifier.source.family.padded,
+        )
 
     def _sample(self, draw: Draw) -> Reviews:
         return sample(self._read(draw.part), draw.size, draw.sampling, draw.seed)

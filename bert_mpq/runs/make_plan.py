@@ -1,5 +1,6 @@
 """From a configuration to a checked plan: the only place where settings are completed and reduced."""
 
+import dataclasses
 from pathlib import Path
 from typing import TypeVar
 
@@ -8,6 +9,7 @@ from bert_mpq.allocation.clustering import allocate
 from bert_mpq.compute import distributed
 from bert_mpq.records.evaluation import BitAllocation, Sensitivities
 from bert_mpq.records.files import EVALUATION, SENSITIVITIES, check_writable
+from bert_mpq.records.reading import newest_record
 from bert_mpq.records.sensitivity_file import read_sensitivities
 from bert_mpq.records.width_scores import read_width_scores
 from bert_mpq.runs.checks import check_groups, check_layers, check_length, check_trainable
@@ -30,6 +32,7 @@ from bert_mpq.settings.paths import user_path
 from bert_mpq.sources.classifiers import find_classifier
 from bert_mpq.sources.columns import wanted_of
 from bert_mpq.sources.halves import Split
+from bert_mpq.sources.model_files import DEFAULT_MODEL
 from bert_mpq.sources.reviews import find_reviews, size_of
 from bert_mpq.sources.sampling import check_size
 
@@ -41,14 +44,23 @@ NEEDED: dict[Phase, tuple[Split, ...]] = {
 }
 
 
+class StandInError(MpqError):
+    """The embedded classifier would take the place of the model that the last run in a folder measured."""
+
+
 def find_sources(config: RunConfig, phase: Phase) -> Sources:
     """Decide where model and data come from, and count the reviews of the splits that ``phase`` needs.
 
     Raises:
-        MpqError: E-MODEL, what ``find_reviews`` raises; E-DISTRIBUTED where processes find different
-            things, as when only one host reaches the hub.
+        MpqError: E-NETWORK, E-OFFLINE, E-MODEL, E-LABELS, what ``find_reviews`` raises; E-DISTRIBUTED where
+            processes find different things, as when only one host reaches the hub.
+        StandInError: E-NETWORK.
     """
     model = find_classifier(config.model)
+    if named(config, model.name) != config:
+        _check_stand_in(config)
+    if config.swap_labels:
+        model = dataclasses.replace(model, outputs=model.outputs.swapped)
     data = find_reviews(config.data, wanted_of(config))
     sizes = {split: size_of(data, split) for split in NEEDED[phase]}
     distributed.agree("models", model.name)
@@ -64,6 +76,17 @@ def named(config: RunConfig, model_name: str) -> RunConfig:
     """
     gave_way = config.model == "default" and model_name == "embedded"
     return config.replace(model="embedded") if gave_way else config
+
+
+def _check_stand_in(config: RunConfig) -> None:
+    newest = newest_record(config.output)
+    if newest is not None and newest.result.setting.model_name == DEFAULT_MODEL:
+        raise StandInError(
+            "E-NETWORK",
+            f"The last run in this folder measured {DEFAULT_MODEL}, which is not in the cache,"
+            " and the Hugging Face hub cannot be reached.",
+            "To measure the embedded classifier instead: --model embedded.",
+        )
 
 
 def make_plan(
@@ -191,7 +214,7 @@ def _evaluation(config: RunConfig, sources: Sources) -> tuple[int, int]:
         check_groups(len(config.bits), sources.model.layers)
     if not config.qat_epochs:
         return evaluation, 0
-    check_trainable(config)
+    check_trainable(config, sources.model)
     return evaluation, _asked(sources, "calibration", config.qat_reviews)
 
 

@@ -125,7 +125,7 @@ def _run(job: Job[AnalysisPlan]) -> Analysis:
         gptq_sample=None if calibration is None else calibration.planned_sample,
         stages=(*clock.stages[:-1], *measurement.stages, *clock.stages[-1:]),
     )
-    files = distributed.on_first(lambda: _write(result, widths, work.classifier.revision))
+    files = distributed.on_first(lambda: _write(result, widths))
     return Analysis(result=result, files=files, width_scores=widths)
 
 
@@ -139,6 +139,8 @@ def _width_scores(
     return WidthScores(
         config=config,
         model_name=sources.model.name,
+        revision=classifier.revision,
+        encoder_fingerprint=classifier.encoder_fingerprint,
         split=sources.data.split_name("calibration"),
         reviews=measurement.used,
         outline=outline_of(classifier.model),
@@ -147,11 +149,11 @@ def _width_scores(
     )
 
 
-def _write(result: AnalysisResult, widths: WidthScores | None, revision: str) -> tuple[Path, ...]:
+def _write(result: AnalysisResult, widths: WidthScores | None) -> tuple[Path, ...]:
     folder = prepare_folder(result.config.output, SENSITIVITIES)
     timestamp = time.strftime("%Y%m%d_%H%M%S")
     more = [write_width_scores(folder, widths, timestamp)] if widths else []
-    record = write_new(folder, f"{RUN_PREFIX}{timestamp}", ".json", record_text(result, timestamp, revision))
+    record = write_new(folder, f"{RUN_PREFIX}{timestamp}", ".json", record_text(result, timestamp))
     files = [
         path
         for scores in result.scores

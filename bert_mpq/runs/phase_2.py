@@ -22,6 +22,7 @@ from bert_mpq.records.run_record import record_text
 from bert_mpq.runs.accuracy_search import check_outline, smallest_accurate
 from bert_mpq.runs.clock import Clock
 from bert_mpq.runs.job import Job, started
+from bert_mpq.runs.label_check import check_few, check_labels
 from bert_mpq.runs.plan import QuantizationPlan
 from bert_mpq.runs.session import Session
 from bert_mpq.runs.training import prepare_training, train
@@ -56,14 +57,18 @@ def _run(job: Job[QuantizationPlan]) -> Quantization:
     config, clock = job.plan.config, job.clock
     work = job.prepare("evaluation")
     model = work.classifier.model
+    if foreign := _foreign(job, work.classifier):
+        job.reporter.note(f"The scores in {job.plan.sensitivities.file_name} are those of {foreign}.")
+    check_few(job)
+    before = job.baseline(work)
+    clock.lap("Evaluate FP32")
+    check_labels(job.plan, before.accuracy, work.planned_sample)
     allocation = _allocation(job, model)
     setup = prepare_training(job, allocation)
     calibration = job.calibration(allocation.bits)
     bits = outline_of(model).bits_by_name(allocation.bits)
     quantized = final = quantized_copy(model, bits, Scheme.of(config), calibration, job.reporter)
     clock.lap("Quantize")
-    before = job.baseline(work)
-    clock.lap("Evaluate FP32")
     after = job.quantized(quantized.model, work)
     clock.lap("Evaluate quantized")
     trained = None
@@ -92,6 +97,11 @@ def _run(job: Job[QuantizationPlan]) -> Quantization:
     return Quantization(result=result, files=files)
 
 
+def _foreign(job: Job[QuantizationPlan], classifier: Classifier) -> str:
+    """Return whose scores the plan starts from, in words; "" where they are this model's."""
+    return job.plan.sensitivities.foreign(classifier.source.name, classifier.encoder_fingerprint)
+
+
 def _allocation(job: Job[QuantizationPlan], model: nn.Module) -> BitAllocation:
     """Return the bits of the plan; searched for where it names an accuracy."""
     check_outline(job.plan, model)
@@ -112,5 +122,5 @@ def _write(result: EvaluationResult, classifier: Classifier, final: QuantizedMod
     if result.trained is not None or result.gptq_sample is not None:
         path = keep_weights(folder, stem, final, classifier.model, result.config.embeddings)
         kept, result = (path,), dataclasses.replace(result, weights_file=path.name)
-    record = write_new(folder, stem, ".json", record_text(result, timestamp, classifier.revision))
+    record = write_new(folder, stem, ".json", record_text(result, timestamp))
     return write_atomic(report_path(record), evaluation_text(result, timestamp)), record, *kept

@@ -60,4 +60,8 @@ class Prepared(Workload):
             layers=model.layers,
             processes=distributed.size(),
             data_reading=plan.sources.data.understood,
+            revision=self.classifier.revision,
+            weights=self.classifier.weights,
+            outputs=model.outputs.text,
+            encoder_fingerprint=self.classifier.encoder_fingerprint,
         )

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bert_mpq.compute.forward import memory_errors
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.files import EVALUATION, prepare_folder, write_new
 from bert_mpq.records.sensitivity_file import sensitivity_path
 from bert_mpq.runs import phase_1, phase_2
+from bert_mpq.runs.job import Job
+from bert_mpq.runs.label_check import check_few
 from bert_mpq.runs.make_plan import plan_quantization
 from bert_mpq.runs.phase_1 import Analysis
 from bert_mpq.runs.plan import SweepPlan
@@ -53,6 +56,8 @@ def run(plan: SweepPlan, reporter: Reporter, session: Session) -> Sweep:
     Raises:
         MpqError: what the phases raise; E-SCORE when a metric of the table has no valid score.
     """
+    with memory_errors():
+        check_few(Job(plan=plan, reporter=reporter, session=session))
     analysis = phase_1.run(plan.first, reporter, session)
     folder = analysis.files[-1].parent
     rows = []

@@ -13,6 +13,7 @@ from bert_mpq.records.outline import Outline
 from bert_mpq.records.validation import Predictor, ValidationResult, WidthValidation, write_validation
 from bert_mpq.runs.equal_size_plans import compare_plans
 from bert_mpq.runs.job import Job
+from bert_mpq.runs.label_check import check_few
 from bert_mpq.runs.plan import ValidationPlan
 from bert_mpq.runs.prepared import Prepared
 from bert_mpq.runs.session import Session
@@ -50,6 +51,7 @@ def run(plan: ValidationPlan, reporter: Reporter, session: Session) -> Validatio
     job = Job(plan=plan, reporter=reporter, session=session)
     config, clock = plan.config, job.clock
     work = job.prepare("calibration")
+    check_few(job)
     calibration = job.calibration(config.widths)
     outline = outline_of(work.classifier.model)
     passes = _Passes(work=work, calibration=calibration)
@@ -69,7 +71,7 @@ def run(plan: ValidationPlan, reporter: Reporter, session: Session) -> Validatio
         stages=clock.stages,
     )
     folder = prepare_folder(config.output, SENSITIVITIES)
-    file = write_validation(folder, result, time.strftime("%Y%m%d_%H%M%S"), work.classifier.revision)
+    file = write_validation(folder, result, time.strftime("%Y%m%d_%H%M%S"))
     return Validation(result=result, file=file)
 
 

@@ -42,6 +42,8 @@ class RunConfig:
         precision: arithmetic of the forward passes; ``tf32`` and ``bf16`` are faster and rounder.
         fit_head: fit the classification head on this many calibration reviews (for a model that was only
             pretrained); None = keep the head it has.
+        swap_labels: take the model's outputs to mean the opposite of what its config says, or, where it says
+            nothing, of 0 negative and 1 positive.
         output: the folder that holds ``Sensitivities/`` and ``Evaluation/``.
         calibration_size: calibration reviews for Phase 1; None = the whole split.
         sampling: how both samples are drawn.
@@ -103,6 +105,11 @@ class RunConfig:
     precision: Precision = common("fp32", "arithmetic of the forward passes")
     fit_head: int | None = common(
         None, "fit the classification head on N calibration reviews", shown="N|off", none="off", lowest=10
+    )
+    swap_labels: bool = phase_2(
+        False,
+        "take the outputs of the model to mean the opposite: 0 positive, 1 negative",
+        commands=("quantize", "run", "plan", "sweep", "validate"),
     )
     output: str = common(".", "folder of Sensitivities/ and Evaluation/", shown="DIR")
     calibration_size: int | None = phase_1(

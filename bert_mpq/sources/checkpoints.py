@@ -45,7 +45,8 @@ class Weights:
     def text(self) -> str:
         """The files in words, for screens and records."""
         whole = PICKLE if self.pickled else SAFETENSORS
-        return whole if len(self.files) == 1 else f"{whole} in {len(self.files)} shards"
+        shards = f" in {len(self.files)} shards" if len(self.files) > 1 else ""
+        return f"{whole}{shards}{', converted to safetensors' if self.pickled else ''}"
 
     @property
     def parameters(self) -> int | None:

@@ -68,6 +68,15 @@ class ModelSource:
         return self.name.partition("@")[2] or MAIN
 
     @property
+    def text(self) -> str:
+        """What is known of it, in words."""
+        alone = "" if self.family.padded else " without padding"
+        return (
+            f"{self.layers} encoder layers of {self.hidden:,} features, up to {self.positions:,} tokens"
+            f" per review{alone}; {self.outputs.text}"
+        )
+
+    @property
     def title(self) -> str:
         """The name in headings of the artifacts; the default model's is the original tool's."""
         titles = {name: model.title for name, model in EMBEDDED.items()}
@@ -90,13 +99,15 @@ class Classifier:
         source: what it was loaded from.
         model: the classifier.
         tokenizer: its tokenizer.
+        encoder_fingerprint: SHA-256 of its encoder layers.
         revision: commit of the weights on the hub where it is known, else "".
-        weights: the files of its weights in words; "" for the embedded classifier.
+        weights: the files of its weights in words; "" for the embedded classifiers.
     """
 
     source: ModelSource
     model: Any
     tokenizer: Any
+    encoder_fingerprint: str
     revision: str = ""
     weights: str = ""
 
@@ -132,34 +143,43 @@ def find_classifier(model: str) -> ModelSource:
     return _on_hub(model, repository, revision or MAIN)
 
 
-def load_classifier(source: ModelSource, needs_head: bool = True, swap_labels: bool = False) -> Classifier:
+def load_classifier(source: ModelSource, needs_head: bool = True) -> Classifier:
     """Load weights and tokenizer; nothing of the files is run as code.
 
     Args:
-        source: what ``find_classifier`` returned.
+        source: what ``find_classifier`` returned; its ``outputs`` become the names in the model's config.
         needs_head: refuse weights without a trained classification head; without one the head is random, by
             a fixed seed.
-        swap_labels: take the outputs to mean the opposite of what the config says.
 
     Raises:
         MpqError: E-MODEL when it is not a trained classifier with two outputs, E-NETWORK, E-OFFLINE.
     """
+    from bert_mpq.compute.encoder import encoder_layers
+    from bert_mpq.compute.fingerprint import weights_fingerprint
+
     if source.kind == "embedded":
         embedded = EMBEDDED[source.name]
         model, tokenizer = load_embedded(embedded)
-        loaded = Classifier(source=source, model=model, tokenizer=tokenizer, revision=embedded.revision)
+        revision, weights = embedded.revision, ""
     else:
-        loaded = _load(source, needs_head)
-    outputs = source.outputs.swapped if swap_labels else source.outputs
-    loaded.model.config.id2label = outputs.id2label
-    loaded.model.config.label2id = {name: index for index, name in outputs.id2label.items()}
-    return loaded
+        files = _files(source)
+        model, tokenizer = _load(source, files, needs_head)
+        revision, weights = files.commit, files.weights.text
+    names = source.outputs.id2label
+    model.config.id2label, model.config.label2id = names, {name: index for index, name in names.items()}
+    return Classifier(
+        source=source,
+        model=model,
+        tokenizer=tokenizer,
+        encoder_fingerprint=weights_fingerprint(encoder_layers(model).state_dict()),
+        revision=revision,
+        weights=weights,
+    )
 
 
-def _load(source: ModelSource, needs_head: bool) -> Classifier:
+def _load(source: ModelSource, files: ModelFiles, needs_head: bool) -> tuple[Any, Any]:
     from bert_mpq.sources.pretrained import load_config, load_model, load_tokenizer
 
-    files = _files(source)
     config = load_config(source.name, files.folder)
     tokenizer = load_tokenizer(source.name, files.folder, config)
     model = load_model(source.name, config, files.weights, source.family, needs_head)
@@ -171,8 +191,7 @@ def _load(source: ModelSource, needs_head: bool) -> Classifier:
             f" {model.config.vocab_size:,}.",
             "Save the model's own tokenizer beside it.",
         )
-    how = f"{files.weights.text}, converted to safetensors" if files.weights.pickled else files.weights.text
-    return Classifier(source=source, model=model, tokenizer=tokenizer, revision=files.commit, weights=how)
+    return model, tokenizer
 
 
 def _files(source: ModelSource) -> ModelFiles:

@@ -177,7 +177,7 @@ def random_bert_base(tokenizer: object) -> Classifier:
     source = ModelSource(
         name="random BERT-base", kind="folder", layers=12, hidden=768, layer_weights=7_077_888, max_length=512
     )
-    return Classifier(source=source, model=model, tokenizer=tokenizer)
+    return Classifier(source=source, model=model, tokenizer=tokenizer, encoder_fingerprint="")
 
 
 def repeated(reviews: Reviews, size: int) -> Reviews:

@@ -204,7 +204,7 @@ TARGETS = {
         Target(
             name="run record",
             file="eval.json",
-            valid=lambda: record_text(any_value(EvaluationResult), "20250113_142530", "").encode(),
+            valid=lambda: record_text(any_value(EvaluationResult), "20250113_142530").encode(),
             broken=_json,
             parse=read_evaluation,
         ),

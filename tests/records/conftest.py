@@ -34,6 +34,10 @@ def setting() -> Setting:
         max_length=512,
         batch_tokens=131_072,
         layers=12,
+        revision="c70b9f391af2067f7eff69a03940218bba9b8d39",
+        weights="pytorch_model.bin, converted to safetensors",
+        outputs="output 0 (LABEL_0) = negative, output 1 (LABEL_1) = positive",
+        encoder_fingerprint="e5" * 32,
     )
 
 

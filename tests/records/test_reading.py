@@ -17,14 +17,14 @@ RUNS = Path(__file__).parent.parent / "golden" / "runs"
 @pytest.fixture
 def record(tmp_path, evaluation_result):
     path = tmp_path / "eval.json"
-    path.write_text(record_text(evaluation_result, "20260113_142530", "abc123"))
+    path.write_text(record_text(evaluation_result, "20260113_142530"))
     return path
 
 
 def test_a_record_gives_back_what_was_written(record, evaluation_result):
     read = read_evaluation(record)
     assert read.result == evaluation_result
-    assert (read.timestamp, read.revision) == ("20260113_142530", "abc123")
+    assert (read.timestamp, read.revision) == ("20260113_142530", evaluation_result.setting.revision)
     assert read.command.startswith("bert-mpq quantize")
 
 
@@ -35,7 +35,7 @@ def test_the_report_names_its_record(record, evaluation_result):
 
 def test_the_record_of_phase_1_is_refused(tmp_path, sensitivity_result):
     path = tmp_path / "run.json"
-    path.write_text(record_text(sensitivity_result, "20260113_142530", ""))
+    path.write_text(record_text(sensitivity_result, "20260113_142530"))
     with pytest.raises(MpqError, match="it is no record of an evaluation") as refused:
         read_evaluation(path)
     assert refused.value.code == "E-JSON"
@@ -137,7 +137,7 @@ def says(content, value):
 
 def test_the_record_of_phase_1_gives_back_what_was_written(tmp_path, sensitivity_result):
     path = tmp_path / "run.json"
-    path.write_text(record_text(sensitivity_result, "20260113_142530", ""))
+    path.write_text(record_text(sensitivity_result, "20260113_142530"))
     assert read_analysis(path).result == sensitivity_result
 
 

@@ -16,9 +16,9 @@ def refuse(constant):
     raise ValueError(constant)
 
 
-def read(result, revision=""):
+def read(result):
     """Return a record as a strict JSON reader sees it."""
-    return json.loads(record_text(result, TIMESTAMP, revision), parse_constant=refuse)
+    return json.loads(record_text(result, TIMESTAMP), parse_constant=refuse)
 
 
 @pytest.fixture(params=["sensitivity", "quantize"])
@@ -49,14 +49,15 @@ def test_a_record_holds_the_command_that_repeats_the_run(result, phase):
 
 
 def test_a_record_names_the_environment(result):
-    environment = read(result, revision="c0ffee")["environment"]
-    assert environment["model_revision"] == "c0ffee"
+    environment = read(result)["environment"]
+    assert environment["model_revision"] == result.setting.revision
     assert environment["packages"]["torch"]
     assert environment["python"].startswith("3.")
 
 
 def test_an_unknown_revision_is_null(result):
-    assert read(result)["environment"]["model_revision"] is None
+    unknown = dataclasses.replace(result, setting=dataclasses.replace(result.setting, revision=""))
+    assert read(unknown)["environment"]["model_revision"] is None
 
 
 def test_a_record_holds_the_seconds_of_every_stage(result):

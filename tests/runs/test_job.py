@@ -82,7 +82,7 @@ def test_without_reviews_for_gptq_a_note_says_why(config, monkeypatch):
 
 
 def test_an_error_after_the_reviews_are_drawn_is_no_lack_of_reviews(config, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise MpqError("E-DISK", "The disk is full.")
 
     monkeypatch.setattr("bert_mpq.runs.job.tokenize", full)

@@ -15,6 +15,7 @@ from bert_mpq.runs.evaluated_model import evaluated_model
 from bert_mpq.runs.make_plan import plan_quantization
 from bert_mpq.runs.session import Session
 from bert_mpq.runs.training import has_checkpoint
+from bert_mpq.sources.classifiers import find_classifier
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +151,7 @@ def test_training_in_several_processes_is_refused(monkeypatch):
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(MpqError) as caught:
-        check_trainable(RunConfig(qat_epochs=1))
+        check_trainable(RunConfig(qat_epochs=1), find_classifier("embedded"))
     assert caught.value.code == "E-DISTRIBUTED"
 
 

@@ -55,7 +55,7 @@ def _draw(namespace: argparse.Namespace, execution: "Execution") -> None:
 
 def _add_doctor_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="DIR", default=".", help="folder to look at (default: .)")
-    for name in ("data", *OF_DATA):
+    for name in ("model", "data", *OF_DATA):
         flags.add_flag(parser, name, RunConfig())
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 

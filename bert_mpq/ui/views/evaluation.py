@@ -31,7 +31,14 @@ def evaluation_views(result: EvaluationResult) -> list[RenderableType]:
 
 
 def advice(result: EvaluationResult) -> list[str]:
-    """Return what to try next, by the rules of the original tool's guide."""
+    """Return what to try next, by the rules of the original tool's guide; of a model that works alone."""
+    if not result.works:
+        larger = max(result.sample.positive, result.sample.size - result.sample.positive)
+        return [
+            f"The FP32 model is right on {result.before.correct:,} of {result.sample.size:,} reviews;"
+            f" always saying the more frequent label would be on {larger:,}."
+            " These figures say nothing about bits."
+        ]
     drop = result.relative_drop(result.final)
     if drop > 0.05:
         return [f"The drop is over 5 %. Try, in this order: {'; '.join(_remedies(result))}."]

@@ -7,14 +7,15 @@ from rich.console import Console
 
 from bert_mpq.records.sensitivity_file import list_sensitivities
 from bert_mpq.runs.compare import compare
-from bert_mpq.runs.make_plan import find_sources, make_plan, named
+from bert_mpq.runs.make_plan import StandInError, find_sources, make_plan, named
 from bert_mpq.runs.plan import AnalysisPlan, FullPlan, Phase, QuantizationPlan, Sources
 from bert_mpq.settings import flags
 from bert_mpq.settings.config import OF_DATA, RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.columns import UnclearData
+from bert_mpq.sources.embedded.bases import SMALL
 from bert_mpq.ui.console import error_console, require_terminal
-from bert_mpq.ui.execution import Execution
+from bert_mpq.ui.execution import Execution, Finished
 from bert_mpq.ui.views import panels as views
 from bert_mpq.ui.views.comparison import comparison_views
 from bert_mpq.ui.views.timing import plan_time
@@ -121,17 +122,22 @@ class Wizard:
         plan = self._ask(phase, sources)
         if plan is None:
             return
-        finished = self._execution.run(plan)
+        finished = self._run(plan, phase)
         self._output.print()
         if finished is not None:
             offer(finished, self._execution)
 
     def _sources(self, phase: Phase) -> Sources | None:
-        """Find model and data, and ask what is unclear of the data; None when the user went back."""
+        """Find model and data, and ask what is unclear of them; None when the user went back."""
         while True:
             try:
                 with self._output.status("Looking for model and data"):
                     sources = find_sources(self._config, phase)
+            except StandInError as error:
+                views.print_error(error, error_console())
+                if not _confirmed("Measure the embedded classifier instead?", default=False):
+                    return None
+                self._config = self._config.replace(model=SMALL.name)
             except UnclearData as unclear:
                 answered = ask_unclear(unclear, self._config, self._output)
                 if isinstance(answered, Back):
@@ -140,6 +146,20 @@ class Wizard:
             else:
                 print_understood(sources.data, self._output)
                 return sources
+
+    def _run(self, plan: AnalysisPlan | QuantizationPlan | FullPlan, phase: Phase) -> Finished | None:
+        """Run a plan; where the labels look swapped, ask and run it again with the opposite meaning."""
+        try:
+            return self._execution.run(plan)
+        except MpqError as error:
+            if error.code != "E-LABELS":
+                raise
+            views.print_error(error, error_console())
+        if not _confirmed("Take the outputs to mean the opposite?", default=True):
+            return None
+        swapped = not plan.config.swap_labels
+        self._config = self._config.replace(swap_labels=swapped)
+        return self._execution.run(make_plan(plan.config.replace(swap_labels=swapped), phase))
 
     def _ask(self, phase: Phase, sources: Sources) -> AnalysisPlan | QuantizationPlan | FullPlan | None:
         """Return the confirmed plan, or None when the user went back to the menu."""
@@ -158,3 +178,8 @@ class Wizard:
         first = [] if phase == "quantize" else phase_1_steps(sources)
         second = [] if phase == "sensitivity" else phase_2_steps(sources, with_file=phase == "quantize")
         return [step for step in (*first, *second) if step.field not in self._given]
+
+
+def _confirmed(question: str, default: bool) -> bool:
+    answer = ask(questionary.confirm(question, default=default))
+    return not isinstance(answer, Back) and bool(answer)

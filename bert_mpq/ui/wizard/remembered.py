@@ -3,7 +3,13 @@
 from typing import Any
 
 from bert_mpq.compute.hardware import accelerator
-from bert_mpq.records.reading import AnalysisRecord, EvaluationRecord, list_analyses, list_evaluations
+from bert_mpq.records.reading import (
+    AnalysisRecord,
+    EvaluationRecord,
+    list_analyses,
+    list_evaluations,
+    newest_record,
+)
 from bert_mpq.settings.config import OF_DATA, RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.flag import Phase
@@ -23,8 +29,7 @@ def remembered(output: str) -> RunConfig:
         config = _changed(config, _answers(analysis, 1))
     for evaluation in evaluations:
         config = _changed(config, _answers(evaluation, 2))
-    both: list[AnalysisRecord | EvaluationRecord] = [*analyses, *evaluations]
-    newest = max(both, key=lambda record: record.timestamp, default=None)
+    newest = newest_record(output)
     if newest is None:
         return config
     common = _answers(newest, 0)

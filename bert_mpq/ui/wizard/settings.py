@@ -14,6 +14,7 @@ from bert_mpq.sources.embedded.bases import BASE, SMALL
 from bert_mpq.sources.embedded.files import installed
 from bert_mpq.sources.model_config import LONGEST
 from bert_mpq.sources.model_files import DEFAULT_MODEL
+from bert_mpq.ui.console import output_console
 from bert_mpq.ui.wizard.data_step import OWN_DATA, other_data, settle_data
 from bert_mpq.ui.wizard.prompts import Back, Option, choose, rows_of
 from bert_mpq.ui.wizard.steps import CUSTOM, Step, menu
@@ -69,6 +70,24 @@ def _models(config: RunConfig) -> list[Option]:
     )
 
 
+def _other_model(config: RunConfig, model: str) -> RunConfig:
+    """Return ``config`` with another model: what was said of the outputs of the old does not hold."""
+    return config.replace(model=model, swap_labels=False)
+
+
+def _settle_model(config: RunConfig) -> RunConfig:
+    """Find the model and show what is known of it.
+
+    Raises:
+        MpqError: as ``find_classifier``.
+    """
+    output = output_console()
+    with output.status("Checking"):
+        text = find_classifier(config.model).text
+    output.print(text, markup=False, highlight=False)
+    return config
+
+
 def _devices(config: RunConfig) -> list[Option]:
     found = accelerator()
     reasons = {"cuda": "no NVIDIA GPU seen", "mps": "no Apple GPU seen"}
@@ -99,7 +118,8 @@ SETTINGS: tuple[Step, ...] = (
         field="model",
         options=_models,
         line=lambda config: "Hub id or folder of the model",
-        check=lambda config: find_classifier(config.model),
+        take=_other_model,
+        settle=_settle_model,
         shown=model_text,
         about="Hub id, folder, or the embedded classifier",
     ),

@@ -11,12 +11,12 @@ LARGE_DROP = 0.03  # of the FP32 accuracy: the rule of the original tool's guide
 
 
 def applies(finished: Finished) -> bool:
-    """Return whether the drop is over 3 % and the model can be trained and has not been."""
+    """Return whether a model that works has lost over 3 %, and can be trained and has not been."""
     result = finished.quantization.result
-    if result.trained is not None:
+    if result.trained is not None or not result.works:
         return False
     try:
-        check_trainable(result.config)
+        check_trainable(result.config, finished.plan.sources.model)
     except MpqError:
         return False
     return result.relative_drop(result.after) > LARGE_DROP
