@@ -69,13 +69,20 @@ def broken_safetensors(data: bytes, source: Source) -> bytes:
     metadata = header.get("__metadata__", {})
     if kind == 1 and metadata:
         key = sorted(metadata)[0]
-        text = broken_json(json.loads(metadata[key]), source)
-        header["__metadata__"] = {**metadata, key: text.decode("utf-8", "replace")}
+        header["__metadata__"] = {**metadata, key: _broken_text(metadata[key], source)}
     else:
         header = _changed(header, source)
     text = json.dumps(header).encode("utf-8", "surrogatepass")
     length = len(text) if kind != 3 else source.integer(0, 2**40)
     return length.to_bytes(8, "little") + text + rest
+
+
+def _broken_text(text: str, source: Source) -> str:
+    try:
+        broken = broken_json(json.loads(text), source)
+    except json.JSONDecodeError:
+        broken = broken_bytes(text.encode(), source)
+    return broken.decode("utf-8", "replace")
 
 
 def _odd(source: Source) -> Any:

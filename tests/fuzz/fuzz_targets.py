@@ -31,7 +31,7 @@ from bert_mpq.settings.config_json import to_json
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.embedded.lora import ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE, adapted
 from bert_mpq.ui.commands.runs import read_config
-from tests.fuzz import fuzz_data
+from tests.fuzz import fuzz_data, fuzz_models
 from tests.fuzz.fuzz_mutations import Source, broken_bytes, broken_json, broken_safetensors
 
 
@@ -259,6 +259,16 @@ TARGETS = {
                 parse=fuzz_data.read,
             )
             for name, form in fuzz_data.FORMS.items()
+        ),
+        *(
+            Target(
+                name=name,
+                file=file,
+                valid=partial(fuzz_models.valid, form, file),
+                broken=broken,
+                parse=partial(fuzz_models.read, form),
+            )
+            for name, (form, file, broken) in fuzz_models.FILES.items()
         ),
     )
 }
