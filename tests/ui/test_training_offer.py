@@ -62,10 +62,11 @@ def finished(tmp_path_factory, tiny_model, tokenizer_files):
 
 
 def with_drop(finished, share, **changes):
-    """Return the same evaluation with an accuracy that is ``share`` lower than the FP32 model's."""
+    """Return the same evaluation of a model that works, with an accuracy that is ``share`` lower after it."""
     result = finished.quantization.result
-    after = dataclasses.replace(result.after, accuracy=result.before.accuracy * (1 - share))
-    result = dataclasses.replace(result, after=after, **changes)
+    before = dataclasses.replace(result.before, accuracy=0.9, correct=36)
+    after = dataclasses.replace(result.after, accuracy=before.accuracy * (1 - share))
+    result = dataclasses.replace(result, before=before, after=after, **changes)
     return Finished(
         plan=finished.plan, quantization=Quantization(result=result, files=finished.quantization.files)
     )
