@@ -14,6 +14,7 @@ from bert_mpq.sources.families import Family, family_of
 
 LARGEST = 1 << 24  # bytes
 LONGEST = 512
+MOST_LAYERS = 1_000
 ADAPTER = "adapter_config.json"
 
 
@@ -64,7 +65,7 @@ def read_shape(name: str, path: Path) -> Shape:
         raise MpqError("E-LABELS", f"What the outputs of {name} mean is unclear: {error}.", hint) from error
     try:
         return Shape(
-            layers=_integer(config, "num_hidden_layers", "n_layers"),
+            layers=_layers(config),
             hidden=_integer(config, "hidden_size", "dim"),
             inner=_integer(config, "intermediate_size", "hidden_dim"),
             positions=_positions(config, family),
@@ -126,6 +127,13 @@ def wrong_outputs(name: str, count: int) -> MpqError:
     return MpqError(
         "E-MODEL", f"{title}.", "Use a sentiment classifier with the labels negative and positive."
     )
+
+
+def _layers(config: Mapping[str, Any]) -> int:
+    layers = _integer(config, "num_hidden_layers", "n_layers")
+    if layers > MOST_LAYERS:
+        raise ValueError(f"it says more than {MOST_LAYERS:,} encoder layers")
+    return layers
 
 
 def _positions(config: Mapping[str, Any], family: Family) -> int:

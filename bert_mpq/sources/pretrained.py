@@ -17,6 +17,7 @@ from bert_mpq.sources.model_files import VOCABULARIES
 from bert_mpq.sources.pickles import read_pickles
 
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+SPARE = 1 << 20  # values
 VERBOSE = "-v shows what transformers says."
 PACKAGES = ("sentencepiece", "tiktoken", "protobuf")  # that some tokenizers need
 
@@ -112,6 +113,8 @@ def _built(name: str, config: Any, state: dict[str, Tensor]) -> tuple[Any, dict[
         raise MpqError("E-MODEL", title, "Install a newer one: pip install -U transformers.") from error
     try:
         with torch.random.fork_rng(devices=[]):
+            with torch.device("meta"):
+                _check_size(name, kind(config), state)
             torch.manual_seed(0)  # for what weights without a head leave to chance
             model, info = kind.from_pretrained(
                 None,
@@ -121,6 +124,8 @@ def _built(name: str, config: Any, state: dict[str, Tensor]) -> tuple[Any, dict[
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # reported, so that the sentence can be our own
             )
+    except MpqError:
+        raise
     except Exception as error:
         raise MpqError(
             "E-MODEL",
@@ -128,6 +133,18 @@ def _built(name: str, config: Any, state: dict[str, Tensor]) -> tuple[Any, dict[
             f"Download or save the model again. {VERBOSE}",
         ) from error
     return model, info
+
+
+def _check_size(name: str, model: Any, state: Mapping[str, Tensor]) -> None:
+    """Refuse a config that asks for much more than the weights fill, before there is memory for it."""
+    wanted = sum(value.numel() for value in (*model.parameters(), *model.buffers()))
+    held = sum(value.numel() for value in state.values())
+    if wanted > 2 * held + SPARE:
+        raise MpqError(
+            "E-MODEL",
+            f"The config.json of {name} asks for {wanted:,} values, its weights hold {held:,}.",
+            "Use the config.json that belongs to the weights.",
+        )
 
 
 def _check_types(name: str, state: Mapping[str, Tensor]) -> None:
