@@ -196,6 +196,20 @@ def test_a_weight_that_the_encoder_has_no_place_for_is_refused(model_folder):
     assert f"has no place for its weight {odd}" in refusal(model_folder).title
 
 
+def test_a_config_that_asks_for_more_than_the_weights_hold_is_refused_before_memory_is_taken(model_folder):
+    held = sum(tensor.numel() for tensor in load_file(model_folder / WEIGHTS).values())
+    change_config(model_folder, vocab_size=10**12)
+    title = refusal(model_folder).title
+    assert title.startswith(f"The config.json of {model_folder} asks for 16,000,0")
+    assert title.endswith(f" values, its weights hold {held:,}.")
+
+
+def test_a_config_with_a_thousand_layers_too_many_is_refused_at_once(model_folder):
+    change_config(model_folder, num_hidden_layers=1_001)
+    title = f"The config.json of {model_folder} is broken: it says more than 1,000 encoder layers."
+    assert refusal(model_folder).title == title
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_no_numbers_are_refused(model_folder, tiny_model, value):
     broken = copy.deepcopy(tiny_model)
