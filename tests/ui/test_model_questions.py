@@ -4,6 +4,8 @@ import json
 import shutil
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from bert_mpq.records.reading import list_evaluations
 from tests.helpers.command import call
@@ -113,13 +115,20 @@ def test_doctor_says_what_is_understood_of_a_model(tmp_path, reversed_model):
     assert "1 problem found." in done.stdout
 
 
-def test_a_model_that_does_not_work_gets_no_advice(tmp_path, small, write_scores):
+def test_a_model_that_does_not_work_gets_no_advice(tmp_path, small_model, write_scores):
+    """One that says positive whatever it reads is no better than always saying the more frequent label."""
+    folder = tmp_path / "constant"
+    shutil.copytree(small_model, folder)
+    state = load_file(folder / "model.safetensors")
+    state["classifier.bias"] = torch.tensor([-50.0, 50.0])
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     scores = write_scores(5)
-    words = ["--eval-size", "40", "--bits", "2,2", "--quantizer", "rtn", "--yes", "--device", "cpu"]
-    done = call("quantize", *small, *words, "--sensitivities", str(scores), cwd=tmp_path)
+    words = "--max-length 16 --eval-size 40 --bits 2,2 --quantizer rtn --yes --device cpu"
+    done = call(
+        "quantize", "--model", str(folder), *words.split(), "--sensitivities", str(scores), cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     (record,) = list_evaluations(tmp_path)
-    says = "These figures say nothing about bits." in " ".join(done.stdout.split())
-    assert says == (not record.result.works)
-    if not record.result.works:
-        assert "Try, in this order" not in done.stdout
+    assert not record.result.works
+    assert "These figures say nothing about bits." in " ".join(done.stdout.split())
+    assert "Try, in this order" not in done.stdout
