@@ -19,6 +19,8 @@ os.environ["HF_HOME"] = _HUB_HOME.name
 os.environ["BERT_MPQ_CACHE"] = os.path.join(_HUB_HOME.name, "bert-mpq")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+if "PYTEST_XDIST_WORKER" in os.environ:  # one core for each worker and what it starts
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session")
