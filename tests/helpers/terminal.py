@@ -24,13 +24,14 @@ class Terminal:
     def __init__(self, arguments, folder, columns=80, rows=24, environment=None):
         self.screen = pyte.HistoryScreen(columns, rows, history=2000)
         self._stream = pyte.ByteStream(self.screen)
+        inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
         base = {"TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1", "LC_ALL": "C.UTF-8"}
         self._child = pexpect.spawn(
             sys.executable,
             ["-m", "bert_mpq", *arguments],
             cwd=folder,
             dimensions=(rows, columns),
-            env={**os.environ, **base, **(environment or {})},
+            env={**inherited, **base, **(environment or {})},
             timeout=5,
         )
 

@@ -43,7 +43,7 @@ class StopsInEpoch(Silent):
 
 @pytest.fixture(scope="module")
 def machine():
-    return pick_machine("cpu", "bf16")
+    return pick_machine("cpu")
 
 
 @pytest.fixture(scope="module")
