@@ -10,7 +10,7 @@ from bert_mpq.allocation.losses import Losses, layer_units, losses_of
 from bert_mpq.records.evaluation import BitAllocation, Sensitivities
 from bert_mpq.records.numbers import MEBIBYTE_BITS, megabytes
 from bert_mpq.records.outline import Outline
-from bert_mpq.records.sizes import SizeReport, layer_bits, size_report
+from bert_mpq.records.sizes import SizeReport, size_report, unit_bits
 from bert_mpq.records.width_scores import WidthScores
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
@@ -95,7 +95,7 @@ class Budget:
 
     def cost(self, layer: int, bits: int) -> int:
         """Return the packed bits of a layer at a width."""
-        return layer_bits(self.outline, layer, bits, self.config.quantizer, self.config.group_size)
+        return unit_bits(self.outline.units()[layer], bits, self.config.quantizer, self.config.group_size)
 
     def allocation(self, assignment: Assignment) -> BitAllocation:
         """Return an assignment as Phase 2 takes it: a group for each width in use."""

@@ -1,12 +1,13 @@
 """What Phase 2 measured."""
 
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 from bert_mpq.records.context import Sample, Setting, Stage, Staged
 from bert_mpq.records.sizes import SizeReport
 from bert_mpq.records.training import TrainingReport
-from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.config import Granularity, RunConfig
 from bert_mpq.settings.quantizers import WidthQuantizer
 
 
@@ -36,13 +37,14 @@ class Sensitivities:
 
 @dataclass(frozen=True, kw_only=True)
 class BitAllocation:
-    """Bits per encoder layer.
+    """Bits per encoder layer, or per Linear.
 
     Args:
         group_bits: bits per group, most sensitive group first.
-        groups: group of each layer; 0 is the most sensitive.
-        bits: bits of each layer, protected layers included.
+        groups: group of each layer or Linear; 0 is the most sensitive.
+        bits: bits of each layer or Linear, protected layers included.
         protected: layers that got more than their group's bits.
+        linears: Linears of each layer, where bits are those of Linears; empty where they are those of layers.
     """
 
     method: str
@@ -50,6 +52,25 @@ class BitAllocation:
     groups: tuple[int, ...]
     bits: tuple[int, ...]
     protected: tuple[int, ...] = ()
+    linears: tuple[int, ...] = ()
+
+    @property
+    def granularity(self) -> Granularity:
+        """What has a width of its own."""
+        return "linear" if self.linears else "layer"
+
+    @property
+    def by_layer(self) -> tuple[tuple[int, ...], ...]:
+        """The width of each layer; the widths of its Linears where these may differ."""
+        ends = tuple(accumulate(self.linears or (1,) * len(self.bits)))
+        return tuple(self.bits[start:end] for start, end in pairwise((0, *ends)))
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The width of each layer in words: ``4``; ``4,4,4,3,2,2`` where its Linears have several."""
+        return tuple(
+            ",".join(map(str, widths if len(set(widths)) > 1 else widths[:1])) for widths in self.by_layer
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

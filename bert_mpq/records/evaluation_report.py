@@ -78,7 +78,7 @@ def _goal(result: EvaluationResult) -> list[str]:
 
 
 def _allocation(result: EvaluationResult) -> list[str]:
-    rows = zip(result.allocation.bits, result.sensitivities.values, strict=True)
+    rows = zip(result.allocation.texts, result.sensitivities.values, strict=True)
     return [
         "# Bit Allocation",
         *(f"layer_{i}: {bits}-bit (sensitivity: {score:.6f})" for i, (bits, score) in enumerate(rows)),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bert_mpq.records.outline import LinearShape, Outline
+from bert_mpq.records.outline import LinearShape, Outline, Unit
 from bert_mpq.settings.config import EmbeddingPrecision
 from bert_mpq.settings.quantizers import QuantizerName, quantizer_for
 
@@ -106,15 +106,9 @@ def packed_bits(linear: LinearShape, bits: int, quantizer: QuantizerName, group_
     return linear.weights * bits + scale_bits(linear, bits, quantizer, group_size)
 
 
-def layer_bits(
-    outline: Outline, layer: int, bits: int, quantizer: QuantizerName, group_size: int | None
-) -> int:
-    """Return the bits of all weights of an encoder layer when packed."""
-    return sum(
-        packed_bits(linear, bits, quantizer, group_size)
-        for linear in outline.linears
-        if linear.layer == layer
-    )
+def unit_bits(unit: Unit, bits: int, quantizer: QuantizerName, group_size: int | None) -> int:
+    """Return the bits of all weights of a unit when packed."""
+    return sum(packed_bits(linear, bits, quantizer, group_size) for linear in unit.linears)
 
 
 def size_report(

@@ -30,7 +30,7 @@ class ComparedRun:
         encoder_ratio: encoder weights, FP32 over quantized.
         whole_ratio: the whole model, FP32 over quantized.
         whole_bits: the whole model after quantization, in bits.
-        bits: bits of each layer.
+        bits: bits of each layer; the mean of its Linears' where these differ.
         trained: whether it was trained after the quantization.
         pareto: whether no other evaluation of the group is as small and more accurate, or as accurate and
             smaller.
@@ -52,7 +52,7 @@ class ComparedRun:
     encoder_ratio: float
     whole_ratio: float
     whole_bits: int
-    bits: tuple[int, ...]
+    bits: tuple[float, ...]
     trained: bool
     pareto: bool = False
     loss_over_optimum: float | None = None
@@ -151,7 +151,7 @@ def _run(record: EvaluationRecord, scores: WidthScores | None) -> ComparedRun:
         encoder_ratio=result.sizes.ratio,
         whole_ratio=result.sizes.whole_ratio,
         whole_bits=result.sizes.whole_bits,
-        bits=result.allocation.bits,
+        bits=tuple(sum(widths) / len(widths) for widths in result.allocation.by_layer),
         trained=result.trained is not None,
         loss_over_optimum=None if scores is None else loss_over_optimum(result, scores),
     )

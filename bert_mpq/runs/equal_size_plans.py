@@ -18,7 +18,7 @@ from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.quantization.scheme import Scheme
 from bert_mpq.records.context import Sample
 from bert_mpq.records.outline import Outline
-from bert_mpq.records.sizes import packed_bits
+from bert_mpq.records.sizes import SizeReport, unit_bits
 from bert_mpq.records.validation import SizedPlan, WidthValidation
 from bert_mpq.runs.job import Job
 from bert_mpq.runs.plan import ValidationPlan
@@ -50,22 +50,21 @@ def compare_plans(
     outline, scheme = outline_of(work.classifier.model), Scheme.of(config)
 
     @functools.cache
-    def evaluated(bits: tuple[int, ...]) -> Evaluation:
-        by_name = outline.bits_by_name(bits, config.granularity)
+    def evaluated(bits: tuple[int, ...]) -> tuple[Evaluation, SizeReport]:
+        by_name = outline.bits_by_name(bits, config.granularity, tie=False)
         quantized = quantized_copy(work.classifier.model, by_name, scheme, calibration)
         title = f"Evaluate {' '.join(map(str, bits[:12]))}{' ...' if len(bits) > 12 else ''}"
-        return job.evaluate(quantized.model, work, title)
+        return job.evaluate(quantized.model, work, title), quantized.sizes
 
     plans = []
     for size, score, bits in candidate_plans(config, outline, widths):
-        after = evaluated(bits)
-        cost = sum(unit_cost(config, outline, unit, b) for unit, b in enumerate(bits))
+        after, sizes = evaluated(bits)
         plans.append(
             SizedPlan(
                 size=size,
                 score=score,
                 bits=bits,
-                bits_per_weight=cost / outline.linear_weights,
+                bits_per_weight=sizes.bits_per_weight,
                 kl=after.divergence(before),
                 agreement=after.agreement(before),
                 accuracy=after.accuracy.accuracy,
@@ -79,11 +78,13 @@ def candidate_plans(
     config: RunConfig, outline: Outline, widths: Sequence[WidthValidation]
 ) -> list[tuple[float, str, tuple[int, ...]]]:
     """Return (bits per weight allowed, score, bits of each unit) of every plan to compare."""
-    units = len(widths[0].kl)
-    cost = functools.partial(unit_cost, config, outline)
+    units = outline.units(config.granularity, tie=False)
+
+    def cost(unit: int, bits: int) -> int:
+        return unit_bits(units[unit], bits, config.quantizer, config.group_size)
 
     def uniform(bits: int) -> int:
-        return sum(cost(unit, bits) for unit in range(units))
+        return sum(cost(unit, bits) for unit in range(len(units)))
 
     scores = score_losses(widths)
     low, *rest = sorted(width.bits for width in widths)
@@ -97,7 +98,7 @@ def candidate_plans(
             best = optimum(layer_units(losses, cost, {}), budget)
             found.append((size, score, best.bits))
         fitting = [bits for bits in (low, *rest) if uniform(bits) <= budget]
-        found.append((size, "uniform", (max(fitting),) * units))
+        found.append((size, "uniform", (max(fitting),) * len(units)))
     return found
 
 
@@ -119,9 +120,3 @@ def score_losses(widths: Sequence[WidthValidation]) -> dict[str, Losses]:
         for name, column in columns.items()
         if all(np.isfinite(values).all() for values in column)
     }
-
-
-def unit_cost(config: RunConfig, outline: Outline, unit: int, bits: int) -> int:
-    """Return the packed bits of a layer or a Linear module."""
-    linears = outline.units(config.granularity)[unit]
-    return sum(packed_bits(linear, bits, config.quantizer, config.group_size) for linear in linears)

@@ -64,7 +64,8 @@ def evaluated_model(record: EvaluationRecord, session: Session, reporter: Report
         )
     plan = _plan(result)
     classifier = Job(plan=plan, reporter=reporter, session=session).classifier()
-    bits, scheme = outline_of(classifier.model).bits_by_name(result.allocation.bits), Scheme.of(plan.config)
+    allocation, scheme = result.allocation, Scheme.of(plan.config)
+    bits = outline_of(classifier.model).bits_by_name(allocation.bits, allocation.granularity, tie=False)
     if result.weights_file:
         path = record.path.parent / result.weights_file
         packed = restored(classifier.model, path, bits, scheme.embeddings)

@@ -66,7 +66,7 @@ def _run(job: Job[QuantizationPlan]) -> Quantization:
     allocation = _allocation(job, model)
     setup = prepare_training(job, allocation)
     calibration = job.calibration(allocation.bits)
-    bits = outline_of(model).bits_by_name(allocation.bits)
+    bits = outline_of(model).bits_by_name(allocation.bits, allocation.granularity, tie=False)
     quantized = final = quantized_copy(model, bits, Scheme.of(config), calibration, job.reporter)
     clock.lap("Quantize")
     after = job.quantized(quantized.model, work)

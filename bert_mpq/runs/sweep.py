@@ -110,7 +110,7 @@ def markdown(sweep: Sweep) -> str:
             f"{100 * change:+.2f} pp",
             f"{result.sizes.ratio:.2f}x",
             f"{result.sizes.whole_ratio:.2f}x",
-            " ".join(map(str, result.allocation.bits)),
+            " ".join(result.allocation.texts),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

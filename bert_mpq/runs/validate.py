@@ -65,7 +65,7 @@ def run(plan: ValidationPlan, reporter: Reporter, session: Session) -> Validatio
         sample=work.sample(passes.largest_batch),
         evaluation=compared.sample,
         accuracy=compared.accuracy,
-        units=unit_names(config, outline),
+        units=tuple(unit.name for unit in outline.units(config.granularity, tie=False)),
         widths=widths,
         plans=compared.plans,
         stages=clock.stages,
@@ -73,13 +73,6 @@ def run(plan: ValidationPlan, reporter: Reporter, session: Session) -> Validatio
     folder = prepare_folder(config.output, SENSITIVITIES)
     file = write_validation(folder, result, time.strftime("%Y%m%d_%H%M%S"))
     return Validation(result=result, file=file)
-
-
-def unit_names(config: RunConfig, outline: Outline) -> tuple[str, ...]:
-    """Return the names of the units: ``layer_0``, or the Linear modules as the model calls them."""
-    if config.granularity == "layer":
-        return tuple(f"layer_{index}" for index in range(outline.layers))
-    return tuple(linear.name for linear in outline.linears)
 
 
 @dataclass(kw_only=True)
@@ -103,7 +96,7 @@ class _Passes:
             if scope == "propagated":
                 kl, weights = measurement.kl, measurement.weight_errors
             predictors += _predictors(measurement, config, scope, kl, reporter)
-        depths = [linears[0].layer for linears in outline.units(config.granularity)]
+        depths = [unit.layer for unit in outline.units(config.granularity, tie=False)]
         earlier = tuple(float(max(depths) - depth) for depth in depths)
         for name, values in (("weight", weights), ("depth", earlier)):
             predictors.append(Predictor(name=name, scope="", values=values, spearman=spearman(values, kl)))

@@ -11,7 +11,7 @@ from bert_mpq.compute.batches import Batch
 from bert_mpq.compute.checkpoints import Checkpoints, pass_identity
 from bert_mpq.compute.devices import Machine
 from bert_mpq.compute.divergence import kl_of_logits
-from bert_mpq.compute.encoder import encoder_layers, linears
+from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.forward import BatchUse
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.workload import Workload
@@ -120,7 +120,8 @@ def measure(
     hidden = classifier.source.hidden
     looks = stability.looks(len(work.tokens), hidden) if stability else [len(work.tokens)]
     sums = Accumulation(hidden, probed.probes, len(work.tokens), blocks)
-    watch = LiveScores(reporter, _units(classifier, probe), probe.bits)
+    names = [unit.name for unit in outline_of(classifier.model).units(probe.granularity, tie=False)]
+    watch = LiveScores(reporter, names, probe.bits)
     identity = functools.partial(_identity, probed, probe, work, looks)
     checkpoint = checkpoints.open(PASS_TITLE, identity) if checkpoints else None
     one_pass = Pass(sums, work, reporter, looks, watch, checkpoint)
@@ -154,14 +155,6 @@ def _forward(
             kept = machine.move(batch.attention_mask.flatten().nonzero().squeeze(1))
             reference, perturbed = (_token_rows(side, kept) for side in (reference, perturbed))
         return reference, perturbed, kl_of_logits(logits[:, :1], logits[:, 1:])
-
-
-def _units(classifier: Classifier, probe: Probe) -> list[str]:
-    """Return short names of what is quantized at a time."""
-    layers = {f"layer_{index}": layer for index, layer in enumerate(encoder_layers(classifier.model))}
-    if probe.granularity == "layer":
-        return list(layers)
-    return [f"{layer}.{name}" for layer, module in layers.items() for name, _ in linears(module)]
 
 
 def _identity(probed: ProbedClassifier, probe: Probe, work: Workload, looks: list[int]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from torch import nn
 
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.records.outline import LinearShape
-from bert_mpq.records.sizes import layer_bits, packed_bits, scale_bits, size_report
+from bert_mpq.records.sizes import packed_bits, scale_bits, size_report, unit_bits
 from bert_mpq.settings.quantizers import quantizer_for
 from tests.helpers.quantized import quantized_at
 
@@ -20,13 +20,14 @@ def test_the_rule_gives_the_bits_of_the_real_codes_and_scales(tiny_model, quanti
     for bits in (2, 3, 4, 6, 8):
         quantized = quantized_at(tiny_model, (bits, 16), quantizer, group_size)
         shapes = {linear.name: linear for linear in outline.linears}
+        first, second = outline.units()
         assert len(quantized.weights) == 6
         for name, weight in quantized.weights.items():
             assert weight.storage_bits == packed_bits(shapes[name], bits, quantizer, group_size)
             assert weight.scale_bits == scale_bits(shapes[name], bits, quantizer, group_size)
         real = sum(weight.storage_bits for weight in quantized.weights.values())
-        assert layer_bits(outline, 0, bits, quantizer, group_size) == real
-        assert quantized.sizes.quantized_bits == real + layer_bits(outline, 1, 16, quantizer, group_size)
+        assert unit_bits(first, bits, quantizer, group_size) == real
+        assert quantized.sizes.quantized_bits == real + unit_bits(second, 16, quantizer, group_size)
 
 
 @pytest.mark.parametrize("embeddings", ["fp32", "fp16"])

@@ -12,9 +12,10 @@ from bert_mpq.compute.batches import tokenize
 from bert_mpq.compute.encoder import encoder_layers, linears
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.records.outline import LinearShape, Outline
+from bert_mpq.records.sizes import size_report
 from bert_mpq.records.validation import Predictor, ValidationResult, WidthValidation
 from bert_mpq.runs import validate
-from bert_mpq.runs.equal_size_plans import candidate_plans, unit_cost
+from bert_mpq.runs.equal_size_plans import candidate_plans
 from bert_mpq.runs.make_plan import plan_validation
 from bert_mpq.runs.session import Session
 from bert_mpq.sources.reviews import find_reviews, load_reviews
@@ -81,7 +82,7 @@ def test_every_predictor_is_there_at_every_width_and_saved(validation):
     assert [width.bits for width in result.widths] == [2, 4, 3]
     assert len(result.units) == 12
     saved = json.loads(validation.file.read_text())
-    assert saved["units"][0] == "bert.encoder.layer.0.attention.self.query"
+    assert saved["units"][0] == "layer_0.attention.self.query"
     assert saved["widths"][0]["kl"] == list(result.widths[0].kl)
     assert saved["command"].startswith("bert-mpq validate --model")
     assert saved["mean_spearman"][0]["value"] == result.mean_spearman("pwcca", "propagated")
@@ -166,7 +167,7 @@ def test_candidates_take_at_most_the_size_of_a_uniform_plan():
     assert [score for _, score, _ in plans] == ["kl", "depth", "uniform"] * 3
     assert [size for size, _, _ in plans[::3]] == pytest.approx([2.75, 3.25, 4.25])
     for size, _, bits in plans:
-        cost = sum(unit_cost(config, outline, unit, b) for unit, b in enumerate(bits))
-        assert cost <= size * 3 * 64 * 64
+        sizes = size_report(outline, outline.bits_by_name(bits), config.quantizer, config.group_size)
+        assert sizes.bits_per_weight <= size
     assert plans[2][2] == (2, 2, 2)
     assert plans[3][2][0] >= plans[3][2][2]  # the first layer hurts most

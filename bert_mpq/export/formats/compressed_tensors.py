@@ -57,7 +57,7 @@ class CompressedTensors(Format):
         narrow = sorted({width for width in result.allocation.bits if width < 16})
         if not narrow:
             raise MpqError(
-                "E-EXPORT", "No layer of this plan is below 16 bits: there is nothing to pack.", hint
+                "E-EXPORT", "No weight of this plan is below 16 bits: there is nothing to pack.", hint
             )
         if odd := [width for width in narrow if width not in PACKED_WIDTHS]:
             raise MpqError(

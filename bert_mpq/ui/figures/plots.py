@@ -153,7 +153,7 @@ def draw_bits(axes: "Axes", group: ComparedGroup) -> None:
     axes.invert_yaxis()
     for row, run in enumerate(runs):
         for layer, bits in enumerate(run.bits):
-            axes.text(layer, row, str(bits), ha="center", va="center", fontsize=8)
+            axes.text(layer, row, f"{bits:.3g}", ha="center", va="center", fontsize=8)
     _name_layers(axes, layers)
     axes.set_yticks(range(len(runs)), [f"{_label(run)}, {100 * run.accuracy:.2f} %" for run in runs])
     axes.tick_params(length=0, labelsize=8)

@@ -70,11 +70,13 @@ def _remedies(result: EvaluationResult) -> list[str]:
 
 def _allocation(result: EvaluationResult) -> Table:
     score_title = title_of(result.sensitivities.metric, "Score")
-    table = plain_table("Layer", score_title, "Group", "Bits", left=("Layer",))
     allocation = result.allocation
-    for index, score in enumerate(result.sensitivities.values):
-        bits = f"{allocation.bits[index]}{' (protected)' if index in allocation.protected else ''}"
-        table.add_row(f"layer_{index}", score_text(score), str(allocation.groups[index]), bits)
+    grouped = ["Group"] if allocation.granularity == "layer" else []
+    table = plain_table("Layer", score_title, *grouped, "Bits", left=("Layer",))
+    for index, (score, bits) in enumerate(zip(result.sensitivities.values, allocation.texts, strict=True)):
+        group = [str(allocation.groups[index]) for _ in grouped]
+        protected = " (protected)" if index in allocation.protected else ""
+        table.add_row(f"layer_{index}", score_text(score), *group, f"{bits}{protected}")
     return table
 
 

@@ -28,9 +28,10 @@ SCOPE_WORDS = {
 def plan_panel(plan: Plan, console: Console, time: str = "") -> RenderableType:
     """Return what is about to be run and the ``time`` it should take; nothing has been written yet."""
     config = plan.config
-    bits: tuple[int, ...] = ()  # of each layer, where they are known before the run
+    bits: tuple[int, ...] = ()  # where they are known before the run
+    layers: dict[str, list[int]] = {}
     if isinstance(plan, QuantizationPlan) and isinstance(plan.allocation, BitAllocation):
-        bits = plan.allocation.bits
+        bits, layers = plan.allocation.bits, _layers_of(plan.allocation)
     widths = {*(config.widths if "calibration" in plan.reviews else ())}
     if isinstance(plan, EvaluationPlan):
         widths |= {*(bits or (config.widths if config.clustering == "budget" else config.bits))}
@@ -39,10 +40,7 @@ def plan_panel(plan: Plan, console: Console, time: str = "") -> RenderableType:
         plan=plan,
         config=config,
         scopes=SCOPE_WORDS,
-        layers_of={
-            width: [layer for layer, each in enumerate(bits) if each == width]
-            for width in sorted({*bits}, reverse=True)
-        },
+        layers_of=layers,
         quantizers=quantizers_for(config.quantizer, widths, config.group_size),
         calibrated=needs_calibration(config.quantizer, widths),
         accelerator=accelerator(),
@@ -52,6 +50,16 @@ def plan_panel(plan: Plan, console: Console, time: str = "") -> RenderableType:
     for name, value in shown:
         table.add_row(name, Text(value))
     return _panel(Group(table, Text("Nothing has been written yet.")), "Plan", console)
+
+
+def _layers_of(allocation: BitAllocation) -> dict[str, list[int]]:
+    """Return the layers of each width, or of each row of widths, the widest first."""
+    rows = list(zip(allocation.by_layer, allocation.texts, strict=True))
+    widest_first = sorted(rows, key=lambda row: sum(row[0]) / len(row[0]), reverse=True)
+    return {
+        text: [layer for layer, each in enumerate(allocation.texts) if each == text]
+        for _, text in widest_first
+    }
 
 
 def files_panel(files: Sequence[Path], seconds: float, console: Console) -> RenderableType:
