@@ -40,7 +40,7 @@ def best_clusterings(
     """Return, for each clustering with 3 and with 4 groups, the bits of least loss that fit the budget.
 
     All falling bits per group from the probed widths and 16 are tried, so that the comparison favours the
-    clusterings: their users have to guess the bits. Pins, protected layers and the number of widths hold
+    clusterings: their users have to guess the bits. Pinned and protected layers and the number of widths hold
     for all alike.
 
     Args:

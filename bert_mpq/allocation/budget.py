@@ -1,51 +1,64 @@
 """From scores at several widths to the best bits for a target: what ``plan`` shows and Phase 2 applies."""
 
+import contextlib
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from bert_mpq.allocation.best_clusterings import Candidate, best_clusterings
-from bert_mpq.allocation.knapsack import Assignment, InfeasibleError, Unit, frontier, optimum, smallest
-from bert_mpq.allocation.losses import Losses, layer_units, losses_of
+from bert_mpq.allocation.knapsack import Assignment, InfeasibleError, Options, frontier, optimum, smallest
+from bert_mpq.allocation.losses import Losses, assignment_of, losses_of, options_of
+from bert_mpq.allocation.pins import check_probed, pinned_units
 from bert_mpq.records.evaluation import BitAllocation, Sensitivities
 from bert_mpq.records.numbers import MEBIBYTE_BITS, megabytes
-from bert_mpq.records.outline import Outline
+from bert_mpq.records.outline import Outline, Unit
 from bert_mpq.records.sizes import SizeReport, size_report, unit_bits
 from bert_mpq.records.width_scores import WidthScores
-from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.config import Granularity, RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.targets import Target
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """A budget problem: the options of every layer, and what they cost.
+    """A budget problem: the options of every unit, and what they cost.
 
     Args:
-        config: target, pins and quantizer.
-        units: the options of each layer.
+        config: target, granularity, pins and quantizer.
+        units: what has a width of its own: layers, Linears, or Linears with query, key and value tied.
+        losses: of each unit.
+        pins: bits of the pinned units.
+        options: of each unit.
     """
 
     config: RunConfig
     scores: WidthScores
-    losses: Losses
     units: tuple[Unit, ...]
+    losses: Losses
+    pins: Mapping[int, int]
+    options: tuple[Options, ...] = ()
 
     @property
     def outline(self) -> Outline:
         """The shape of the model."""
         return self.scores.outline
 
-    def sizes(self, bits: tuple[int, ...]) -> SizeReport:
-        """Return the size of the model with so many bits per layer."""
+    def by_name(self, bits: Sequence[int]) -> dict[str, int]:
+        """Return bits per unit as bits of every Linear, by its name in the model."""
+        return self.outline.bits_by_name(bits, self.config.granularity, self.config.tie)
+
+    def sizes(self, bits: Sequence[int]) -> SizeReport:
+        """Return the size of the model with so many bits per unit."""
         config = self.config
-        by_name = self.outline.bits_by_name(bits)
-        return size_report(self.outline, by_name, config.quantizer, config.group_size, config.embeddings)
+        return size_report(
+            self.outline, self.by_name(bits), config.quantizer, config.group_size, config.embeddings
+        )
 
     @property
     def fixed_bits(self) -> int:
         """Bits of all that is no encoder weight."""
-        sizes = self.sizes((32,) * self.outline.layers)
+        sizes = self.sizes((32,) * len(self.units))
         return sizes.whole_bits - sizes.quantized_bits
 
     def limit(self, target: Target) -> int:
@@ -53,7 +66,7 @@ class Budget:
         value = Fraction(f"{target.value:.10g}")
         if target.kind == "bits":
             return math.floor(value * self.outline.linear_weights)
-        original = self.sizes((32,) * self.outline.layers).whole_original_bits
+        original = self.sizes((32,) * len(self.units)).whole_original_bits
         whole = original / value if target.kind == "ratio" else value * MEBIBYTE_BITS
         return math.floor(whole) - self.fixed_bits
 
@@ -64,7 +77,7 @@ class Budget:
             MpqError: E-BUDGET, naming the smallest size there is.
         """
         try:
-            return optimum(self.units, self.limit(target), self.config.max_widths)
+            return optimum(self.options, self.limit(target), self.config.max_widths)
         except InfeasibleError as error:
             raise self._refusal(target, error.smallest) from error
 
@@ -75,7 +88,7 @@ class Budget:
             MpqError: E-BUDGET when pins need more widths than allowed.
         """
         try:
-            return frontier(self.units, self.config.max_widths)
+            return frontier(self.options, self.config.max_widths)
         except InfeasibleError as error:
             raise self._refusal(None, error.smallest) from error
 
@@ -86,36 +99,89 @@ class Budget:
         return (probe.quantizer, probe.group_size) != (config.quantizer, config.group_size)
 
     def clusterings(self, limit: int) -> tuple[Candidate, ...]:
-        """Return the best each clustering can do within ``limit`` bits of encoder weights."""
-        config = self.config
-        scores = self.scores.at_first_width(config.score)
+        """Return the best each clustering of the layers can do within ``limit`` bits of encoder weights.
+
+        Their losses are sums over the units of a layer; what is pinned stays at its pin.
+        """
+        members = [
+            [index for index, unit in enumerate(self.units) if unit.layer == layer]
+            for layer in range(self.outline.layers)
+        ]
+        pins = {
+            layer: self.pins[mine[0]]
+            for layer, mine in enumerate(members)
+            if len({self.pins.get(index) for index in mine}) == 1 and mine[0] in self.pins
+        }
+
+        def cost(layer: int, bits: int) -> int:
+            return sum(self.cost(index, self.pins.get(index, bits)) for index in members[layer])
+
         return best_clusterings(
-            scores, self.losses, self.cost, limit, config.pins, config.protect_last, config.max_widths
+            self.scores.at_first_width(self.config.score),
+            tuple(
+                {b: math.fsum(self.losses[k][self.pins.get(k, b)] for k in mine) for b in self.losses[0]}
+                for mine in members
+            ),
+            cost,
+            limit,
+            pins,
+            self.config.protect_last,
+            self.config.max_widths,
         )
 
-    def cost(self, layer: int, bits: int) -> int:
-        """Return the packed bits of a layer at a width."""
-        return unit_bits(self.outline.units()[layer], bits, self.config.quantizer, self.config.group_size)
+    def cost(self, unit: int, bits: int) -> int:
+        """Return the packed bits of a unit at a width."""
+        return unit_bits(self.units[unit], bits, self.config.quantizer, self.config.group_size)
+
+    def assignment(self, by_name: Mapping[str, int]) -> Assignment:
+        """Return the bits of every Linear as an assignment.
+
+        Raises:
+            ValueError: a unit has several widths, or one that was not probed.
+        """
+        widths = [{by_name[linear.name] for linear in unit.linears} for unit in self.units]
+        found = assignment_of(self.losses, self.cost, [min(each) for each in widths], {})
+        if found is None or max(map(len, widths)) > 1:
+            raise ValueError("these bits are no assignment of this budget")
+        return found
 
     def allocation(self, assignment: Assignment) -> BitAllocation:
         """Return an assignment as Phase 2 takes it: a group for each width in use."""
         widths = tuple(sorted(set(assignment.bits), reverse=True))
+        bits = assignment.bits
+        linears: tuple[int, ...] = ()
+        if self.config.granularity == "linear":
+            by_name = self.by_name(bits)
+            bits = tuple(by_name[linear.name] for linear in self.outline.linears)
+            linears = tuple(len(layer.linears) for layer in self.outline.units())
         return BitAllocation(
             method="budget",
             group_bits=widths,
-            groups=tuple(widths.index(bits) for bits in assignment.bits),
-            bits=assignment.bits,
+            groups=tuple(map(widths.index, bits)),
+            bits=bits,
+            linears=linears,
         )
+
+    @property
+    def coarser(self) -> "tuple[Budget, ...]":
+        """The same problem with fewer units, coarsest first: whole layers, then Linears with some tied."""
+        steps: list[tuple[Granularity, bool]] = [("layer", True), ("linear", True), ("linear", False)]
+        mine = (self.config.granularity, self.config.granularity == "layer" or self.config.tie)
+        found = []
+        for granularity, tie in steps[: steps.index(mine)]:
+            with contextlib.suppress(MpqError):  # a pin of a part, or no such scores
+                found.append(make_budget(self.config.replace(granularity=granularity, tie=tie), self.scores))
+        return tuple(found)
 
     def _refusal(self, target: Target | None, least: int | None) -> MpqError:
         if least is None or target is None:
-            pinned = sorted({option.bits for unit in self.units if len(unit) == 1 for option in unit})
+            pinned = sorted({option.bits for each in self.options if len(each) == 1 for option in each})
             return MpqError(
                 "E-BUDGET",
                 f"The pins need {len(pinned)} widths, --max-widths allows {self.config.max_widths}.",
                 "Allow more widths, or pin fewer.",
             )
-        bits = smallest(self.units, self.config.max_widths).bits
+        bits = smallest(self.options, self.config.max_widths).bits
         sizes = self.sizes(bits)
         offer = _reachable(target, sizes)
         rest = sizes.whole_bits - sizes.quantized_bits
@@ -135,12 +201,25 @@ def make_budget(config: RunConfig, scores: WidthScores) -> Budget:
     """Return the problem that ``config`` poses with these scores.
 
     Raises:
-        MpqError: E-SCORE when the score was not measured or is not valid for every layer; E-BUDGET when a pin
+        MpqError: E-SCORE when the score was not measured or is not valid for every unit; E-BUDGET when a pin
             cannot be kept.
     """
-    losses = losses_of(scores.widths, scores.table(config.score).values)
-    empty = Budget(config=config, scores=scores, losses=losses, units=())
-    return replace(empty, units=layer_units(losses, empty.cost, config.pins, config.protect_last))
+    outline, values = scores.outline, scores.table(config.score, config.granularity).values
+    units = outline.units(config.granularity, config.tie)
+    pins = pinned_units(config.pins, units)
+    check_probed(pins, units, scores.widths)
+    if config.granularity == "linear":
+        rows = dict(zip((linear.name for linear in outline.linears), values, strict=True))
+        values = tuple(_summed([rows[linear.name] for linear in unit.linears]) for unit in units)
+    losses = losses_of(scores.widths, values)
+    budget = Budget(config=config, scores=scores, units=units, losses=losses, pins=pins)
+    first = outline.layers - config.protect_last
+    protected = [index for index, unit in enumerate(units) if unit.layer >= first]
+    return replace(budget, options=options_of(losses, budget.cost, pins, protected))
+
+
+def _summed(rows: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    return tuple(map(math.fsum, zip(*rows, strict=True)))
 
 
 def sensitivities_of(scores: WidthScores, metric: str, file_name: str) -> Sensitivities:

@@ -31,7 +31,7 @@ class WidthOption:
     loss: float
 
 
-Unit = tuple[WidthOption, ...]
+Options = tuple[WidthOption, ...]  # of one unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,7 @@ def repaired(losses: Sequence[float]) -> tuple[float, ...]:
     return tuple(reversed(result))
 
 
-def optimum(units: Sequence[Unit], budget: int, max_widths: int | None = None) -> Assignment:
+def optimum(units: Sequence[Options], budget: int, max_widths: int | None = None) -> Assignment:
     """Return the assignment of least loss that costs at most ``budget``.
 
     Args:
@@ -116,7 +116,7 @@ def optimum(units: Sequence[Unit], budget: int, max_widths: int | None = None) -
     return _thrifty(units, best, max_widths)
 
 
-def smallest(units: Sequence[Unit], max_widths: int | None = None) -> Assignment:
+def smallest(units: Sequence[Options], max_widths: int | None = None) -> Assignment:
     """Return the assignment of least cost.
 
     Raises:
@@ -136,7 +136,7 @@ def smallest(units: Sequence[Unit], max_widths: int | None = None) -> Assignment
 
 
 def frontier(
-    units: Sequence[Unit], max_widths: int | None = None, points: int = 40
+    units: Sequence[Options], max_widths: int | None = None, points: int = 40
 ) -> tuple[Assignment, ...]:
     """Return Pareto-optimal assignments, smallest first: each costs more and loses less than the one before.
 
@@ -167,7 +167,7 @@ def _divisor(options: Iterable[WidthOption]) -> int:
     return math.gcd(*(option.cost for option in options)) or 1
 
 
-def _thrifty(units: Sequence[Unit], best: Assignment, max_widths: int | None) -> Assignment:
+def _thrifty(units: Sequence[Options], best: Assignment, max_widths: int | None) -> Assignment:
     """Give up bits that buy nothing, with the widths in use where their number is limited."""
     used = set(best.bits)
     chosen = []
@@ -182,7 +182,7 @@ def _thrifty(units: Sequence[Unit], best: Assignment, max_widths: int | None) ->
 
 
 def _minimise(
-    units: Sequence[Unit], weights: Sequence[Sequence[float]], budget: int | None, max_widths: int | None
+    units: Sequence[Options], weights: Sequence[Sequence[float]], budget: int | None, max_widths: int | None
 ) -> Assignment | None:
     """Return the assignment of least total weight, or None when there is none."""
     import numpy as np

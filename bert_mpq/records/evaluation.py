@@ -5,6 +5,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 
 from bert_mpq.records.context import Sample, Setting, Stage, Staged
+from bert_mpq.records.refinement import Refinement
 from bert_mpq.records.sizes import SizeReport
 from bert_mpq.records.training import TrainingReport
 from bert_mpq.settings.config import Granularity, RunConfig
@@ -127,7 +128,7 @@ class EvaluationResult(Staged):
     """What Phase 2 measured: the same reviews through the FP32 and through the quantized model.
 
     ``after`` and ``agreement`` are the model's after post-training quantization; ``trained`` is there when it
-    has been trained after that.
+    has been trained after that, ``refinement`` when plans were measured to choose the bits.
     """
 
     config: RunConfig
@@ -144,6 +145,7 @@ class EvaluationResult(Staged):
     quantization_seconds: float
     stages: tuple[Stage, ...]
     trained: TrainedEvaluation | None = None
+    refinement: Refinement | None = None
     weights_fingerprint: str = ""  # SHA-256 of the evaluated weights; "" in old records
     weights_file: str = ""  # beside the record: weights that took reviews to make (GPTQ, training)
 

@@ -25,6 +25,7 @@ def evaluation_text(result: EvaluationResult, timestamp: str) -> str:
         ["# After Mixed-Precision Quantization", *accuracy_lines(result.after)],
         _drops(result),
         _compression(result),
+        *_refinement(result),
         *training_sections(result),
     ]
     return "\n\n".join("\n".join(section) for section in sections) + "\n"
@@ -72,9 +73,12 @@ def _goal(result: EvaluationResult) -> list[str]:
     config = result.config
     if config.clustering != "budget":
         return []
+    finer = []
+    if config.granularity == "linear":
+        finer = [f"granularity: linear, {'q, k, v tied' if config.tie else 'every Linear alone'}"]
     pins = [f"pinned: {','.join(config.pin)}"] if config.pin else []
     limit = [f"max_widths: {config.max_widths}"] if config.max_widths else []
-    return [f"target: {config.target}", f"loss: {config.score}", *pins, *limit]
+    return [f"target: {config.target}", f"loss: {config.score}", *finer, *pins, *limit]
 
 
 def _allocation(result: EvaluationResult) -> list[str]:
@@ -127,6 +131,23 @@ def _compression(result: EvaluationResult) -> list[str]:
         f"whole_model_quant_size_mb: {megabytes(sizes.whole_bits):.2f}",
         f"whole_model_compression_ratio: {sizes.whole_ratio:.3f}x",
         f"whole_model_compression_ratio_over_fp16: {sizes.whole_ratio_fp16:.3f}x",
+    ]
+
+
+def _refinement(result: EvaluationResult) -> list[list[str]]:
+    refinement = result.refinement
+    if refinement is None:
+        return []
+    return [
+        [
+            "# Plan Refinement",
+            f"refine_reviews: {refinement.reviews}",
+            f"refine_plans: {len(refinement.plans)}",
+            f"refine_optimum_predicted_kl: {refinement.predicted.predicted:.6f}",
+            f"refine_optimum_kl: {refinement.predicted.kl:.6f}",
+            f"refine_best_kl: {refinement.best.kl:.6f}",
+            f"refine_gain: {refinement.gain:.6f} (standard error {refinement.gain_error:.6f})",
+        ]
     ]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from bert_mpq.records.files import SENSITIVITIES, WIDTHS_PREFIX, write_new
 from bert_mpq.records.json_file import json_text, read_json, readable, refusals, versioned
 from bert_mpq.records.outline import Outline
-from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.config import Granularity, RunConfig
 from bert_mpq.settings.config_json import from_json, to_json
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.metrics import Metric
@@ -18,11 +18,11 @@ from bert_mpq.settings.type_hints import converted
 
 @dataclass(frozen=True, kw_only=True)
 class MetricTable:
-    """One metric over layers and widths.
+    """One metric over units and widths.
 
     Args:
         metric: ``kl`` or a similarity metric.
-        values: (layers, widths); NaN where there is no valid score.
+        values: (units, widths); NaN where there is no valid score.
     """
 
     metric: Metric
@@ -42,9 +42,10 @@ class WidthScores:
         model_name: hub id, path or ``embedded``.
         split: the calibration reviews in words.
         widths: the probed widths, in the order asked.
-        tables: one per metric, and the KL of the logits where the scope has it.
+        tables: of layers: one per metric, and the KL of the logits where the scope has it.
         revision: commit of the weights on the hub where it is known, else "".
         encoder_fingerprint: SHA-256 of the FP32 encoder layers; "" in old files.
+        linears: the same of Linears, in the order of ``outline``, where there are any.
     """
 
     config: RunConfig
@@ -56,26 +57,29 @@ class WidthScores:
     tables: tuple[MetricTable, ...]
     revision: str = ""
     encoder_fingerprint: str = ""
+    linears: tuple[MetricTable, ...] = ()
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics that can be planned with."""
         return tuple(table.metric for table in self.tables if table.usable)
 
-    def table(self, metric: str) -> MetricTable:
-        """Return one metric.
+    def table(self, metric: str, granularity: Granularity = "layer") -> MetricTable:
+        """Return one metric over layers or Linears.
 
         Raises:
-            MpqError: E-SCORE when it was not measured, or is not valid for every layer.
+            MpqError: E-SCORE when it was not measured, or is not valid for every one.
         """
-        table = next((table for table in self.tables if table.metric == metric), None)
+        tables = self.tables if granularity == "layer" else self.linears
+        table = next((table for table in tables if table.metric == metric), None)
         if table is None or not table.usable:
-            usable = ", ".join(self.metrics) or "none"
-            what = "was not measured" if table is None else "has no valid value for every layer"
+            usable = ", ".join(table.metric for table in tables if table.usable) or "none"
+            what = "was not measured" if table is None else f"has no valid value for every {granularity}"
+            where = "" if granularity == "layer" else " of single Linears"
             raise MpqError(
                 "E-SCORE",
-                f"The score {metric} {what}; there are: {usable}.",
-                "Use one of these with --score.",
+                f"The score {metric}{where} {what}; there are: {usable}.",
+                "Use one of these with --score." if usable != "none" else "Run Phase 1 again.",
             )
         return table
 
@@ -150,9 +154,13 @@ def _check_shape(scores: WidthScores) -> None:
         raise ValueError("outline.linears leaves layers out")
     if any(linear.outputs < 1 or linear.inputs < 1 for linear in linears) or not linears:
         raise ValueError("outline.linears has a weight without entries")
-    for table in scores.tables:
-        shape = {len(row) for row in table.values}
-        if len(table.values) != scores.outline.layers or shape != {len(widths)}:
-            raise ValueError(f"the scores of {table.metric} are not layers x widths")
-        if any(value < 0 for row in table.values for value in row):
-            raise ValueError(f"{table.metric} has a score below 0")
+    for tables, units, words in (
+        (scores.tables, scores.outline.units(), "layers"),
+        (scores.linears, linears, "Linears"),
+    ):
+        for table in tables:
+            shape = {len(row) for row in table.values}
+            if len(table.values) != len(units) or shape != {len(widths)}:
+                raise ValueError(f"the scores of {table.metric} are not {words} x widths")
+            if any(value < 0 for row in table.values for value in row):
+                raise ValueError(f"{table.metric} has a score below 0")

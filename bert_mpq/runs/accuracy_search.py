@@ -3,20 +3,19 @@
 from torch import nn
 
 from bert_mpq.allocation.bisection import smallest_passing
-from bert_mpq.allocation.budget import Budget
-from bert_mpq.allocation.knapsack import Assignment
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.evaluate import evaluate
 from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.quantization.scheme import Scheme
+from bert_mpq.records.evaluation import BitAllocation
 from bert_mpq.runs.job import Job
 from bert_mpq.runs.label_check import check_labels
 from bert_mpq.runs.plan import QuantizationPlan
 from bert_mpq.settings.errors import MpqError
 
 
-def smallest_accurate(job: Job[QuantizationPlan], budget: Budget) -> Assignment:
-    """Return the smallest Pareto-optimal assignment that loses no more accuracy than the target allows.
+def smallest_accurate(job: Job[QuantizationPlan]) -> BitAllocation:
+    """Return the smallest Pareto-optimal allocation that loses no more accuracy than the target allows.
 
     Every plan is quantized and evaluated for real, on as many calibration reviews as will be evaluated later:
     the reviews of the report have no part in the choice.
@@ -26,10 +25,13 @@ def smallest_accurate(job: Job[QuantizationPlan], budget: Budget) -> Assignment:
     """
     model, reporter = job.classifier().model, job.reporter
     check_outline(job.plan, model)
-    config, points = job.plan.config, budget.frontier()
+    config, budget = job.plan.config, job.plan.budget
+    if budget is None:
+        raise ValueError("only a budget has a target")
+    points = budget.frontier()
     size = min(job.plan.reviews["evaluation"], job.available("calibration"))
     work = job.draw("calibration", size)
-    widths = {option.bits for unit in budget.units for option in unit}
+    widths = {option.bits for each in budget.options for option in each}
     calibration = job.calibration(widths)
     before = evaluate(model, work, reporter, "Search: FP32").accuracy
     check_labels(job.plan, before, work.planned_sample)
@@ -38,8 +40,7 @@ def smallest_accurate(job: Job[QuantizationPlan], budget: Budget) -> Assignment:
 
     def passes(index: int) -> bool:
         bits = points[index].bits
-        by_name = budget.outline.bits_by_name(bits)
-        quantized = quantized_copy(model, by_name, Scheme.of(config), calibration)
+        quantized = quantized_copy(model, budget.by_name(bits), Scheme.of(config), calibration)
         mean = f"{budget.sizes(bits).bits_per_weight:.2f} bits a weight"
         after = evaluate(quantized.model, work, reporter, f"Search: {mean}").accuracy
         drops[index] = before.accuracy - after.accuracy
@@ -54,7 +55,7 @@ def smallest_accurate(job: Job[QuantizationPlan], budget: Budget) -> Assignment:
             f"Even the largest plan loses {worst:.2f} pp on {size:,} calibration reviews.",
             f"Ask for --target {worst:.2f}pp or more, pin fewer layers, or take more reviews.",
         )
-    return points[found]
+    return budget.allocation(points[found])
 
 
 def check_outline(plan: QuantizationPlan, model: nn.Module) -> None:
@@ -63,7 +64,7 @@ def check_outline(plan: QuantizationPlan, model: nn.Module) -> None:
     Raises:
         MpqError: E-LAYERS.
     """
-    if plan.outline is not None and outline_of(model) != plan.outline:
+    if plan.budget is not None and outline_of(model) != plan.budget.outline:
         raise MpqError(
             "E-LAYERS",
             f"The scores are of {plan.sensitivities.model_name}, a model of another shape.",

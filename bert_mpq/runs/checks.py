@@ -3,7 +3,7 @@
 from bert_mpq.compute import distributed
 from bert_mpq.records.evaluation import Sensitivities
 from bert_mpq.settings.config import RunConfig
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import MpqError, UsageError
 from bert_mpq.settings.quantizers import is_symmetric
 from bert_mpq.sources.classifiers import ModelSource
 
@@ -34,6 +34,20 @@ def check_layers(sensitivities: Sensitivities, model: ModelSource) -> None:
             "E-LAYERS",
             f"The file has {len(sensitivities.values)} layers, the model has {model.layers}.",
             hint,
+        )
+
+
+def check_granularity(config: RunConfig) -> None:
+    """Refuse widths of single Linears where layers are grouped.
+
+    Raises:
+        UsageError: E-CONFIG.
+    """
+    if config.granularity == "linear" and config.clustering != "budget":
+        raise UsageError(
+            "E-CONFIG",
+            "--granularity linear needs --clustering budget: groups are groups of layers.",
+            "Give --clustering budget and a --target.",
         )
 
 

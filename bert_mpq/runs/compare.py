@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bert_mpq.allocation.budget import make_budget
 from bert_mpq.allocation.knapsack import optimum
-from bert_mpq.allocation.losses import FLOAT32, assignment_of, layer_units
+from bert_mpq.allocation.losses import FLOAT32
 from bert_mpq.records.evaluation import Accuracy, EvaluationResult
 from bert_mpq.records.reading import EvaluationRecord, list_evaluations
 from bert_mpq.records.width_scores import WidthScores, list_width_scores
@@ -167,23 +167,18 @@ def loss_over_optimum(result: EvaluationResult, scores: WidthScores) -> float | 
     Returns:
         1 or more; None when the scores lack a width or the score that budgets go by, or are of other layers.
     """
-    bits = result.allocation.bits
-    if scores.outline.layers != len(bits):
-        return None
+    allocation, outline = result.allocation, scores.outline
     try:
         budget = make_budget(result.config.replace(pin=(), protect_last=0, max_widths=None), scores)
-    except MpqError:
-        return None
-    mine = assignment_of(budget.losses, budget.cost, bits, {})
-    if mine is None:
+        mine = budget.assignment(outline.bits_by_name(allocation.bits, allocation.granularity, tie=False))
+    except (MpqError, ValueError):  # other layers, no such score, or a width that was not probed
         return None
     # 32 bits are an option where they are in use, so that the optimum never has less to choose from.
-    units = layer_units(budget.losses, budget.cost, {})
-    units = tuple(
-        (*unit, option) if option.bits == FLOAT32 else unit
-        for unit, option in zip(units, mine.options, strict=True)
+    options = tuple(
+        (*each, option) if option.bits == FLOAT32 else each
+        for each, option in zip(budget.options, mine.options, strict=True)
     )
-    best = optimum(units, mine.cost)
+    best = optimum(options, mine.cost)
     if not best.loss:
         return None if mine.loss else 1.0
     return max(mine.loss / best.loss, 1.0)

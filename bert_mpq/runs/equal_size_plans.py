@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bert_mpq.allocation.knapsack import optimum
-from bert_mpq.allocation.losses import Losses, layer_units, losses_of
+from bert_mpq.allocation.losses import Losses, losses_of, options_of
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.evaluate import Evaluation
 from bert_mpq.compute.workload import Workload
@@ -95,7 +95,7 @@ def candidate_plans(
     for budget in budgets:
         size = budget / outline.linear_weights
         for score, losses in scores.items():
-            best = optimum(layer_units(losses, cost, {}), budget)
+            best = optimum(options_of(losses, cost, {}), budget)
             found.append((size, score, best.bits))
         fitting = [bits for bits in (low, *rest) if uniform(bits) <= budget]
         found.append((size, "uniform", (max(fitting),) * len(units)))

@@ -12,7 +12,7 @@ from bert_mpq.records.files import EVALUATION, SENSITIVITIES, check_writable
 from bert_mpq.records.reading import newest_record
 from bert_mpq.records.sensitivity_file import read_sensitivities
 from bert_mpq.records.width_scores import read_width_scores
-from bert_mpq.runs.checks import check_groups, check_layers, check_length, check_trainable
+from bert_mpq.runs.checks import check_granularity, check_groups, check_layers, check_length, check_trainable
 from bert_mpq.runs.plan import (
     AnalysisPlan,
     FullPlan,
@@ -120,6 +120,7 @@ def plan_analysis(config: RunConfig, sources: Sources | None = None) -> Analysis
 
 def plan_quantization(config: RunConfig, sources: Sources | None = None) -> QuantizationPlan:
     """Check Phase 2, and find its bits where that takes no evaluation; raises as ``make_plan``."""
+    check_granularity(config)
     sensitivities, budget = distributed.on_first(lambda: _scores(config))
     sources = sources or find_sources(config, "quantize")
     config = _settled(QuantizationPlan, config, sources)
@@ -132,12 +133,13 @@ def plan_quantization(config: RunConfig, sources: Sources | None = None) -> Quan
         training=training,
         sensitivities=sensitivities,
         allocation=_allocation(config, sensitivities, budget),
-        outline=None if budget is None else budget.outline,
+        budget=budget,
     )
 
 
 def plan_full_run(config: RunConfig, sources: Sources | None = None) -> FullPlan:
     """Check both phases, as far as the second can be without scores; raises as ``make_plan``."""
+    check_granularity(config)
     sources = sources or find_sources(config, "run")
     return _both(FullPlan, config, plan_analysis(config, sources))
 
@@ -240,7 +242,7 @@ def _file(config: RunConfig) -> str:
 
 def _allocation(
     config: RunConfig, sensitivities: Sensitivities, budget: Budget | None
-) -> BitAllocation | Budget:
+) -> BitAllocation | None:
     if budget is None:
         return allocate(sensitivities.values, config.bits, config.clustering, config.protect_last)
-    return budget if config.goal.kind == "drop" else budget.allocation(budget.best(config.goal))
+    return None if config.goal.kind == "drop" else budget.allocation(budget.best(config.goal))

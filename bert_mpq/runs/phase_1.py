@@ -12,9 +12,10 @@ from bert_mpq.records.files import RUN_PREFIX, SENSITIVITIES, WIDTHS_PREFIX, pre
 from bert_mpq.records.run_record import record_text
 from bert_mpq.records.sensitivity import AnalysisResult, Scores
 from bert_mpq.records.sensitivity_file import check_scores, sensitivity_path, write_sensitivities
-from bert_mpq.records.width_scores import WidthScores, write_width_scores
+from bert_mpq.records.width_scores import MetricTable, WidthScores, write_width_scores
 from bert_mpq.runs.job import Job, started
 from bert_mpq.runs.plan import AnalysisPlan
+from bert_mpq.runs.prepared import Prepared
 from bert_mpq.runs.session import Session
 from bert_mpq.sensitivity.measure import Measurement, measure
 from bert_mpq.sensitivity.probe import Probe
@@ -108,7 +109,7 @@ def _run(job: Job[AnalysisPlan]) -> Analysis:
     clock.skip()
     first = measurement.of_width(0)
     scoring = score(first, config.metrics, job.reporter, config.rows)
-    widths = _width_scores(job, work.classifier, measurement)
+    widths = _width_scores(job, work.classifier, measurement, _of_linears(job, work, calibration))
     clock.lap("Score layers")
     used = dataclasses.replace(work, tokens=work.tokens.head(measurement.used))
     result = AnalysisResult(
@@ -129,8 +130,24 @@ def _run(job: Job[AnalysisPlan]) -> Analysis:
     return Analysis(result=result, files=files, width_scores=widths)
 
 
+def _of_linears(
+    job: Job[AnalysisPlan], work: Prepared, calibration: Prepared | None
+) -> tuple[MetricTable, ...]:
+    """Measure every Linear alone, where a budget is to give each bits of its own."""
+    config = job.plan.config
+    if config.granularity == "layer" or len(config.widths) < 2:
+        return ()
+    job.reporter.note("Every Linear alone:")
+    probe = Probe.of(config, granularity="linear")
+    measurement = measure(work.classifier, work, probe, job.reporter, calibration=calibration, blocks=1)
+    return width_tables(measurement, config.metrics, job.reporter)
+
+
 def _width_scores(
-    job: Job[AnalysisPlan], classifier: Classifier, measurement: Measurement
+    job: Job[AnalysisPlan],
+    classifier: Classifier,
+    measurement: Measurement,
+    linears: tuple[MetricTable, ...],
 ) -> WidthScores | None:
     """Return what a budget is planned from; None where one width was probed."""
     config, sources = job.plan.config, job.plan.sources
@@ -146,6 +163,7 @@ def _width_scores(
         outline=outline_of(classifier.model),
         widths=config.widths,
         tables=width_tables(measurement, config.metrics, job.reporter),
+        linears=linears,
     )
 
 

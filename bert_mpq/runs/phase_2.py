@@ -5,9 +5,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
-
-from bert_mpq.allocation.budget import Budget
 from bert_mpq.compute import distributed
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.fingerprint import weights_fingerprint
@@ -18,12 +15,15 @@ from bert_mpq.quantization.scheme import Scheme
 from bert_mpq.records.evaluation import BitAllocation, EvaluationResult
 from bert_mpq.records.evaluation_report import evaluation_stem, evaluation_text, report_path
 from bert_mpq.records.files import EVALUATION, prepare_folder, write_atomic, write_new
+from bert_mpq.records.refinement import Refinement
 from bert_mpq.records.run_record import record_text
 from bert_mpq.runs.accuracy_search import check_outline, smallest_accurate
 from bert_mpq.runs.clock import Clock
 from bert_mpq.runs.job import Job, started
 from bert_mpq.runs.label_check import check_few, check_labels
 from bert_mpq.runs.plan import QuantizationPlan
+from bert_mpq.runs.refinement import TITLE as REFINE
+from bert_mpq.runs.refinement import refine
 from bert_mpq.runs.session import Session
 from bert_mpq.runs.training import prepare_training, train
 from bert_mpq.settings.quantizers import quantizers_for
@@ -63,7 +63,7 @@ def _run(job: Job[QuantizationPlan]) -> Quantization:
     before = job.baseline(work)
     clock.lap("Evaluate FP32")
     check_labels(job.plan, before.accuracy, work.planned_sample)
-    allocation = _allocation(job, model)
+    allocation, refinement = allocate(job)
     setup = prepare_training(job, allocation)
     calibration = job.calibration(allocation.bits)
     bits = outline_of(model).bits_by_name(allocation.bits, allocation.granularity, tie=False)
@@ -91,6 +91,7 @@ def _run(job: Job[QuantizationPlan]) -> Quantization:
         sizes=quantized.sizes,
         quantization_seconds=clock.seconds("Quantize"),
         trained=trained,
+        refinement=refinement,
         stages=clock.stages,
     )
     files = distributed.on_first(lambda: _write(result, work.classifier, final))
@@ -102,15 +103,18 @@ def _foreign(job: Job[QuantizationPlan], classifier: Classifier) -> str:
     return job.plan.sensitivities.foreign(classifier.source.name, classifier.encoder_fingerprint)
 
 
-def _allocation(job: Job[QuantizationPlan], model: nn.Module) -> BitAllocation:
-    """Return the bits of the plan; searched for where it names an accuracy."""
-    check_outline(job.plan, model)
-    budget = job.plan.allocation
-    if not isinstance(budget, Budget):
-        return budget
-    smallest = smallest_accurate(dataclasses.replace(job, clock=Clock()), budget)
-    job.clock.lap("Search for the accuracy")  # one lap for all that it does
-    return budget.allocation(smallest)
+def allocate(job: Job[QuantizationPlan]) -> tuple[BitAllocation, Refinement | None]:
+    """Return the bits of the plan; searched for where it names an accuracy, or plans are to be measured."""
+    check_outline(job.plan, job.classifier().model)
+    inner = dataclasses.replace(job, clock=Clock())  # one lap for all that a search does
+    allocation, budget, refinement = job.plan.allocation, job.plan.budget, None
+    if allocation is None:
+        allocation = smallest_accurate(inner)
+        job.clock.lap("Search for the accuracy")
+    elif budget is not None and job.plan.refinements:
+        allocation, refinement = refine(inner, budget)
+        job.clock.lap(REFINE)
+    return allocation, refinement
 
 
 def _write(result: EvaluationResult, classifier: Classifier, final: QuantizedModel) -> tuple[Path, ...]:

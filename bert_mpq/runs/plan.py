@@ -7,7 +7,6 @@ from typing import ClassVar, Literal
 from bert_mpq.allocation.budget import Budget
 from bert_mpq.records.evaluation import BitAllocation, Sensitivities
 from bert_mpq.records.files import EVALUATION, SENSITIVITIES
-from bert_mpq.records.outline import Outline
 from bert_mpq.settings import flags
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.flag import Subcommand
@@ -16,6 +15,8 @@ from bert_mpq.sources.halves import Split
 from bert_mpq.sources.reviews import DataSource
 
 Phase = Literal["sensitivity", "quantize", "run"]
+REFINE_REVIEWS = 256  # calibration reviews on which plans of one size are told apart
+MOST_REFINEMENTS = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +86,16 @@ class EvaluationPlan(Plan):
 
     training: int
 
+    @property
+    def refinements(self) -> int:
+        """Plans of one size to measure: by default so many that they take less than the evaluation."""
+        config = self.config
+        if config.clustering != "budget" or config.goal.kind == "drop":
+            return 0
+        if config.refine is not None:
+            return config.refine
+        return min(MOST_REFINEMENTS, self.reviews["evaluation"] // REFINE_REVIEWS)
+
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizationPlan(EvaluationPlan):
@@ -92,16 +103,16 @@ class QuantizationPlan(EvaluationPlan):
 
     Args:
         sensitivities: the scores that it starts from.
-        allocation: the bits; where the target is an accuracy drop, the problem that is solved by evaluating.
-        outline: the shape of the model that a budget is about; None for a clustering.
+        allocation: the bits; None where the target is an accuracy drop: they are found by evaluating.
+        budget: the problem that they solve; None for a clustering.
     """
 
     command = "quantize"
     folders = (EVALUATION,)
 
     sensitivities: Sensitivities
-    allocation: BitAllocation | Budget
-    outline: Outline | None = None
+    allocation: BitAllocation | None
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,7 +79,10 @@ def run(plan: SweepPlan, reporter: Reporter, session: Session) -> Sweep:
         size = int(1000 * result.sizes.bits_per_weight) / 1000
         reporter.note(f"{preset.name}: the optimum at {size:.3f} bits per weight")
         best = evaluated(
-            clustering="budget", target=f"{size:.3f}bits", sensitivities=str(analysis.width_scores_file)
+            clustering="budget",
+            target=f"{size:.3f}bits",
+            sensitivities=str(analysis.width_scores_file),
+            refine=0,
         )
         loss = METRICS[best.config.score].title
         rows.append(SweepRow(name=f"{preset.name}, optimum", metric=loss, result=best))

@@ -72,11 +72,11 @@ def _check_budget(config: "RunConfig") -> None:
     if config.target is not None:
         parse_target(config.target)
     pins = [parse_pin(text) for text in config.pin]
-    for layer, bits in pins:
+    for pattern, bits in pins:
         if bits not in SUPPORTED_BITS:
-            raise UsageError("E-BITS-VALUE", f"layer_{layer}={bits}: use 2, 3, 4, 6, 8, 16 or 32 bits.")
-    if len({layer for layer, _ in pins}) < len(pins):
-        raise _invalid("pin", ",".join(config.pin), "pin each layer once")
+            raise UsageError("E-BITS-VALUE", f"{pattern}={bits}: use 2, 3, 4, 6, 8, 16 or 32 bits.")
+    if len({pattern for pattern, _ in pins}) < len(pins):
+        raise _invalid("pin", ",".join(config.pin), "pin each name once")
     if (config.clustering == "budget") != (config.target is not None):
         given, missing = "--target", "--clustering budget"
         if config.target is None:

@@ -54,15 +54,20 @@ class RunConfig:
         scope: where the effect of quantizing a layer is measured (see ``bert_mpq.sensitivity.probe``).
         pooling: how a review's token vectors become one row; ``none`` makes every token a row.
         until_stable: stop Phase 1 as soon as more reviews would not change the allocation (95 %).
-        granularity: what ``validate`` quantizes at a time: an encoder layer, or a Linear module.
+        granularity: what has a width of its own in a budget, and what ``validate`` quantizes at a time: an
+            encoder layer, or a Linear module.
+        tie: keep query, key and value of an attention at one width where Linears have their own.
         sensitivities: sensitivity file for Phase 2; None = the one Phase 1 has just written.
         eval_size: evaluation reviews for Phase 2; None = the whole split.
         clustering: how layers are grouped by score; ``budget`` finds the best bits for ``target`` instead.
         bits: bits per group, most sensitive group first; its length is the number of groups.
         target: what a budget asks for: ``4x``, ``30MB``, ``4.5bits`` or ``0.5pp``; see ``parse_target``.
         score: the loss that a budget minimises.
-        pin: layers that a budget keeps at a width, as ``layer_11=16``.
+        pin: layers, modules or Linears that a budget keeps at a width, by name or pattern, as
+            ``layer_11=16`` or ``*.attention.*=8``.
         max_widths: most distinct widths in a budget's allocation; None = any number.
+        refine: plans of the target's size to measure as a whole on calibration reviews, a forward pass each;
+            the best is taken. None = as many as take less than the evaluation.
         quantizer: the algorithm below 16 bits (see ``bert_mpq.settings.quantizers``).
         group_size: input weights that share a scale; None = a whole output channel.
         gptq_reviews: calibration reviews that GPTQ looks at, in both phases.
@@ -143,7 +148,15 @@ class RunConfig:
         remembered=True,
     )
     granularity: Granularity = common(
-        "layer", "validate: what is quantized at a time", commands=("validate",)
+        "layer",
+        "what has bits of its own in a budget, and what validate quantizes at a time",
+        commands=("sensitivity", "quantize", "run", "plan", "validate"),
+        remembered=True,
+    )
+    tie: bool = phase_2(
+        True,
+        "query, key and value of an attention have the same bits (with --granularity linear)",
+        commands=("quantize", "run", "plan"),
     )
     sensitivities: str | None = phase_2(
         None, "sensitivity file of Phase 1", shown="FILE", commands=("quantize", "plan"), remembered=True
@@ -181,10 +194,18 @@ class RunConfig:
     )
     score: Metric = phase_2("kl", "the loss that a budget minimises")
     pin: tuple[str, ...] = phase_2(
-        (), "keep a layer at a width; may be repeated", shown="layer_11=16", repeats=True
+        (), "keep layers or Linears at a width; may be repeated", shown="NAME=BITS", repeats=True
     )
     max_widths: int | None = phase_2(
         None, "most distinct widths of a budget", shown="N|any", none="any", lowest=1
+    )
+    refine: int | None = phase_2(
+        None,
+        "plans of the target's size to measure on calibration reviews; auto takes less than the evaluation",
+        shown="N|auto",
+        none="auto",
+        commands=("quantize", "run", "plan"),
+        lowest=0,
     )
     quantizer: QuantizerName = common("auto", "weight quantizer")
     group_size: int | None = common(
@@ -244,9 +265,9 @@ class RunConfig:
         return parse_target(self.target)
 
     @property
-    def pins(self) -> dict[int, int]:
-        """Bits of the pinned layers."""
-        return dict(map(parse_pin, self.pin))
+    def pins(self) -> tuple[tuple[str, int], ...]:
+        """Patterns of names, and the bits of what they match."""
+        return tuple(map(parse_pin, self.pin))
 
     def replace(self, **changes: Any) -> "RunConfig":
         """Return a copy with ``changes``; raises UsageError as the constructor does."""

@@ -21,7 +21,7 @@ FLAGS: dict[str, Flag] = {
 }
 DEFAULTS: dict[Subcommand, RunConfig] = {
     "validate": RunConfig(metrics=COMPARED, probe_bits=(2, 3, 4, 8)),
-    "plan": RunConfig(metrics=("kl",)),  # the loss by default; it needs few reviews
+    "plan": RunConfig(metrics=("kl",), refine=0),  # the loss by default; it needs few reviews
 }
 
 
@@ -80,7 +80,8 @@ def command(subcommand: Subcommand, config: RunConfig) -> list[str]:
     for name in _used(subcommand, config):
         value = getattr(config, name)
         if FLAGS[name].switch:
-            words += [_dashed(name)] if value else []
+            if value != getattr(defaults, name):
+                words.append(_dashed(name if value else f"no_{name}"))
         elif value != getattr(defaults, name):
             # One word, so that a value that begins with a dash is not taken for a flag.
             words.append(f"{_dashed(name)}={_text(name, value)}")

@@ -51,13 +51,14 @@ def parse_target(text: str) -> Target:
     return Target(kind=kind, value=value)
 
 
-def parse_pin(text: str) -> tuple[int, int]:
-    """Read ``layer_11=16`` as (layer, bits); which widths there are is not checked here.
+def parse_pin(text: str) -> tuple[str, int]:
+    """Read ``layer_11=16`` or ``*.attention.*=8`` as (pattern of names, bits), whatever the model.
 
     Raises:
         UsageError: E-BUDGET.
     """
-    match = re.fullmatch(r"layer_(0|[1-9][0-9]{0,4})=([1-9][0-9]?)", text.strip())
+    match = re.fullmatch(r"([a-zA-Z*?\[][^\s=]{0,200})=([1-9][0-9]?)", text.strip())
     if match is None:
-        raise UsageError("E-BUDGET", f'"{excerpt(text.strip())}" pins no layer.', "Write layer_11=16.")
-    return int(match[1]), int(match[2])
+        hint = "Write layer_11=16 or *.attention.*=8."
+        raise UsageError("E-BUDGET", f'"{excerpt(text.strip())}" pins nothing.', hint)
+    return match[1], int(match[2])

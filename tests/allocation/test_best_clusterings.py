@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bert_mpq.allocation.best_clusterings import best_clusterings
 from bert_mpq.allocation.clustering import allocate
 from bert_mpq.allocation.knapsack import optimum
-from bert_mpq.allocation.losses import assignment_of, layer_units, losses_of
+from bert_mpq.allocation.losses import assignment_of, losses_of, options_of
 from bert_mpq.settings.config import Grouping
 from bert_mpq.settings.errors import MpqError
 
@@ -49,7 +49,8 @@ def test_no_clustering_beats_the_budget_plan_at_its_own_size(losses, method, bit
     except MpqError:
         assume(False)
     clustered = assignment_of(losses, cost, allocation.bits, pins)
-    best = optimum(layer_units(losses, cost, pins, protect_last), clustered.cost)
+    protected = range(len(losses) - protect_last, len(losses))
+    best = optimum(options_of(losses, cost, pins, protected), clustered.cost)
     assert best.cost <= clustered.cost
     assert best.loss <= clustered.loss * (1 + 1e-9)
 
@@ -62,7 +63,7 @@ def test_the_best_clusterings_fit_the_budget_and_keep_the_pins(losses, mean, pin
     for candidate in found:
         assert candidate.assignment.cost <= budget
         assert all(candidate.assignment.bits[layer] == bits for layer, bits in pins.items())
-        best = optimum(layer_units(losses, cost, pins), budget)
+        best = optimum(options_of(losses, cost, pins), budget)
         assert best.loss <= candidate.assignment.loss * (1 + 1e-9)
 
 
@@ -90,7 +91,7 @@ def test_equal_scores_leave_no_clustering_to_compare():
 
 def test_options_are_the_probed_widths_and_16_bits():
     losses = losses_of((2, 8), ((0.5, 0.1), (0.4, 0.6)))
-    first, second = layer_units(losses, cost, {})
+    first, second = options_of(losses, cost, {})
     assert [(o.bits, o.loss) for o in first] == [(2, 0.5), (8, 0.1), (16, 0.0)]
     assert [(o.bits, o.loss) for o in second] == [(2, 0.6), (8, 0.6), (16, 0.0)]  # monotone
     assert [o.cost for o in first] == [cost(0, 2), cost(0, 8), cost(0, 16)]
@@ -98,19 +99,8 @@ def test_options_are_the_probed_widths_and_16_bits():
 
 def test_a_pin_leaves_one_option_and_goes_before_protect_last():
     losses = losses_of((2, 8), ((0.5, 0.1),) * 3)
-    units = layer_units(losses, cost, {0: 32, 2: 2}, protect_last=2)
+    units = options_of(losses, cost, {0: 32, 2: 2}, protected=(1, 2))
     assert [[o.bits for o in unit] for unit in units] == [[32], [16], [2]]
-
-
-@pytest.mark.parametrize(
-    ("pins", "said"),
-    [({6: 16}, "the last layer is layer_1"), ({1: 6}, "only 2, 8 were probed")],
-)
-def test_a_pin_that_cannot_be_kept_is_refused(pins, said):
-    losses = losses_of((2, 8), ((0.5, 0.1),) * 2)
-    with pytest.raises(MpqError, match=said) as refused:
-        layer_units(losses, cost, pins)
-    assert refused.value.code == "E-BUDGET"
 
 
 def test_an_allocation_with_a_width_that_was_not_probed_has_no_loss():

@@ -73,7 +73,7 @@ targets = st.tuples(st.floats(1.0, 40.0), st.sampled_from(("x", "MB", "bits"))).
 def test_a_size_target_is_kept_or_the_smallest_one_is_named_and_can_be_reached(target, embeddings):
     budget = make_budget(config(target, embeddings=embeddings), SCORES)
     goal = parse_target(target)
-    if budget.limit(goal) < sum(unit[0].cost for unit in budget.units):
+    if budget.limit(goal) < sum(each[0].cost for each in budget.options):
         with pytest.raises(MpqError, match="cannot be reached") as refused:
             budget.best(goal)
         offer = refused.value.hint.removeprefix("Ask for --target ").split()[0].rstrip(".,")

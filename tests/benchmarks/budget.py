@@ -7,13 +7,13 @@ import random
 import statistics
 import time
 
-from bert_mpq.allocation.knapsack import Unit, WidthOption, frontier, optimum
+from bert_mpq.allocation.knapsack import Options, WidthOption, frontier, optimum
 
 WIDTHS = (2, 3, 4, 6, 8, 16)
 SHAPES = ((768, 768), (768, 768), (768, 768), (768, 768), (3072, 768), (768, 3072))  # BERT base, a layer
 
 
-def problem(seed: int, layers: int) -> tuple[Unit, ...]:
+def problem(seed: int, layers: int) -> tuple[Options, ...]:
     """Every Linear of ``layers`` layers; losses fall as quantization noise does."""
     random.seed(seed)
     return tuple(

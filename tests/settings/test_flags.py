@@ -53,6 +53,8 @@ fields = st.fixed_dictionaries(
         "pooling": one_of(Pooling),
         "until_stable": st.booleans(),
         "granularity": one_of(Granularity),
+        "tie": st.booleans(),
+        "refine": st.none() | st.integers(0, 99),
         "sensitivities": st.none() | names,
         "eval_size": sizes,
         "clustering": one_of(Clustering),
@@ -65,9 +67,11 @@ fields = st.fixed_dictionaries(
             st.sampled_from(("x", "MB", "bits", "pp")),
         ),
         "score": one_of(Metric),
-        "pin": st.dictionaries(st.integers(0, 99), st.sampled_from(SUPPORTED_BITS), max_size=4).map(
-            lambda pins: tuple(f"layer_{layer}={bits}" for layer, bits in pins.items())
-        ),
+        "pin": st.dictionaries(
+            st.from_regex(r"(layer_[0-9]{1,2}|\*\.[a-z.]{1,9}|layer_\?\.\*)", fullmatch=True),
+            st.sampled_from(SUPPORTED_BITS),
+            max_size=4,
+        ).map(lambda pins: tuple(f"{name}={bits}" for name, bits in pins.items())),
         "max_widths": st.none() | st.integers(1, 7),
         "quantizer": one_of(QuantizerName),
         "group_size": st.none() | st.sampled_from(GROUP_SIZES),
@@ -138,7 +142,7 @@ def test_a_command_takes_the_fields_of_the_phases_it_runs_and_no_others():
         assert flag.taken_by, name
         assert set(flag.taken_by) <= set(typing.get_args(Subcommand)), name
         runs = "run" in flag.taken_by
-        assert runs == (name not in ("sensitivities", "granularity"))
+        assert runs == (name != "sensitivities")
         if flag.phase == 1:
             assert runs, name
             assert "quantize" not in flag.taken_by, name
@@ -149,7 +153,7 @@ def test_a_command_takes_the_fields_of_the_phases_it_runs_and_no_others():
 def test_each_phase_leaves_the_fields_of_the_other_out():
     assert "eval_size" not in flags.fields_of("sensitivity")
     assert "metrics" not in flags.fields_of("quantize")
-    assert set(flags.FLAGS) - set(flags.fields_of("run")) == {"sensitivities", "granularity"}
+    assert set(flags.FLAGS) - set(flags.fields_of("run")) == {"sensitivities"}
 
 
 def test_phase_1_has_an_allocation_only_where_it_may_stop_early():

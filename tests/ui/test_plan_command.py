@@ -83,6 +83,7 @@ def test_the_commands_under_a_plan_repeat_it_and_carry_it_out(plan):
         target="4.3bits",
         pin=("layer_5=8",),
         embeddings="fp16",
+        refine=0,
     )
     assert shlex.join(apply) == flags.command_line("quantize", config)
     assert plan(*again[6:])[1] == out
@@ -94,7 +95,7 @@ def test_the_commands_under_a_plan_repeat_it_and_carry_it_out(plan):
         ([], 2, "error[E-BUDGET]: --clustering budget needs --target."),
         (["--target", "4x"], 1, "error[E-BUDGET]: 4x cannot be reached: the smallest plan takes 2.25 bits"),
         (["--target", "4"], 2, 'error[E-BUDGET]: "4" is no target.'),
-        (["--target", "4bits", "--pin", "layer_6=8"], 1, "layer_6 is pinned, but the last layer is layer_5"),
+        (["--target", "4bits", "--pin", "layer_6=8"], 1, "--pin layer_6 matches nothing."),
         (["--target", "4bits", "--score", "cka"], 1, "error[E-SCORE]: The score cka was not measured"),
         (["--target", "4bits", "--sensitivities", "gone.json"], 1, "error[E-NOFILE]"),
     ],

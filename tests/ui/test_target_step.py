@@ -59,12 +59,24 @@ def test_a_file_of_several_widths_is_for_a_budget_only(walk, folder):
     strategies = screens["Clustering strategy"]
     assert [option.title for option in strategies][3] == "Budget (exact, by target size)"
     assert [bool(option.disabled) for option in strategies] == [True, True, True, False]
+    assert screens["Budget granularity"][1].disabled == "the file has scores of layers only"
     assert "Number of precision groups" not in screens
     assert "Bit precision assignment" not in screens
     targets = screens["Target"]
     assert targets[1].description.startswith("Model 51 of 87 MB (1.70x smaller)")
     for message, options in screens.items():
         check(f"Step 3 of 4  {message}", options)
+
+
+def test_bits_per_matrix_are_offered_where_the_file_has_their_scores(walk, folder):
+    (table,) = SCORES.tables
+    linears = replace(table, values=tuple(row for row in table.values for _ in range(6)))
+    write_width_scores(folder, replace(SCORES, linears=(linears,)), "20250113_142530")
+    config, screens = walk(True, **{"Budget granularity": "linear", "Target": "3bits"})
+    assert (config.granularity, config.tie, config.target) == ("linear", True, "3bits")
+    assert not any(option.disabled for option in screens["Budget granularity"])
+    for message, options in screens.items():
+        check(f"Step 4 of 5  {message}", options)
 
 
 def test_a_file_of_one_width_is_for_the_clusterings_only(walk, folder):

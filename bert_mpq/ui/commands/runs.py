@@ -13,8 +13,8 @@ from bert_mpq.settings.paths import user_path
 from bert_mpq.ui.commands.command import Command
 
 if TYPE_CHECKING:
-    from bert_mpq.allocation.budget import Budget
-    from bert_mpq.allocation.knapsack import Assignment
+    from rich.console import RenderableType
+
     from bert_mpq.runs.plan import Phase
     from bert_mpq.ui.execution import Execution
 
@@ -64,9 +64,11 @@ def _plan(namespace: argparse.Namespace, execution: "Execution") -> None:
         analysis = execution.analyse(first)
         config = config.replace(sensitivities=str(analysis.width_scores_file))
     budget = budget_of(config)
-    by_size = config.goal.kind != "drop"
-    best = budget.best(config.goal) if by_size else _searched(config, budget, execution)
-    for view in budget_views(budget, best):
+    if config.goal.kind == "drop" or config.refine != 0:
+        views = _searched(config, execution)
+    else:
+        views = budget_views(budget, budget.best(config.goal))
+    for view in views:
         execution.output.print(view)
     config = named(config, budget.scores.model_name)
     execution.output.print("Plan again, or quantize and evaluate it:")
@@ -74,16 +76,21 @@ def _plan(namespace: argparse.Namespace, execution: "Execution") -> None:
         execution.output.print(flags.command_line(subcommand, config), soft_wrap=True, markup=False)
 
 
-def _searched(config: RunConfig, budget: "Budget", execution: "Execution") -> "Assignment":
-    """Return the smallest bits that keep the accuracy, found by evaluating."""
-    from bert_mpq.runs.make_plan import plan_quantization
+def _searched(config: RunConfig, execution: "Execution") -> "list[RenderableType]":
+    """Return the views of the bits that are found by measuring plans."""
+    from bert_mpq.runs.make_plan import budget_of, plan_quantization
+    from bert_mpq.ui.views.budget import budget_views
 
     plan = plan_quantization(config)
     with execution.running(plan) as reporter:
-        from bert_mpq.runs.accuracy_search import smallest_accurate
-        from bert_mpq.runs.job import Job
+        from bert_mpq.runs.job import started
+        from bert_mpq.runs.phase_2 import allocate
 
-        return smallest_accurate(Job(plan=plan, reporter=reporter, session=execution.session), budget)
+        with started(plan, reporter, execution.session) as job:
+            allocation, refinement = allocate(job)
+    budget = budget_of(config)
+    by_name = budget.outline.bits_by_name(allocation.bits, allocation.granularity, tie=False)
+    return budget_views(budget, budget.assignment(by_name), refinement)
 
 
 def _validate(namespace: argparse.Namespace, execution: "Execution") -> None:

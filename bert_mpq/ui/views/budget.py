@@ -1,5 +1,8 @@
 """A plan for a budget: layer by layer, its size, the clusterings at that size, other sizes."""
 
+import math
+from collections import Counter
+
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -7,15 +10,20 @@ from rich.text import Text
 from bert_mpq.allocation.budget import Budget
 from bert_mpq.allocation.knapsack import Assignment
 from bert_mpq.records.numbers import megabytes, score_text
+from bert_mpq.records.refinement import Refinement
+from bert_mpq.settings.config import Granularity
 from bert_mpq.settings.metrics import METRICS
 from bert_mpq.ui.views.panels import heading
 from bert_mpq.ui.views.tables import plain_table
 
 OTHER_SIZES = 8
+KINDS: dict[Granularity, str] = {"layer": "layer", "linear": "Linear"}
 
 
-def budget_views(budget: Budget, assignment: Assignment) -> list[RenderableType]:
-    """Return the plan, the clusterings at its size, and a part of the Pareto frontier."""
+def budget_views(
+    budget: Budget, assignment: Assignment, refinement: Refinement | None = None
+) -> list[RenderableType]:
+    """Return the plan, what measuring told of it, the clusterings at its size, and other sizes."""
     config, scores = budget.config, budget.scores
     facts = METRICS[config.score]
     loss = f"{facts.loss_title}{', in nats' if facts.of_logits else ''}"
@@ -25,9 +33,11 @@ def budget_views(budget: Budget, assignment: Assignment) -> list[RenderableType]
         f"{sizes.bits_per_weight:.2f} bits per encoder weight, scales included; whole model "
         f"{megabytes(sizes.whole_bits):.2f} MB, {sizes.whole_ratio:.2f}x smaller; predicted loss "
         f"{score_text(assignment.loss)}.",
-        f"Loss: {loss}, one layer quantized at a time, summed; probed at {widths} bits on "
-        f"{scores.reviews:,} reviews ({scores.split}).",
+        f"Loss: {loss}, one {KINDS[config.granularity]} quantized at a time, summed; probed at {widths} bits "
+        f"on {scores.reviews:,} reviews ({scores.split}).",
     ]
+    if refinement is not None:
+        notes.append(refinement.text)
     if budget.foreign_quantizer:
         notes.append("The losses were measured with another quantizer or group size than planned.")
     return [
@@ -43,9 +53,12 @@ def budget_views(budget: Budget, assignment: Assignment) -> list[RenderableType]
 
 def _layers(budget: Budget, assignment: Assignment) -> Table:
     table = plain_table("Layer", "Bits", "Size", "Loss", left=("Layer",))
-    for index, option in enumerate(assignment.options):
-        bits = f"{option.bits}{' (pinned)' if index in budget.config.pins else ''}"
-        table.add_row(f"layer_{index}", bits, f"{megabytes(option.cost):.2f} MB", score_text(option.loss))
+    for layer, text in enumerate(budget.allocation(assignment).texts):
+        mine = [k for k, unit in enumerate(budget.units) if unit.layer == layer]
+        size = sum(assignment.options[k].cost for k in mine)
+        loss = math.fsum(assignment.options[k].loss for k in mine)
+        pinned = " (pinned)" if any(k in budget.pins for k in mine) else ""
+        table.add_row(f"layer_{layer}", f"{text}{pinned}", f"{megabytes(size):.2f} MB", score_text(loss))
     return table
 
 
@@ -62,8 +75,8 @@ def _clusterings(budget: Budget, assignment: Assignment) -> Table:
 
 
 def _frontier(budget: Budget, assignment: Assignment) -> Table:
-    names = ("Bits a weight", "Whole model", "Ratio", "Loss", "Bits per layer")
-    table = plain_table(*names, left=("Bits per layer",))
+    last = "Bits per layer" if budget.config.granularity == "layer" else "Linears at each width"
+    table = plain_table("Bits a weight", "Whole model", "Ratio", "Loss", last, left=(last,))
     table.columns[-1].no_wrap = False
     points = list(budget.frontier())
     step = max(1, -(-len(points) // OTHER_SIZES))
@@ -76,6 +89,13 @@ def _frontier(budget: Budget, assignment: Assignment) -> Table:
             f"{megabytes(sizes.whole_bits):.2f} MB",
             f"{sizes.whole_ratio:.2f}x",
             score_text(point.loss),
-            f"{' '.join(map(str, point.bits))}{mark}",
+            f"{_in_short(budget, point)}{mark}",
         )
     return table
+
+
+def _in_short(budget: Budget, point: Assignment) -> str:
+    if budget.config.granularity == "layer":
+        return " ".join(map(str, point.bits))
+    counts = Counter(budget.by_name(point.bits).values())
+    return ", ".join(f"{bits}: {counts[bits]}" for bits in sorted(counts, reverse=True))

@@ -18,7 +18,9 @@ FIGURES = ("accuracy", "precision", "recall", "f1")
 
 def evaluation_views(result: EvaluationResult) -> list[RenderableType]:
     """Return the allocation, the figures, what the sizes mean, and advice."""
-    notes = render("views/evaluation.jinja", sizes=result.sizes, trained=result.trained).splitlines()
+    notes = render(
+        "views/evaluation.jinja", sizes=result.sizes, trained=result.trained, refinement=result.refinement
+    ).splitlines()
     return [
         heading("Bit allocation"),
         _allocation(result),

@@ -30,7 +30,7 @@ def plan_panel(plan: Plan, console: Console, time: str = "") -> RenderableType:
     config = plan.config
     bits: tuple[int, ...] = ()  # where they are known before the run
     layers: dict[str, list[int]] = {}
-    if isinstance(plan, QuantizationPlan) and isinstance(plan.allocation, BitAllocation):
+    if isinstance(plan, QuantizationPlan) and plan.allocation is not None:
         bits, layers = plan.allocation.bits, _layers_of(plan.allocation)
     widths = {*(config.widths if "calibration" in plan.reviews else ())}
     if isinstance(plan, EvaluationPlan):

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from bert_mpq.allocation.budget import make_budget
 from bert_mpq.compute.hardware import accelerator
-from bert_mpq.records.width_scores import is_width_file
+from bert_mpq.records.width_scores import is_width_file, read_width_scores
 from bert_mpq.runs.plan import Sources
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import UsageError
@@ -13,7 +14,7 @@ from bert_mpq.sources.halves import Split
 from bert_mpq.ui.views.timing import about, split_rate
 from bert_mpq.ui.wizard.bits_step import bits_step, groups_step
 from bert_mpq.ui.wizard.file_step import file_step
-from bert_mpq.ui.wizard.prompts import Option
+from bert_mpq.ui.wizard.prompts import Option, problem_of
 from bert_mpq.ui.wizard.steps import CUSTOM, Step, menu
 from bert_mpq.ui.wizard.target_step import DEFAULT_TARGET, target_step
 
@@ -31,7 +32,8 @@ def phase_2_steps(sources: Sources, with_file: bool) -> list[Step]:
     """Return the steps of Phase 2; without the file when Phase 1 is about to write it."""
     size = _size_step("Evaluation set size", "eval_size", "evaluation", sources)
     file = [file_step(sources)] if with_file else []
-    return [size, *file, CLUSTERING, groups_step(sources.model), bits_step(sources.model), target_step()]
+    groups, bits = groups_step(sources.model), bits_step(sources.model)
+    return [size, *file, CLUSTERING, groups, bits, GRANULARITY, target_step()]
 
 
 def size_options(split: Split, available: int, offline: bool) -> list[tuple[str, int]]:
@@ -160,8 +162,9 @@ def _clusterings(config: RunConfig) -> list[Option]:
 
 def _with_clustering(config: RunConfig, clustering: Any) -> RunConfig:
     """Return ``config`` with a clustering, and with the target that a budget cannot be without."""
-    target = (config.target or DEFAULT_TARGET) if clustering == "budget" else None
-    return config.replace(clustering=clustering, target=target)
+    if clustering == "budget":
+        return config.replace(clustering=clustering, target=config.target or DEFAULT_TARGET)
+    return config.replace(clustering=clustering, target=None, granularity="layer")
 
 
 CLUSTERING = Step(
@@ -171,4 +174,29 @@ CLUSTERING = Step(
     take=_with_clustering,
     code="E-BUDGET",
     hint="Pick another file.",
+)
+
+
+def _granularities(config: RunConfig) -> list[Option]:
+    """Return the rows; bits per matrix need scores of single Linears, which older files have not."""
+    unfit = ""
+    if config.sensitivities is not None:
+        finer = config.replace(granularity="linear")
+        unfit = problem_of(lambda: make_budget(finer, read_width_scores(config.sensitivities or "")))
+    return [
+        Option(title="Bits per layer", value="layer", description="One width for all matrices of a layer"),
+        Option(
+            title="Bits per matrix (finer)",
+            value="linear",
+            description="Less damage at few bits; measuring every matrix takes longer",
+            disabled="the file has scores of layers only" if unfit else "",
+        ),
+    ]
+
+
+GRANULARITY = Step(
+    name="Budget granularity",
+    field="granularity",
+    options=_granularities,
+    when=lambda config: config.clustering == "budget",
 )
