@@ -6,7 +6,7 @@ from bert_mpq.export.formats import Embeddings, Format
 from bert_mpq.export.result import FileSize, ReloadComparison
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.files import SENSITIVITIES
-from bert_mpq.records.numbers import score_text
+from bert_mpq.records.template import render
 from bert_mpq.settings import flags
 from bert_mpq.sources.embedded.bases import EMBEDDED
 
@@ -24,10 +24,8 @@ def card_text(
     comparison: ReloadComparison,
 ) -> str:
     """Return the text of README.md, metadata block included."""
-    from jinja2 import Environment, StrictUndefined
-
-    template = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
-    return template.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return render(
+        TEMPLATE,
         metadata=_metadata(result),
         result=result,
         figures=FIGURES,
@@ -37,7 +35,6 @@ def card_text(
         comparison=comparison,
         widths=", ".join(map(str, sorted(set(result.allocation.bits), reverse=True))),
         stored=WIDTHS.get(embeddings),
-        score_text=score_text,
         command=_command(result),
     )
 

@@ -1,4 +1,4 @@
-"""Sensitivity files: the original tool's JSON (layer -> score) and TXT."""
+"""Sensitivity files: the JSON (layer -> score) and TXT of the script this tool replaces."""
 
 import json
 import math
@@ -12,10 +12,12 @@ from bert_mpq.records.files import RUN_PREFIX, SENSITIVITIES, VALIDATION_PREFIX,
 from bert_mpq.records.json_file import read_json, refusals
 from bert_mpq.records.reading import analyses_in
 from bert_mpq.records.sensitivity import AnalysisResult, Scores
+from bert_mpq.records.template import render
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.metrics import title_of
 from bert_mpq.settings.paths import user_path
 
+TEMPLATE = Path(__file__).with_name("sensitivity.txt.jinja")
 LARGEST_SENSITIVITIES = 1 << 20  # bytes; a thousand layers take 40 KB
 
 
@@ -36,7 +38,7 @@ class SensitivityFile:
 
 
 def sensitivity_path(folder: Path, result: AnalysisResult, metric: str) -> Path:
-    """Return the JSON path for a metric; the defaults give the original tool's names."""
+    """Return the JSON path for a metric; the defaults give the names of the script this tool replaces."""
     return folder / f"layer_sensitivity_{file_words(result.setting)}_{metric}.json"
 
 
@@ -71,41 +73,19 @@ def check_scores(scores: Scores) -> None:
 
 
 def sensitivity_text(result: AnalysisResult, scores: Scores) -> str:
-    """Return the TXT: the original header, further header lines after ``batch_size``, one line per layer."""
-    setting, sample, config = result.setting, result.sample, result.config
-    extraction = sum(stage.seconds for stage in result.stages if stage.name == "Compare activations")
-    title = title_of(scores.metric)
-    lines = [
-        f"# {title} Sensitivities for {setting.model_title} on {setting.data_word}",
-        f"# Calibration: {sample.split} ({sample.size} examples, {sample.sampling.capitalize()} sampling)",
-        f"model: {setting.model_name}",
-        f"metric: {scores.metric}",
-        f"calibration_samples: {sample.size}",
-        f"extraction_time_s: {extraction:.2f}",
-        f"num_gpus: {setting.num_gpus}",
-        f"batch_size: {sample.largest_batch}",
-        f"batch_tokens: {setting.batch_tokens}",
-        f"device: {setting.device}",
-        f"precision: {setting.precision}",
-        f"max_length: {setting.max_length}",
-        f"scope: {config.scope}",
-        f"pooling: {config.pooling}",
-        " ".join([f"probe: {config.widths[0]}-bit", *_quantizer(result)]),
-        *([f"gptq_reviews: {result.gptq_sample.size}"] if result.gptq_sample else []),
-        f"seed: {config.seed}",
-        *([f"head: {config.head_text}"] if config.head_text else []),
-        *setting.origin_lines,
-    ]
-    lines += [f"layer_{index}\t{value:.6f}" for index, value in enumerate(scores.values)]
-    return "\n".join(lines) + "\n"
-
-
-def _quantizer(result: AnalysisResult) -> list[str]:
-    return [entry.text for entry in result.quantizers if entry.bits == result.config.widths[0]]
+    """Return the TXT: the lines of the script this tool replaces, with more of them after ``batch_size``."""
+    return render(
+        TEMPLATE,
+        result=result,
+        scores=scores,
+        config=result.config,
+        setting=result.setting,
+        sample=result.sample,
+    )
 
 
 def read_sensitivities(path: Path | str) -> Sensitivities:
-    """Read a sensitivity JSON, ours or the original tool's; every key is checked.
+    """Read a sensitivity JSON, ours or that of the script this tool replaces; every key is checked.
 
     Raises:
         MpqError: E-NOFILE, or E-JSON with what is wrong where.

@@ -1,29 +1,11 @@
-"""Screens and pages that are Jinja templates: text with a few figures in it is easiest to read as text."""
+"""Screens that are Jinja templates."""
 
 from pathlib import Path
 
-from bert_mpq.records.numbers import megabytes, score_text
-from bert_mpq.settings.metrics import METRICS, title_of, titles_of
+from bert_mpq.records.template import render
 
 
-def render(name: str, **values: object) -> str:
-    """Return a template of this folder, filled in; what goes into HTML is escaped."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=select_autoescape(("html.jinja",)),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    for function in (megabytes, score_text, title_of, titles_of):
-        environment.filters[function.__name__] = function
-    return environment.get_template(name).render(metrics=METRICS, **values)
-
-
-def rows(name: str, **values: object) -> list[tuple[str, str]]:
+def rows(template: Path, **values: object) -> list[tuple[str, str]]:
     """Return a template's lines, each ``name | value``, as pairs."""
-    lines = render(name, **values).rstrip("\n").split("\n")
+    lines = render(template, **values).rstrip("\n").split("\n")
     return [(left.rstrip(), right) for left, _, right in (line.partition("| ") for line in lines)]

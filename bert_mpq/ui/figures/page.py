@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 
 from bert_mpq.records.files import write_atomic
+from bert_mpq.records.template import render
 from bert_mpq.settings.paths import user_path
 from bert_mpq.ui.figures.plots import Material, draw
-from bert_mpq.ui.template import render
+
+TEMPLATE = Path(__file__).with_name("page.html.jinja")
 
 
 def html_page(path: Path | str, material: Material) -> Path:
@@ -17,7 +19,7 @@ def html_page(path: Path | str, material: Material) -> Path:
     """
     svg = draw(material, "svg").decode("utf-8")
     page = render(
-        "figures/page.html.jinja",
+        TEMPLATE,
         figure=svg[svg.index("<svg") :],
         analysis=material.sensitivity,
         groups=material.comparison.groups,

@@ -1,5 +1,7 @@
 """Phase 2's results: the allocation, the figures before and after, and what to try next."""
 
+from pathlib import Path
+
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -7,19 +9,20 @@ from rich.text import Text
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.numbers import megabytes, score_text
 from bert_mpq.records.sizes import SizeReport
+from bert_mpq.records.template import render
 from bert_mpq.settings.metrics import title_of
 from bert_mpq.settings.quantizers import is_symmetric
-from bert_mpq.ui.template import render
 from bert_mpq.ui.views.panels import heading
 from bert_mpq.ui.views.tables import plain_table
 
+TEMPLATE = Path(__file__).with_name("evaluation.jinja")
 FIGURES = ("accuracy", "precision", "recall", "f1")
 
 
 def evaluation_views(result: EvaluationResult) -> list[RenderableType]:
     """Return the allocation, the figures, what the sizes mean, and advice."""
     notes = render(
-        "views/evaluation.jinja", sizes=result.sizes, trained=result.trained, refinement=result.refinement
+        TEMPLATE, sizes=result.sizes, trained=result.trained, refinement=result.refinement
     ).splitlines()
     return [
         heading("Bit allocation"),

@@ -1,5 +1,6 @@
 """What an export wrote, and what came back from it."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
@@ -12,13 +13,15 @@ from bert_mpq.ui.views.tables import plain_table
 if TYPE_CHECKING:
     from bert_mpq.export.result import Export
 
+TEMPLATE = Path(__file__).with_name("export.jinja")
+
 
 def export_views(export: "Export") -> list[RenderableType]:
     """Return sizes and the comparison."""
     table = plain_table("", "", left=("",))
     table.show_header = False
     table.columns[1].no_wrap = False
-    for row in rows("views/export.jinja", export=export, file=export.size, comparison=export.comparison):
+    for row in rows(TEMPLATE, export=export, file=export.size, comparison=export.comparison):
         table.add_row(*row)
     note = f"1 MB = 1024^2 bytes. {export.file_format.memory}"
     as_evaluated = export.file_format.exact and export.embeddings == "as-evaluated"

@@ -18,6 +18,7 @@ from bert_mpq.settings.quantizers import needs_calibration, quantizers_for
 from bert_mpq.ui.console import is_live, is_utf8
 from bert_mpq.ui.template import rows
 
+TEMPLATE = Path(__file__).with_name("plan.jinja")
 SCOPE_WORDS = {
     "propagated": "after the last layer",
     "isolated": "layer by layer",
@@ -36,7 +37,7 @@ def plan_panel(plan: Plan, console: Console, time: str = "") -> RenderableType:
     if isinstance(plan, EvaluationPlan):
         widths |= {*(bits or (config.widths if config.clustering == "budget" else config.bits))}
     shown = rows(
-        "views/plan.jinja",
+        TEMPLATE,
         plan=plan,
         config=config,
         scopes=SCOPE_WORDS,

@@ -9,6 +9,7 @@ import torch
 
 from bert_mpq.compute.devices import Machine
 from bert_mpq.records.evaluation import Accuracy
+from bert_mpq.records.template import render
 from bert_mpq.sources.embedded.bases import EmbeddedModel
 from bert_mpq.sources.embedded.training.recipe import ClassifierRecipe
 
@@ -30,12 +31,10 @@ def card_text(
         seconds: of its forward and backward passes and steps.
         accuracy: on all held-out reviews, by max length.
     """
-    from jinja2 import Environment, StrictUndefined
-
     cpu = f"{os.cpu_count()} {platform.machine()} CPU cores"
     cuda = machine.device.type == "cuda"
-    template = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
-    return template.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return render(
+        TEMPLATE,
         embedded=embedded,
         recipe=recipe,
         reviews=reviews,
