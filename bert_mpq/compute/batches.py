@@ -143,11 +143,6 @@ def tokenize(
     """Tokenize every review once, cut to ``max_length`` tokens; several processes share the work.
 
     Args:
-        reviews: the sample.
-        tokenizer: of the model.
-        max_length: tokens per review at most.
-        reporter: shows the progress.
-        title: name of the stage.
         padded: whether the model gives a review the same logits when it is padded.
 
     Raises:

@@ -16,7 +16,7 @@ def quantize(
 ) -> QuantizedWeight:
     """Quantize with the output error dw H dw^T in view; see ``weight.Quantize``.
 
-    Scales come from the original weight, before any column has moved (static groups): act-order then needs
+    Scales come from the FP32 weight, before any column has moved (static groups): act-order then needs
     no other order of columns in the file. The greedy walk can lose to plain rounding on single rows, so every
     row keeps the best of GPTQ, ``rtn`` and ``rtn-mse`` by its own error: no row is ever worse than rounded.
     """

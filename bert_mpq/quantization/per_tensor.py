@@ -1,4 +1,4 @@
-"""The original tool's quantizer: asymmetric min-max with one scale for the whole weight.
+"""The quantizer of the script this tool replaces: asymmetric min-max with one scale for the whole weight.
 
 For comparison only: one outlier stretches the grid for all, and at 4 bits accuracy falls to chance.
 """

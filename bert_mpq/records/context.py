@@ -11,16 +11,10 @@ class Setting:
 
     Args:
         model_name: hub id, path or ``embedded``.
-        model_title: the model in headings.
-        model_word: the model in file names.
         data_name: hub id or file.
-        data_word: the data in file names.
         device: ``cpu``, ``cuda`` or ``mps``.
         num_gpus: GPUs of all processes; 0 on a CPU.
-        precision: arithmetic of the forward passes.
-        max_length: tokens per review at most.
         batch_tokens: tokens per forward pass at most, padding included.
-        layers: encoder layers.
         processes: processes that shared the work, on one host or several.
         data_reading: what was understood of the user's own data; "" for IMDB.
         revision: commit of the weights on the hub where it is known, else "".
@@ -69,10 +63,7 @@ class Sample:
     """Reviews that a phase used.
 
     Args:
-        split: the split in words.
-        size: reviews.
         positive: reviews with label 1.
-        sampling: stratified or random.
         fingerprint: SHA-256 of texts and labels.
         largest_batch: most reviews in one forward pass.
     """

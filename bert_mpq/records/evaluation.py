@@ -79,10 +79,6 @@ class Accuracy:
     """Binary classification figures; positive class = 1.
 
     Args:
-        accuracy: share of correct predictions.
-        precision: true positives / predicted positives.
-        recall: true positives / positives.
-        f1: harmonic mean of the two.
         loss: mean cross-entropy in nats.
         seconds: time of the forward passes.
     """
@@ -98,7 +94,7 @@ class Accuracy:
 
     @property
     def figures(self) -> dict[str, float]:
-        """Shares and loss under the original tool's keys."""
+        """Shares and loss under the keys of the script this tool replaces."""
         return {
             "accuracy": self.accuracy,
             "precision": self.precision,

@@ -22,8 +22,6 @@ def read_json(path: Path, largest: int, kind: str, strict: bool = True) -> Any:
         strict: refuse NaN, infinities and a key that stands twice; other programs may have written those.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        json.JSONDecodeError: it is no JSON.
         ValueError: in words, why it cannot be read.
     """
     try:

@@ -19,7 +19,7 @@ MEBIBYTE_BITS = 8 * 1024**2
 
 
 def megabytes(bits: int) -> float:
-    """Return bits as the original tool's MB: bits / 8 / 1024^2."""
+    """Return bits as MB: bits / 8 / 1024^2."""
     return bits / MEBIBYTE_BITS
 
 

@@ -27,7 +27,6 @@ class RunRecord(Generic[Measured]):
 
     Args:
         timestamp: local time of the run, YYYYmmdd_HHMMSS.
-        command: the shell command that repeats the run.
         revision: commit of the model where it was known, else "".
         platform: operating system and machine it ran on, "" when unknown.
     """

@@ -19,11 +19,7 @@ PACKAGES = ("bert-mpq", "torch", "transformers", "datasets", "numpy", "scipy", "
 
 
 def record_text(result: AnalysisResult | EvaluationResult, timestamp: str) -> str:
-    """Return the JSON of a run record: no NaN in it, null where there is no value.
-
-    Args:
-        timestamp: local time, YYYYmmdd_HHMMSS.
-    """
+    """Return the JSON of a run record: no NaN in it, null where there is no value."""
     phase: Subcommand = "sensitivity" if isinstance(result, AnalysisResult) else "quantize"
     content = {
         "schema": RECORD_SCHEMA,

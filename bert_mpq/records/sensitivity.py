@@ -86,7 +86,6 @@ class Stopping:
     """How a run that stops as soon as it may has ended.
 
     Args:
-        used: reviews it took.
         available: reviews of the sample that was drawn.
         confidence: that all of them would give the same bit allocation.
     """
@@ -101,8 +100,6 @@ class AnalysisResult(Staged):
     """What Phase 1 measured.
 
     Args:
-        sample: the calibration reviews.
-        scores: one entry per metric, in the order asked.
         kl: KL(FP32 || quantized) of the logits in nats, mean over reviews, per layer; empty where the scope
             has no logits per layer.
         agreement: rank correlations between the scores, and with the KL.

@@ -26,7 +26,6 @@ class SensitivityFile:
     """A file in ``Sensitivities/``, as a picker shows it.
 
     Args:
-        modified: seconds since the epoch.
         sensitivities: what it holds; None when it cannot be read.
         problem: why not; else empty.
     """

@@ -14,7 +14,7 @@ class SizeReport:
 
     Args:
         linear_weights: weights in the Linear modules of the encoder layers.
-        nominal_bits: those weights at their bit widths, without scales: the original tool's figure.
+        nominal_bits: those weights at their bit widths, without scales, as the paper counts.
         scale_bits: their scales and zero points.
         embedding_weights: entries of the embedding tables.
         embedding_bits: the embedding tables as they are kept.
@@ -52,7 +52,7 @@ class SizeReport:
 
     @property
     def nominal_ratio(self) -> float:
-        """Encoder Linear weights: FP32 over nominal bits, scales left out, as the original tool counts."""
+        """Encoder Linear weights: FP32 over nominal bits, scales left out, as the paper counts."""
         return self.original_bits / self.nominal_bits
 
     @property

@@ -11,8 +11,6 @@ class CurvePoint:
         step: optimizer steps so far; 0 is the model after post-training quantization.
         loss: mean training loss since the last point; None at step 0.
         kl: KL(FP32 || quantized) of the logits in nats, mean over the slice.
-        agreement: share of the slice with the FP32 model's prediction.
-        accuracy: share of the slice with the right prediction.
     """
 
     step: int
@@ -29,12 +27,8 @@ class TrainingReport:
     Args:
         training_reviews: reviews per epoch.
         validation_reviews: reviews of the validation slice, never trained on.
-        batch_size: reviews per optimizer step.
-        learning_rate: its peak.
         planned_steps: optimizer steps of all epochs.
-        steps: those that were made.
         best_step: where ``kl`` was lowest: the model that was kept; 0 = training did not help.
-        curve: first to last.
         seconds: of training and measuring, resumed parts included.
     """
 

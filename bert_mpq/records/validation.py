@@ -41,7 +41,6 @@ class WidthValidation:
 
     Args:
         kl: KL of the logits in nats when one unit is quantized: the truth.
-        predictors: what should rank it.
     """
 
     bits: int
@@ -56,11 +55,7 @@ class SizedPlan:
     Args:
         size: bits per encoder weight that the plan may take, scales included.
         score: the loss that was minimised; ``uniform`` = the same width everywhere.
-        bits: bits of each unit.
-        bits_per_weight: what the plan takes.
         kl: KL of the logits to FP32, in nats.
-        agreement: share of reviews with the same prediction.
-        accuracy: share of correct predictions.
     """
 
     size: float
@@ -81,8 +76,6 @@ class ValidationResult(Staged):
         evaluation: the reviews on which whole plans were compared.
         accuracy: of the FP32 model on these.
         units: names of the layers or Linear modules.
-        widths: one entry per probed width.
-        plans: best plans by each score at equal sizes.
     """
 
     config: RunConfig

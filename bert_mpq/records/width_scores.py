@@ -39,8 +39,6 @@ class WidthScores:
     """Phase 1 at several widths, with all that a plan needs to know of the model.
 
     Args:
-        model_name: hub id, path or ``embedded``.
-        split: the calibration reviews in words.
         widths: the probed widths, in the order asked.
         tables: of layers: one per metric, and the KL of the logits where the scope has it.
         revision: commit of the weights on the hub where it is known, else "".

@@ -20,18 +20,11 @@ class ComparedRun:
         name: file stem of its report.
         timestamp: local time, YYYYmmdd_HHMMSS.
         metric: the sensitivity metric behind the allocation; "" when unknown.
-        clustering: how layers were grouped.
-        group_bits: bits per group, most sensitive group first.
-        quantizer: the quantizer asked for.
-        accuracy: share of correct predictions after quantization.
         drop: accuracy before minus after, as a share.
-        f1: F1 after quantization.
-        bits_per_weight: bits per encoder weight, scales included.
         encoder_ratio: encoder weights, FP32 over quantized.
         whole_ratio: the whole model, FP32 over quantized.
         whole_bits: the whole model after quantization, in bits.
         bits: bits of each layer; the mean of its Linears' where these differ.
-        trained: whether it was trained after the quantization.
         pareto: whether no other evaluation of the group is as small and more accurate, or as accurate and
             smaller.
         loss_over_optimum: summed loss of its bits over that of the exact optimum at the same size, by the
@@ -63,14 +56,8 @@ class ComparedGroup:
     """Evaluations of one model on the same reviews, best accuracy first, then smallest.
 
     Args:
-        model: the model in words.
-        data: the data.
-        split: the split in words.
-        size: reviews.
-        max_length: tokens per review at most.
         before: the FP32 model on these reviews.
         whole_original_bits: the FP32 model, in bits.
-        runs: the evaluations.
     """
 
     model: str
@@ -159,10 +146,6 @@ def _run(record: EvaluationRecord, scores: WidthScores | None) -> ComparedRun:
 
 def loss_over_optimum(result: EvaluationResult, scores: WidthScores) -> float | None:
     """Return the summed loss of an evaluation's bits over that of the exact optimum at the same size.
-
-    Args:
-        result: the evaluation.
-        scores: scores of the same model at several widths.
 
     Returns:
         1 or more; None when the scores lack a width or the score that budgets go by, or are of other layers.

@@ -33,9 +33,6 @@ class Check:
     """One fact.
 
     Args:
-        section: the heading it stands under.
-        name: what was looked at.
-        value: what was found.
         state: ok; note = works, but worth knowing; problem = something will fail.
         hint: what to do; "" when there is nothing to be done.
     """

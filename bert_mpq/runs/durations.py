@@ -21,7 +21,6 @@ class Rate:
     """What a phase took on this machine.
 
     Args:
-        timestamp: when, YYYYmmdd_HHMMSS.
         fixed: seconds whatever the number of reviews.
         per_review: seconds per review.
     """
@@ -45,9 +44,7 @@ def measured_rate(
 
     Args:
         records: records of one phase, newest first.
-        config: the planned run.
         model: name of its model, as the records have it.
-        max_length: its tokens per review.
     """
     device = accelerator() if config.device == "auto" else config.device
     for record in records:

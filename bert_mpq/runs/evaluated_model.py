@@ -27,10 +27,8 @@ class Evaluated:
     """The model whose figures a run record holds.
 
     Args:
-        plan: the run.
         model: fake-quantized, on the CPU.
         packed: the same as codes, scales and plain tensors.
-        tokenizer: its tokenizer.
     """
 
     plan: QuantizationPlan

@@ -38,11 +38,8 @@ def export_model(
 
     Args:
         evaluation: the run record (.json) of the evaluation, or the report (.txt) beside it.
-        to: the folder to make.
         format_name: one of ``bert_mpq.export.formats.FORMATS``.
         embeddings: store the embedding tables narrower than they were evaluated.
-        reporter: shows progress; default none.
-        session: remembers the model of the evaluation.
 
     Raises:
         MpqError: E-EXPORT for a plan or a folder that cannot be; E-EXTRA; E-WEIGHTS when the evaluated

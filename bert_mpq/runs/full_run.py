@@ -32,9 +32,6 @@ def run(
     With ``until_stable`` it is the first one, whose allocation was waited for.
 
     Args:
-        plan: what to run.
-        reporter: shows progress.
-        session: remembers what several runs share.
         after_phase_1: is given the result of Phase 1 before Phase 2 starts.
 
     Raises:

@@ -38,11 +38,7 @@ class Job(Generic[AnyPlan]):
     """A plan, and what every step of it needs.
 
     Args:
-        plan: what is run.
-        reporter: shows the progress.
-        session: keeps what the next run may need again.
         checkpoints: where evaluations go on from, and write to; None = nowhere.
-        clock: seconds per stage.
     """
 
     plan: AnyPlan

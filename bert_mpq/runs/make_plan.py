@@ -95,8 +95,6 @@ def make_plan(
     """Check everything that can be checked before ``phase`` starts.
 
     Args:
-        config: the run.
-        phase: what to run.
         sources: what ``find_sources`` returned, if it has been asked already.
 
     Raises:

@@ -80,11 +80,6 @@ class Analysis:
 def run(plan: AnalysisPlan, reporter: Reporter, session: Session) -> Analysis:
     """Score every encoder layer and write JSON, TXT and the run record.
 
-    Args:
-        plan: what to run.
-        reporter: shows progress.
-        session: remembers what several runs share.
-
     Raises:
         MpqError: any of its codes. A metric without a valid score for every layer is no error here: it is in
             the result and the run record with its status, and has no sensitivity file.

@@ -41,11 +41,6 @@ class Quantization:
 def run(plan: QuantizationPlan, reporter: Reporter, session: Session) -> Quantization:
     """Quantize, evaluate before and after, train where the plan says so, write TXT and the run record.
 
-    Args:
-        plan: what to run.
-        reporter: shows progress.
-        session: remembers what several runs share, the FP32 evaluation among it.
-
     Raises:
         MpqError: any of its codes.
     """

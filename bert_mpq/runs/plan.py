@@ -24,8 +24,6 @@ class Sources:
     """Model and data that a configuration means here and now.
 
     Args:
-        model: the classifier.
-        data: where its reviews come from.
         sizes: reviews of each split that a phase was said to need.
     """
 
@@ -46,7 +44,6 @@ class Plan:
     Args:
         config: the settings. Those that the run does not use have their defaults, and where a model stands in
             for the default one, it is named.
-        sources: model and data.
         reviews: how many the run draws of each split that it measures on.
     """
 
@@ -102,7 +99,6 @@ class QuantizationPlan(EvaluationPlan):
     """Phase 2.
 
     Args:
-        sensitivities: the scores that it starts from.
         allocation: the bits; None where the target is an accuracy drop: they are found by evaluating.
         budget: the problem that they solve; None for a clustering.
     """
@@ -117,11 +113,7 @@ class QuantizationPlan(EvaluationPlan):
 
 @dataclass(frozen=True, kw_only=True)
 class FullPlan(EvaluationPlan):
-    """Both phases; the second is planned from what the first has written.
-
-    Args:
-        first: Phase 1.
-    """
+    """Both phases; the second is planned from what the first has written."""
 
     command: ClassVar[Subcommand] = "run"
     folders = (SENSITIVITIES, EVALUATION)

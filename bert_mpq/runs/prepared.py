@@ -16,7 +16,6 @@ class Prepared(Workload):
 
     Args:
         classifier: the FP32 model.
-        draw: which reviews they are.
     """
 
     classifier: Classifier
@@ -42,7 +41,6 @@ class Prepared(Workload):
         """Return model, data and machine as the artifacts name them.
 
         Args:
-            plan: the run.
             batch_tokens: tokens per forward pass that were used.
         """
         model = plan.sources.model

@@ -10,7 +10,6 @@ class Preset:
     """A row of the guide's table.
 
     Args:
-        name: as the guide calls it.
         metrics: the metrics the guide names; the first decides.
         bits: bits per group, most sensitive group first.
     """

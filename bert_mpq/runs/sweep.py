@@ -1,4 +1,4 @@
-"""The benchmark table of the original tool's guide, and beside each row the exact optimum at its size."""
+"""The table of the guide to the script this tool replaces; beside each row the exact optimum at its size."""
 
 import time
 from dataclasses import dataclass
@@ -29,7 +29,6 @@ class SweepRow:
     Args:
         name: preset, or the preset it has the size of.
         metric: scores behind the allocation, in words.
-        result: what was measured.
     """
 
     name: str
@@ -50,8 +49,6 @@ def run(plan: SweepPlan, reporter: Reporter, session: Session) -> Sweep:
 
     Args:
         plan: model, data, sizes, clustering, quantizer; metrics, bits and target are the table's.
-        reporter: shows the progress.
-        session: remembers what the runs share.
 
     Raises:
         MpqError: what the phases raise; E-SCORE when a metric of the table has no valid score.

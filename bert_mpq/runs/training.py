@@ -25,7 +25,6 @@ class TrainingSetup:
 
     Args:
         work: calibration reviews to train and validate on, and where.
-        recipe: how to train.
         checkpoint: where to go on from; it has been checked.
     """
 

@@ -42,8 +42,6 @@ def run(plan: ValidationPlan, reporter: Reporter, session: Session) -> Validatio
 
     Args:
         plan: what to run; the scopes ``propagated`` and ``isolated`` are both compared.
-        reporter: shows progress.
-        session: remembers what several runs share.
 
     Raises:
         MpqError: any of its codes.

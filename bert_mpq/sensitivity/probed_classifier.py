@@ -126,7 +126,7 @@ class ProbedClassifier(nn.Module):
         return 1 + (self.probes if self.probe.scope == "propagated" else self.twins)
 
     def _probed(self) -> list[ProbedLayer]:
-        # Looked up, not kept: the layers of a replica are not those of the original.
+        # Looked up, not kept: the layers of a replica are not those of the model it was copied from.
         return [layer for layer in self.model.modules() if isinstance(layer, ProbedLayer)]
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:

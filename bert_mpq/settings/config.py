@@ -29,7 +29,7 @@ TRAINING = ("quantize", "run", "sweep")  # the commands that train
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """What to run. Every field is one command-line flag of the same name.
+    """What to run. Every field is one command-line flag of the same name, whose help says what it sets.
 
     Args:
         model: ``default`` (textattack/bert-base-uncased-imdb, or the embedded classifier without a hub),
@@ -38,47 +38,31 @@ class RunConfig:
         text_column: column of the user's data that holds the reviews; None = by its common name.
         label_column: column of the user's data that holds the labels; None = by its common name.
         labels: what its labels mean, as ``1=negative``, ``2=positive``, ``3=skip``; empty = by common words.
-        device: where the model runs; ``auto`` takes CUDA, then MPS, then the CPU.
         precision: arithmetic of the forward passes; ``tf32`` and ``bf16`` are faster and rounder.
         fit_head: fit the classification head on this many calibration reviews (for a model that was only
             pretrained); None = keep the head it has.
         swap_labels: take the model's outputs to mean the opposite of what its config says, or, where it says
             nothing, of 0 negative and 1 positive.
-        output: the folder that holds ``Sensitivities/`` and ``Evaluation/``.
-        calibration_size: calibration reviews for Phase 1; None = the whole split.
-        sampling: how both samples are drawn.
         metrics: scores to compute. The first one that has enough reviews decides the allocation of a full
             run; with ``until_stable`` the first one.
         probe_bits: widths of the fake-quantized layer in Phase 1; the sensitivity files hold the scores of
             the first. None = 4, and 4, 2, 3 and 8 where a budget is to be planned.
         scope: where the effect of quantizing a layer is measured (see ``bert_mpq.sensitivity.probe``).
-        pooling: how a review's token vectors become one row; ``none`` makes every token a row.
-        until_stable: stop Phase 1 as soon as more reviews would not change the allocation (95 %).
         granularity: what has a width of its own in a budget, and what ``validate`` quantizes at a time: an
             encoder layer, or a Linear module.
         tie: keep query, key and value of an attention at one width where Linears have their own.
         sensitivities: sensitivity file for Phase 2; None = the one Phase 1 has just written.
-        eval_size: evaluation reviews for Phase 2; None = the whole split.
         clustering: how layers are grouped by score; ``budget`` finds the best bits for ``target`` instead.
         bits: bits per group, most sensitive group first; its length is the number of groups.
         target: what a budget asks for: ``4x``, ``30MB``, ``4.5bits`` or ``0.5pp``; see ``parse_target``.
-        score: the loss that a budget minimises.
         pin: layers, modules or Linears that a budget keeps at a width, by name or pattern, as
             ``layer_11=16`` or ``*.attention.*=8``.
-        max_widths: most distinct widths in a budget's allocation; None = any number.
         refine: plans of the target's size to measure as a whole on calibration reviews, a forward pass each;
             the best is taken. None = as many as take less than the evaluation.
         quantizer: the algorithm below 16 bits (see ``bert_mpq.settings.quantizers``).
-        group_size: input weights that share a scale; None = a whole output channel.
-        gptq_reviews: calibration reviews that GPTQ looks at, in both phases.
-        embeddings: precision in which the embedding tables are kept.
-        protect_last: keep this many last encoder layers at 16 bits or more.
-        qat_epochs: epochs of quantization-aware training after the quantization; 0 = none.
         qat_reviews: calibration reviews to train on, the validation slice included; None = the whole split.
-        qat_learning_rate: peak learning rate of that training.
         max_length: tokens per review; None = the model's own maximum, at most 512 (embedded: 256).
         batch_tokens: tokens per forward pass, padding included; None = chosen for the device.
-        seed: seed of every random choice.
 
     Raises:
         UsageError: a field has a value that no run can have.

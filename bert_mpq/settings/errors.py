@@ -58,7 +58,6 @@ class MpqError(Exception):
     """A problem that the user can mend.
 
     Args:
-        code: stable identifier, one of ``ERROR_CODES``.
         title: one sentence that says what is wrong; made one line of at most ``LONGEST_TITLE`` characters.
         hint: one sentence that says what to do; empty when the title says it all.
     """

@@ -22,7 +22,6 @@ class MetricFacts:
     """What there is to know of a metric without computing it.
 
     Args:
-        title: its name.
         menu: what the menu says of it; "" keeps it out of the menu.
         full_ranks: it is saturated, and means nothing, below this many times the hidden size plus 1 reviews.
         may_take_over: whether it decides the bits where a metric named before it has too few reviews.

@@ -20,8 +20,6 @@ class QuantizerFacts:
     """What there is to know of an algorithm without running it.
 
     Args:
-        title: plain words, for screens.
-        menu: what the menu says of it.
         without_reviews: what takes its place where there are no calibration reviews; None = it needs none.
         whole_weight: whether a weight has one scale, not one for each group of inputs or output channel.
         scale_bits: bits of a scale.
@@ -70,8 +68,6 @@ class WidthQuantizer:
     """What quantizes the weights of one bit width.
 
     Args:
-        bits: the width.
-        algorithm: the quantizer.
         group_size: input weights that share a scale; None = a whole output channel.
     """
 
@@ -121,10 +117,7 @@ def quantizer_for(
     calibration inputs another algorithm takes the place of one that needs them.
 
     Args:
-        name: the quantizer asked for.
         bits: 2 to 8.
-        group_size: input weights that share a scale; None = a whole channel.
-        calibrated: whether there are calibration inputs.
     """
     if name == "auto" and bits == 8:
         return WidthQuantizer(bits=bits, algorithm="rtn", group_size=None)

@@ -21,7 +21,6 @@ class Target:
         kind: ``ratio``, FP32 size over quantized size of the whole model; ``megabytes``, the whole model,
             1 MB = 1024^2 bytes; ``bits``, mean bits per encoder weight, scales included; ``drop``,
             percentage points of accuracy that may be lost.
-        value: the number.
     """
 
     kind: TargetKind

@@ -51,7 +51,6 @@ def svcca(data: Moments | Covariances, variance: float = 0.99, top_k: int | None
     """Singular vector CCA: mean canonical correlation of the leading principal directions of each side.
 
     Args:
-        data: moments of X and Y.
         variance: keep the fewest directions that hold this share of the variance (of the squared singular
             values, Raghu et al. 2017, sec. 2), for each side.
         top_k: keep this many directions instead.

@@ -65,10 +65,7 @@ def _near(c: Covariances, kk: float, kd: float, dd: float, less: tuple[float, fl
     """Return 1 - cos of the angle between K and K + D, through its sine where the cosine is near 1.
 
     Args:
-        kk: <K, K>.
-        kd: <K, D>.
-        dd: <D, D>.
-        less: what to subtract from the three.
+        less: what to subtract from <K, K>, <K, D> and <D, D>.
     """
     largest = abs(dd) + abs(less[2]) + (abs(kd) + abs(less[1])) ** 2 / kk  # what cancels in the sine
     kk, kd, dd = kk - less[0], kd - less[1], dd - less[2]
@@ -86,7 +83,6 @@ def _far(c: Covariances, less: tuple[float, float, float]) -> Similarity:
     """Return 1 - <K, L> / (|K| |L|) directly: where Y is far from X, K + D would cancel.
 
     Args:
-        c: covariances.
         less: what to subtract from <K, K>, <K, L> and <L, L>.
     """
     kk, kl, ll = _inner(c.xx, c.xx) - less[0], _inner(c.xy, c.xy) - less[1], _inner(c.yy, c.yy) - less[2]

@@ -78,7 +78,7 @@ class ModelSource:
 
     @property
     def title(self) -> str:
-        """The name in headings of the artifacts; the default model's is the original tool's."""
+        """The name in headings of the artifacts; the default model's is the replaced script's."""
         titles = {name: model.title for name, model in EMBEDDED.items()}
         titles[DEFAULT_MODEL] = "BERT-base-uncased"
         return titles.get(self.name, Path(self.name).name if self.kind == "folder" else self.name)

@@ -13,7 +13,7 @@ from sklearn.cluster import AgglomerativeClustering, KMeans
 from bert_mpq.allocation.clustering import allocate, group_layers
 from bert_mpq.settings.errors import MpqError, UsageError
 
-# 1 - PWCCA per encoder layer as published with the original tool.
+# 1 - PWCCA per encoder layer as published with the script this tool replaces.
 PUBLISHED = (
     0.02447857149138899,
     0.021584802436461548,

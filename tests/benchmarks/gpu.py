@@ -46,7 +46,7 @@ from bert_mpq.sources.classifiers import Classifier, find_classifier, load_class
 from bert_mpq.sources.reviews import find_reviews, load_reviews
 
 PRECISIONS = ("tf32", "bf16", "fp32")  # the slowest last: a limit then cuts that one only
-PART = 1_024  # reviews for the original's way
+PART = 1_024  # reviews for the replaced script's way
 BARE_PART = 4_096  # reviews for the bare pass in FP32 at full size
 
 

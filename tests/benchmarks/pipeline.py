@@ -1,4 +1,4 @@
-"""Reviews per second of both phases, against the bare model and against the original tool's way.
+"""Reviews per second of both phases, against the bare model and the script this tool replaces.
 
 Run: python tests/benchmarks/pipeline.py [--models embedded,bert-base] [--reviews 256] [--repeats 3]
 
@@ -51,7 +51,7 @@ def main() -> None:
     )
     parser.add_argument("--models", default="embedded,bert-base", help="comma-separated")
     parser.add_argument("--reviews", type=int, default=256)
-    parser.add_argument("--part", type=int, default=16, help="reviews for the original's way")
+    parser.add_argument("--part", type=int, default=16, help="reviews for the replaced script's way")
     parser.add_argument("--max-length", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="auto")

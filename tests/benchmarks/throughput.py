@@ -1,6 +1,6 @@
-"""What the speed benchmarks share: the tool's phases, the bare model, and the original tool's way.
+"""What the speed benchmarks share: the phases, the bare model, and the way of the script this tool replaces.
 
-The original's way, from its description: every review padded to 512 tokens, fixed batches in the order of the
+That script's way, from its description: every review padded to 512 tokens, fixed batches in the order of the
 sample, hidden states of every layer brought to the host, the weights of a layer fake-quantized anew at every
 forward pass. Its Phase 1 is one FP32 and one quantized pass, its Phase 2 one quantized pass per evaluation.
 """
@@ -77,7 +77,7 @@ def works(classifier: Classifier, machine: Machine, batch: int, scopes: Iterable
     Args:
         classifier: the model.
         machine: where it runs.
-        batch: reviews per forward pass of the original's way.
+        batch: reviews per forward pass of the replaced script's way.
         scopes: of Phase 1.
     """
     layers = classifier.source.layers
@@ -143,7 +143,7 @@ def measured(work: Work, classifier: Classifier, tokens: TokenizedReviews, machi
 
 
 def table(rows: list[Row]) -> str:
-    """Return Markdown: rates, and each beside the bare pass and the original's way in the same precision."""
+    """Return Markdown: rates, beside the bare pass and the replaced script in the same precision."""
     lines = [
         "| | precision | reviews | seconds | reviews/s | TFLOP/s | of the bare pass's time x its passes |",
         "|---|---|---|---|---|---|---|",
@@ -159,10 +159,10 @@ def table(rows: list[Row]) -> str:
 
 
 def speedups(rows: list[Row]) -> str:
-    """Return Markdown: how much faster than the original's way each phase is."""
+    """Return Markdown: how much faster than the replaced script each phase is."""
     seconds = {(row.what, row.precision): 1 / row.rate for row in rows}  # per review
     fp32, quantized = (seconds.get((f"original, {kind} pass", "fp32")) for kind in ("FP32", "quantized"))
-    lines = ["| | precision | times the original's rate |", "|---|---|---|"]
+    lines = ["| | precision | times the replaced script's rate |", "|---|---|---|"]
     for (what, precision), took in seconds.items():
         if what.startswith("Phase") and fp32 and quantized:
             originally = fp32 + quantized if what.startswith("Phase 1") else quantized
@@ -212,7 +212,7 @@ def bare(classifier: Classifier, tokens: TokenizedReviews, machine: Machine) -> 
 
 
 class RequantizedLinear(nn.Module):
-    """The original's layer: it quantizes its weight at every forward pass."""
+    """The replaced script's layer: it quantizes its weight at every forward pass."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
@@ -227,7 +227,7 @@ class RequantizedLinear(nn.Module):
 def original(
     classifier: Classifier, tokens: TokenizedReviews, machine: Machine, size: int, quantize: bool
 ) -> None:
-    """The original's way: padded to 512, batches of ``size``, hidden states of every layer to the host."""
+    """The replaced script's way: padded to 512, batches of ``size``, all hidden states to the host."""
     model = copy.deepcopy(classifier.model).to(machine.device).eval()
     for layer in encoder_layers(model) if quantize else ():
         for name, linear in linears(layer):

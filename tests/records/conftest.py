@@ -1,4 +1,4 @@
-"""Results with the numbers of the original tool's README, so that the files can be compared with it."""
+"""Results with the numbers of the README of the script this tool replaces, to compare the files with it."""
 
 import pytest
 

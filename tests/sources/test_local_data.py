@@ -146,7 +146,7 @@ def test_the_clone_of_a_hub_data_set_is_read(tmp_path):
 
 
 def acl_imdb(folder):
-    """Write a small aclImdb as the original archive unpacks."""
+    """Write a small aclImdb as its archive unpacks."""
     rows = {}
     for split in ("train", "test"):
         for number, (text, label) in enumerate(ROWS):

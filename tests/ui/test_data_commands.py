@@ -35,7 +35,7 @@ def kaggle(tmp_path, rows):
 
 @pytest.fixture
 def acl_imdb(tmp_path, rows):
-    """The folder of the original data set, with 80 real reviews."""
+    """The folder of aclImdb, as its archive unpacks, with 80 real reviews."""
     for number, (text, label) in enumerate(rows[:80]):
         split, kind = ("train", "test")[number // 40], ("neg", "pos")[label]
         folder = tmp_path / "aclImdb" / split / kind

@@ -1,4 +1,4 @@
-"""The walks of the original guide, word for word, in a real terminal on a tiny model and the real reviews."""
+"""The walks of the guide to the script this tool replaces, word for word: a real terminal, real reviews."""
 
 import json
 

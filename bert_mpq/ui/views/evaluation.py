@@ -36,7 +36,7 @@ def evaluation_views(result: EvaluationResult) -> list[RenderableType]:
 
 
 def advice(result: EvaluationResult) -> list[str]:
-    """Return what to try next, by the rules of the original tool's guide; of a model that works alone."""
+    """Return what to try next, by the guide to the script this tool replaces; of a model that works alone."""
     if not result.works:
         larger = max(result.sample.positive, result.sample.size - result.sample.positive)
         return [

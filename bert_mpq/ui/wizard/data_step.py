@@ -22,8 +22,6 @@ def settle_data(config: RunConfig) -> RunConfig | Back:
 
     Raises:
         MpqError: as ``find_reviews``.
-        KeyboardInterrupt: Ctrl-C.
-        EOFError: Ctrl-D.
     """
     output = output_console()
     while True:
@@ -47,12 +45,7 @@ def print_understood(source: DataSource, output: Console) -> None:
 
 
 def ask_unclear(unclear: UnclearData, config: RunConfig, output: Console) -> RunConfig | Back:
-    """Ask what a script would have to say with a flag; return the configuration with the answer.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C.
-        EOFError: Ctrl-D.
-    """
+    """Ask what a script would have to say with a flag; return the configuration with the answer."""
     output.print(unclear.title, markup=False, highlight=False)
     if unclear.question == "labels":
         labels = _labels(unclear.options)

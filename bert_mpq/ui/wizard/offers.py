@@ -51,12 +51,7 @@ OFFERS: tuple[Offer, ...] = (
 
 
 def offer(finished: Finished, execution: Execution, offers: tuple[Offer, ...] | None = None) -> None:
-    """Ask what next, as often as the user wants, until the way leads back to the menu.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C.
-        EOFError: Ctrl-D.
-    """
+    """Ask what next, as often as the user wants, until the way leads back to the menu."""
     every = OFFERS if offers is None else offers
     while applicable := [each for each in every if each.applies(finished)]:
         rows = [Option(title="Back to the menu", value=MENU, description="The files above are kept")]

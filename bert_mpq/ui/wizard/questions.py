@@ -1,4 +1,4 @@
-"""The wizard's questions, in the words of the original tool's guide."""
+"""The wizard's questions, in the words of the guide to the script this tool replaces."""
 
 from typing import Any
 

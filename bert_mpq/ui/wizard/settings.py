@@ -24,12 +24,7 @@ AUTO = "auto"
 
 
 def change_settings(config: RunConfig) -> RunConfig:
-    """Let the user change settings until they go back; return the new configuration.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C.
-        EOFError: Ctrl-D.
-    """
+    """Let the user change settings until they go back; return the new configuration."""
     chosen: Any = SETTINGS[0]
     while True:
         chosen = choose("Settings", setting_rows(config), chosen)

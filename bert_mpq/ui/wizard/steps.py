@@ -84,14 +84,10 @@ class Step:
         """Ask until an answer will do; return the configuration that follows from it, or BACK.
 
         Args:
-            config: the configuration so far.
-            title: of the menu.
             earlier: the configuration that was answered last.
 
         Raises:
             MpqError: ``code``, when no row can be chosen.
-            KeyboardInterrupt: Ctrl-C.
-            EOFError: Ctrl-D.
         """
         last = self.last(config, earlier) if self.last else getattr(earlier, self.field)
         prompt = self.line(config) if self.line else ""
@@ -138,8 +134,6 @@ class Walk:
     """Asks the steps that apply, one after another; Esc goes back one, from the first one out.
 
     Args:
-        steps: the questions.
-        config: the configuration to start from.
         remembered: an earlier run, whose answers are the defaults.
     """
 
@@ -150,12 +144,7 @@ class Walk:
         self._asked: list[tuple[int, RunConfig]] = []  # each with the configuration it started from
 
     def forward(self, index: int = 0) -> RunConfig | Back:
-        """Ask from step ``index`` to the end; return the configuration, or BACK from the first step.
-
-        Raises:
-            KeyboardInterrupt: Ctrl-C.
-            EOFError: Ctrl-D.
-        """
+        """Ask from step ``index`` to the end; return the configuration, or BACK from the first step."""
         while True:
             applies = [later for later in range(index, len(self._steps)) if self._applies(later)]
             if not applies:

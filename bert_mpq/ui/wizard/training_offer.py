@@ -7,7 +7,7 @@ from bert_mpq.ui.execution import Execution, Finished
 from bert_mpq.ui.views import panels as views
 from bert_mpq.ui.wizard.prompts import Back, choose, rows_of
 
-LARGE_DROP = 0.03  # of the FP32 accuracy: the rule of the original tool's guide
+LARGE_DROP = 0.03  # of the FP32 accuracy: the rule of the guide to the script this tool replaces
 
 
 def applies(finished: Finished) -> bool:
