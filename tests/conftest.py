@@ -3,7 +3,6 @@
 import os
 import shutil
 import tempfile
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -48,9 +47,8 @@ def reviews(imdb):
     return sample(imdb["evaluation"], 400, "stratified", seed=0)
 
 
-@pytest.fixture(scope="session")
-def tiny_model():
-    """A random two-layer BERT classifier. Shared by all tests, so none may change it."""
+def random_bert(layers):
+    """Return a random BERT classifier that is quick."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
@@ -58,13 +56,27 @@ def tiny_model():
     config = BertConfig(
         vocab_size=30_522,
         hidden_size=16,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=2,
         intermediate_size=32,
         max_position_embeddings=64,
         num_labels=2,
     )
     return BertForSequenceClassification(config).eval()
+
+
+def saved(model, tokenizer_files, folder):
+    """Save a classifier and a real tokenizer as ``save_pretrained`` does; return the folder."""
+    model.save_pretrained(folder)
+    for file in tokenizer_files:
+        shutil.copy(file, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model():
+    """A random two-layer BERT classifier. Shared by all tests, so none may change it."""
+    return random_bert(2)
 
 
 @pytest.fixture(scope="session")
@@ -77,35 +89,18 @@ def tokenizer_files():
 
 
 @pytest.fixture(scope="session")
-def small_model(tmp_path_factory, tokenizer_files):
-    """A folder with a random five-layer BERT: enough layers for four groups, and quick. Read only."""
-    import shutil
-
-    import torch
-    from transformers import BertConfig, BertForSequenceClassification
-
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=30_522,
-        hidden_size=16,
-        num_hidden_layers=5,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=64,
-        num_labels=2,
-    )
-    folder = tmp_path_factory.mktemp("models") / "small-bert"
-    BertForSequenceClassification(config).save_pretrained(folder)
-    for file in tokenizer_files:
-        shutil.copy(file, folder)
-    return folder
+def tiny_folder(tmp_path_factory, tiny_model, tokenizer_files):
+    """A folder with the tiny classifier and a real tokenizer. Read only."""
+    return saved(tiny_model, tokenizer_files, tmp_path_factory.mktemp("models") / "tiny-bert")
 
 
 @pytest.fixture
-def model_folder(tmp_path: Path, tiny_model, tokenizer_files) -> Path:
-    """A fresh folder with the tiny classifier and a real tokenizer, as ``save_pretrained`` leaves them."""
-    folder = tmp_path / "tiny-bert"
-    tiny_model.save_pretrained(folder)
-    for file in tokenizer_files:
-        shutil.copy(file, folder)
-    return folder
+def model_folder(tmp_path, tiny_model, tokenizer_files):
+    """The same as ``tiny_folder``, fresh for each test."""
+    return saved(tiny_model, tokenizer_files, tmp_path / "tiny-bert")
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory, tokenizer_files):
+    """A folder with a random five-layer BERT: enough layers for four groups, and quick. Read only."""
+    return saved(random_bert(5), tokenizer_files, tmp_path_factory.mktemp("models") / "small-bert")

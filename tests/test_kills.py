@@ -19,14 +19,20 @@ from tests.helpers.forked import started
 PHASES = {"calibration_size": 80, "eval_size": 60, "max_length": 24, "metrics": ("cka", "svcca")}
 
 
-def killed(child, wait):
-    """Fork, let the child call ``child``, kill it after ``wait`` seconds; return whether it was too late."""
+def forked(child):
+    """Fork, and let the child call ``child``; return its process id."""
     process = os.fork()
     if not process:
         with contextlib.suppress(BaseException):
             child()
             os._exit(0)
         os._exit(99)
+    return process
+
+
+def killed(child, wait):
+    """Fork, let the child call ``child``, kill it after ``wait`` seconds; return whether it was too late."""
+    process = forked(child)
     time.sleep(wait)
     os.kill(process, signal.SIGKILL)
     status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
@@ -64,13 +70,7 @@ def test_100_kills_during_writes_leave_no_torn_file(tmp_path):
 def run_forked(child):
     """Fork, let the child call ``child`` to its end; return the seconds it took."""
     began = time.perf_counter()
-    process = os.fork()
-    if not process:
-        with contextlib.suppress(BaseException):
-            child()
-            os._exit(0)
-        os._exit(99)
-    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+    assert os.waitstatus_to_exitcode(os.waitpid(forked(child), 0)[1]) == 0
     return time.perf_counter() - began
 
 

@@ -150,14 +150,8 @@ def machine():
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory, tiny_model, tokenizer_files):
-    import shutil
-
-    folder = tmp_path_factory.mktemp("models") / "tiny-bert"
-    tiny_model.save_pretrained(folder)
-    for file in tokenizer_files:
-        shutil.copy(file, folder)
-    return load_classifier(find_classifier(str(folder)))
+def tiny(tiny_folder):
+    return load_classifier(find_classifier(str(tiny_folder)))
 
 
 @pytest.fixture(scope="module")

@@ -16,21 +16,10 @@ METRICS = ("pwcca", "svcca", "cka", "kl")
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory, tiny_model, tokenizer_files):
-    import shutil
-
-    folder = tmp_path_factory.mktemp("models") / "tiny-bert"
-    tiny_model.save_pretrained(folder)
-    for file in tokenizer_files:
-        shutil.copy(file, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def config(model):
+def config(tiny_folder):
     # 24 reviews of 24 tokens: 7 batches a phase, so that neither 2 nor 3 processes have equal shares.
     rest = {"metrics": METRICS, "bits": (8, 4), "quantizer": "rtn", "batch_tokens": 240}
-    return RunConfig(**SIZES, **rest, model=str(model))
+    return RunConfig(**SIZES, **rest, model=str(tiny_folder))
 
 
 @pytest.fixture(scope="module")

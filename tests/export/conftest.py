@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from tests.helpers.export_cases import evaluate, packed_pair, record, tiny_folder
+from tests.helpers.export_cases import evaluate, packed_pair, record
 
-__all__ = ["evaluate", "record", "tiny_folder"]
+__all__ = ["evaluate", "record"]
 
 
 @pytest.fixture(params=[(4, 2), (3, 6), (8, 16), (5, 32), "per-tensor"], ids=str)

@@ -1,7 +1,6 @@
 """Quantized models and evaluations that the tests of the export share."""
 
 import json
-import shutil
 
 import pytest
 
@@ -14,16 +13,6 @@ def packed_pair(model, widths, quantizer="rtn", group_size=None):
     """Return a quantized copy, and the same packed."""
     quantized = quantized_at(model, widths, quantizer, group_size)
     return quantized.model, pack_model(quantized.model, quantized.weights, quantized.bits, "fp32")
-
-
-@pytest.fixture(scope="session")
-def tiny_folder(tmp_path_factory, tiny_model, tokenizer_files):
-    """The tiny classifier as a folder."""
-    folder = tmp_path_factory.mktemp("model") / "tiny-bert"
-    tiny_model.save_pretrained(folder)
-    for file in tokenizer_files:
-        shutil.copy(file, folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

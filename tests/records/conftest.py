@@ -2,43 +2,21 @@
 
 import pytest
 
-from bert_mpq.records.context import Sample, Setting, Stage
-from bert_mpq.records.evaluation import Accuracy, BitAllocation, EvaluationResult, Sensitivities
+from bert_mpq.records.context import Setting, Stage
+from bert_mpq.records.evaluation import BitAllocation, EvaluationResult, Sensitivities
 from bert_mpq.records.sensitivity import AnalysisResult, LayerScore, MetricAgreement, Scores
 from bert_mpq.records.sizes import SizeReport
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.quantizers import quantizers_for
+from tests.helpers.results import SETTING, figures, sample
 
-GPTQ_SAMPLE = Sample(
-    split="TRAIN set",
-    size=128,
-    positive=64,
-    sampling="stratified",
-    fingerprint="3c" * 32,
-    largest_batch=16,
-)
+GPTQ_SAMPLE = sample("TRAIN set", 128, 16, "3c" * 32)
 VALUES = (0.123456, 0.234567, 0.3, 1 / 3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8, 0.876543)
 
 
 @pytest.fixture
 def setting() -> Setting:
-    return Setting(
-        model_name="textattack/bert-base-uncased-imdb",
-        model_title="BERT-base-uncased",
-        model_word="BERT",
-        data_name="stanfordnlp/imdb",
-        data_word="IMDB",
-        device="cuda",
-        num_gpus=2,
-        precision="fp32",
-        max_length=512,
-        batch_tokens=131_072,
-        layers=12,
-        revision="c70b9f391af2067f7eff69a03940218bba9b8d39",
-        weights="pytorch_model.bin, converted to safetensors",
-        outputs="output 0 (LABEL_0) = negative, output 1 (LABEL_1) = positive",
-        encoder_fingerprint="e5" * 32,
-    )
+    return SETTING
 
 
 @pytest.fixture
@@ -51,14 +29,7 @@ def sensitivity_result(setting, scores) -> AnalysisResult:
     return AnalysisResult(
         config=RunConfig(),
         setting=setting,
-        sample=Sample(
-            split="TRAIN set",
-            size=25_000,
-            positive=12_500,
-            sampling="stratified",
-            fingerprint="5e" * 32,
-            largest_batch=64,
-        ),
+        sample=sample("TRAIN set", 25_000, 64, "5e" * 32),
         scores=(scores,),
         kl=tuple(value / 10 for value in VALUES),
         agreement=(MetricAgreement(first="pwcca", second="kl", spearman=1.0),),
@@ -78,14 +49,7 @@ def evaluation_result(setting) -> EvaluationResult:
     return EvaluationResult(
         config=RunConfig(),
         setting=setting,
-        sample=Sample(
-            split="TEST set",
-            size=25_000,
-            positive=12_500,
-            sampling="stratified",
-            fingerprint="7a" * 32,
-            largest_batch=32,
-        ),
+        sample=sample("TEST set", 25_000, 32, "7a" * 32),
         sensitivities=Sensitivities(
             file_name="layer_sensitivity_BERT_IMDB_pwcca.json",
             values=VALUES,
@@ -99,26 +63,8 @@ def evaluation_result(setting) -> EvaluationResult:
             groups=(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2),
             bits=(16, 16, 16, 16, 8, 8, 8, 8, 4, 4, 4, 4),
         ),
-        before=Accuracy(
-            accuracy=0.92345,
-            precision=0.920123,
-            recall=0.926789,
-            f1=0.923456,
-            loss=0.212345,
-            correct=23_086,
-            size=25_000,
-            seconds=41.5,
-        ),
-        after=Accuracy(
-            accuracy=0.92123,
-            precision=0.9189,
-            recall=0.92456,
-            f1=0.921728,
-            loss=0.223456,
-            correct=23_031,
-            size=25_000,
-            seconds=41.25,
-        ),
+        before=figures(0.92345, 0.920123, 0.926789, 0.923456, loss=0.212345, seconds=41.5, size=25_000),
+        after=figures(0.92123, 0.9189, 0.92456, 0.921728, loss=0.223456, seconds=41.25, size=25_000),
         agreement=0.99,
         quantizers=quantizers_for("auto", (8, 4), 64),
         gptq_sample=GPTQ_SAMPLE,

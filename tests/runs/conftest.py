@@ -1,3 +1,3 @@
-from tests.helpers.export_cases import evaluate, record, tiny_folder
+from tests.helpers.export_cases import evaluate, record
 
-__all__ = ["evaluate", "record", "tiny_folder"]
+__all__ = ["evaluate", "record"]

@@ -1,7 +1,6 @@
 """Phase 2 with quantization-aware training, end to end on real reviews with a tiny classifier."""
 
 import json
-import shutil
 
 import pytest
 
@@ -25,16 +24,13 @@ def session():
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory, tiny_model, tokenizer_files):
+def settings(tmp_path_factory, tiny_folder):
     """Two layers at 8 and 2 bits, trained on 40 reviews."""
     folder = tmp_path_factory.mktemp("training")
-    tiny_model.save_pretrained(folder / "tiny-bert")
-    for file in tokenizer_files:
-        shutil.copy(file, folder / "tiny-bert")
     scores = folder / "scores.json"
     scores.write_text(json.dumps({"layer_0": 0.2, "layer_1": 0.1}))
     return RunConfig(
-        model=str(folder / "tiny-bert"),
+        model=str(tiny_folder),
         output=str(folder),
         sensitivities=str(scores),
         eval_size=40,

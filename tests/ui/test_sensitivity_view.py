@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
-from bert_mpq.records.context import Sample, Setting
 from bert_mpq.records.sensitivity import AnalysisResult, LayerScore, MetricAgreement, Scores, Stopping
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.ui.views.sensitivity import bar, sensitivity_views
 from tests.helpers.golden import check, shown
+from tests.helpers.results import SETTING, sample
 
 
 def layer(value, low, high, **more):
@@ -37,26 +37,10 @@ def result():
         layers=(layer(0.004, 0.003, 0.005, noise_floor=0.003), layer(0.002, 0.001, 0.003), saturated),
         rank_confidence=(0.9, None),
     )
-    setting = Setting(
-        model_name="embedded",
-        model_title="BERT",
-        model_word="BERT",
-        data_name="imdb",
-        data_word="IMDB",
-        device="cpu",
-        num_gpus=0,
-        precision="fp32",
-        max_length=64,
-        batch_tokens=2048,
-        layers=3,
-    )
-    sample = Sample(
-        split="TRAIN set", size=450, positive=225, sampling="random", fingerprint="", largest_batch=4
-    )
     return AnalysisResult(
         config=RunConfig(metrics=("pwcca", "cka")),
-        setting=setting,
-        sample=sample,
+        setting=SETTING,
+        sample=sample("TRAIN set", 450, 4, sampling="random"),
         scores=(pwcca, cka),
         kl=(0.00317, 0.00287, 0.00012),
         agreement=(

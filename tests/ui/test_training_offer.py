@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import json
-import shutil
 
 import pytest
 from rich.console import Console
@@ -40,15 +39,12 @@ TRAINING = TrainingReport(
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, tiny_model, tokenizer_files):
+def finished(tmp_path_factory, tiny_folder):
     """A real evaluation of a tiny classifier at 2 bits, as the menu has it."""
     folder = tmp_path_factory.mktemp("offer")
-    tiny_model.save_pretrained(folder / "tiny-bert")
-    for file in tokenizer_files:
-        shutil.copy(file, folder / "tiny-bert")
     (folder / "scores.json").write_text(json.dumps({"layer_0": 0.2, "layer_1": 0.1}))
     config = RunConfig(
-        model=str(folder / "tiny-bert"),
+        model=str(tiny_folder),
         output=str(folder),
         sensitivities=str(folder / "scores.json"),
         eval_size=40,
