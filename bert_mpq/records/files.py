@@ -159,8 +159,10 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Say in plain words that something could not be written.
+def disk_errors(
+    folder: Path, what: str = "", hint: str = "Run in another folder, or --output PATH."
+) -> Iterator[None]:
+    """Say in plain words that something could not be written; ``what`` is said before the folder.
 
     Raises:
         MpqError: E-READONLY or E-DISK for every OSError.
@@ -171,9 +173,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise full_disk(folder) from error
         reason = (error.strerror or str(error)).lower()
-        raise MpqError(
-            "E-READONLY", f"Cannot write to {folder}/ ({reason}).", "Run in another folder, or --output PATH."
-        ) from error
+        raise MpqError("E-READONLY", f"Cannot write to {what}{folder}/ ({reason}).", hint) from error
 
 
 def full_disk(folder: Path) -> MpqError:

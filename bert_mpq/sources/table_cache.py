@@ -1,19 +1,17 @@
 """What was read once, kept as Arrow files to be mapped into memory, under the hash of its content."""
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bert_mpq.records.files import ABANDONED, full_disk
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.records.files import ABANDONED, disk_errors
 from bert_mpq.settings.paths import cache_folder
 from bert_mpq.sources.columns import Wanted
 from bert_mpq.sources.layouts import Layout, read_layout
@@ -114,17 +112,6 @@ def _publish(temporary: Path, folder: Path) -> None:
             raise
 
 
-@contextlib.contextmanager
-def _cache_errors(folder: Path) -> Iterator[None]:
+def _cache_errors(folder: Path) -> contextlib.AbstractContextManager[None]:
     """Say in plain words that the cache cannot be written; raises MpqError E-READONLY or E-DISK."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise full_disk(folder) from error
-        reason = (error.strerror or str(error)).lower()
-        raise MpqError(
-            "E-READONLY",
-            f"Cannot write to the cache folder {folder}/ ({reason}).",
-            "Set BERT_MPQ_CACHE to a folder that can be written.",
-        ) from error
+    return disk_errors(folder, "the cache folder ", "Set BERT_MPQ_CACHE to a folder that can be written.")
