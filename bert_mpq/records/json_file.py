@@ -56,9 +56,11 @@ def refusals(path: Path, kind: str, hint: str, code: ErrorCode = "E-JSON") -> It
         yield
     except FileNotFoundError as error:
         raise MpqError("E-NOFILE", f"No {kind} at {path}.", hint) from error
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}: {error.msg}"
+        raise MpqError(code, f"{path.name} is not valid JSON ({where}).", hint) from error
     except ValueError as error:
-        reason = "it is not valid JSON" if isinstance(error, json.JSONDecodeError) else str(error)
-        raise MpqError(code, f"{path.name}: {reason}.", hint) from error
+        raise MpqError(code, f"{path.name}: {error}.", hint) from error
 
 
 def versioned(content: Any, schema: str, version: int, otherwise: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import json
 import math
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from bert_mpq.records.context import file_words
@@ -19,21 +18,6 @@ from bert_mpq.settings.paths import user_path
 
 TEMPLATE = Path(__file__).with_name("sensitivity.txt.jinja")
 LARGEST_SENSITIVITIES = 1 << 20  # bytes; a thousand layers take 40 KB
-
-
-@dataclass(frozen=True, kw_only=True)
-class SensitivityFile:
-    """A file in ``Sensitivities/``, as a picker shows it.
-
-    Args:
-        sensitivities: what it holds; None when it cannot be read.
-        problem: why not; else empty.
-    """
-
-    path: Path
-    modified: float
-    sensitivities: Sensitivities | None
-    problem: str
 
 
 def sensitivity_path(folder: Path, result: AnalysisResult, metric: str) -> Path:
@@ -90,8 +74,8 @@ def read_sensitivities(path: Path | str) -> Sensitivities:
         MpqError: E-NOFILE, or E-JSON with what is wrong where.
     """
     path = user_path(path)
-    with refusals(path, "sensitivity file", "Run Phase 1 again, or pick another file."):
-        values = _checked(_parsed(path))
+    with refusals(path, "sensitivity file", "Run Phase 1, or pick another file."):
+        values = _checked(read_json(path, LARGEST_SENSITIVITIES, "sensitivity file"))
     facts = _text_facts(path.with_suffix(".txt")) or _record_facts(path.parent, values)
     return Sensitivities(
         file_name=path.name,
@@ -103,37 +87,19 @@ def read_sensitivities(path: Path | str) -> Sensitivities:
     )
 
 
-def list_sensitivities(output: Path | str) -> list[SensitivityFile]:
-    """Return every sensitivity JSON in ``output/Sensitivities``, newest first; broken ones say why."""
-    files = []
-    for path in user_path(output).joinpath(SENSITIVITIES).glob("*.json"):
-        if path.name.startswith((RUN_PREFIX, WIDTHS_PREFIX, VALIDATION_PREFIX)):
-            continue
-        try:
-            files.append(_listed(path, read_sensitivities(path), ""))
-        except MpqError as error:
-            if error.code != "E-NOFILE":  # deleted meanwhile
-                files.append(_listed(path, None, error.title))
-    return sorted(files, key=lambda file: (-file.modified, file.path.name))
+def list_sensitivity_files(output: Path | str) -> list[Path]:
+    """Return the sensitivity JSONs in ``output/Sensitivities``, newest first; they may be broken."""
+    files = user_path(output).joinpath(SENSITIVITIES).glob("*.json")
+    other = (RUN_PREFIX, WIDTHS_PREFIX, VALIDATION_PREFIX)
+    return sorted(
+        (path for path in files if not path.name.startswith(other) and path.is_file()),
+        key=lambda path: (-modified(path), path.name),
+    )
 
 
-def _listed(path: Path, sensitivities: Sensitivities | None, problem: str) -> SensitivityFile:
-    modified = path.stat().st_mtime if path.exists() else 0.0
-    return SensitivityFile(path=path, modified=modified, sensitivities=sensitivities, problem=problem)
-
-
-def _parsed(path: Path) -> object:
-    try:
-        return read_json(path, LARGEST_SENSITIVITIES, "sensitivity file")
-    except FileNotFoundError as error:
-        raise MpqError("E-NOFILE", f"No sensitivity file at {path}.", "Run Phase 1 first.") from error
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}: {error.msg}"
-        raise MpqError(
-            "E-JSON",
-            f"{path.name} is not valid JSON ({where}).",
-            "The file may be cut off. Run Phase 1 again.",
-        ) from error
+def modified(path: Path) -> float:
+    """Return when a file was written, in seconds since the epoch; 0 when it is gone."""
+    return path.stat().st_mtime if path.exists() else 0.0
 
 
 def _checked(content: object) -> tuple[float, ...]:

@@ -64,7 +64,7 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
     ("content", "code", "title"),
     [
         (None, "E-NOFILE", "No run record at {path}."),
-        ("{", "E-CONFIG", "file.json: it is not valid JSON."),
+        ("[1 2]", "E-CONFIG", "file.json is not valid JSON (line 1, column 4: Expecting ',' delimiter)."),
         ('{"a": 1, "a": 1}', "E-CONFIG", 'file.json: "a" stands twice.'),
     ],
 )

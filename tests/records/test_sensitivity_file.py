@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bert_mpq.records.sensitivity import LayerScore, Scores
 from bert_mpq.records.sensitivity_file import (
-    list_sensitivities,
+    list_sensitivity_files,
     read_sensitivities,
     sensitivity_path,
     sensitivity_text,
@@ -145,7 +145,7 @@ def test_a_path_without_a_file_is_named(tmp_path, name):
         read_sensitivities(tmp_path / name)
     assert refused.value.code == "E-NOFILE"
     assert refused.value.title == f"No sensitivity file at {tmp_path / name}."
-    assert refused.value.hint == "Run Phase 1 first."
+    assert refused.value.hint == "Run Phase 1, or pick another file."
 
 
 @pytest.mark.parametrize("path", ["x" * 300, "~no-such-user/scores.json"], ids=["too long", "no such user"])
@@ -232,21 +232,19 @@ def test_the_newest_file_is_listed_first(tmp_path, folder):
     for name, modified in (("a", 100), ("b", 300), ("c", 200)):
         (folder / f"{name}.json").write_text('{"layer_0": 0.1}')
         os.utime(folder / f"{name}.json", (modified, modified))
-    assert [file.path.name for file in list_sensitivities(tmp_path)] == ["b.json", "c.json", "a.json"]
+    assert [path.name for path in list_sensitivity_files(tmp_path)] == ["b.json", "c.json", "a.json"]
 
 
 def test_files_of_the_same_second_are_listed_by_name(tmp_path, folder):
     for name in ("b", "a"):
         (folder / f"{name}.json").write_text('{"layer_0": 0.1}')
         os.utime(folder / f"{name}.json", (100, 100))
-    assert [file.path.name for file in list_sensitivities(tmp_path)] == ["a.json", "b.json"]
+    assert [path.name for path in list_sensitivity_files(tmp_path)] == ["a.json", "b.json"]
 
 
-def test_a_broken_file_is_listed_with_the_reason(tmp_path, folder):
+def test_a_broken_file_is_listed_too(tmp_path, folder):
     (folder / "cut.json").write_text('{"layer_0": 0.1')
-    (listed,) = list_sensitivities(tmp_path)
-    assert listed.sensitivities is None
-    assert listed.problem.startswith("cut.json is not valid JSON (line 1, column 16:")
+    assert list_sensitivity_files(tmp_path) == [folder / "cut.json"]
 
 
 def test_run_records_texts_and_folders_are_not_listed(tmp_path, folder):
@@ -254,8 +252,8 @@ def test_run_records_texts_and_folders_are_not_listed(tmp_path, folder):
     (folder / "scores.txt").write_text("metric: cka")
     (folder / "folder.json").mkdir()
     (folder / "scores.json").write_text('{"layer_0": 0.1}')
-    assert [file.path.name for file in list_sensitivities(tmp_path)] == ["scores.json"]
+    assert [path.name for path in list_sensitivity_files(tmp_path)] == ["scores.json"]
 
 
 def test_without_a_folder_nothing_is_listed(tmp_path):
-    assert list_sensitivities(tmp_path) == []
+    assert list_sensitivity_files(tmp_path) == []

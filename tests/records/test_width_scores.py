@@ -6,7 +6,7 @@ import math
 import pytest
 
 from bert_mpq.records.outline import LinearShape, Outline
-from bert_mpq.records.sensitivity_file import list_sensitivities
+from bert_mpq.records.sensitivity_file import list_sensitivity_files
 from bert_mpq.records.width_scores import MetricTable, WidthScores, read_width_scores, write_width_scores
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
@@ -58,7 +58,7 @@ def test_a_second_file_of_the_same_second_gets_its_own_name(file, tmp_path):
 def test_the_picker_of_sensitivity_files_does_not_list_them(tmp_path):
     (tmp_path / "Sensitivities").mkdir()
     write_width_scores(tmp_path / "Sensitivities", SCORES, "20250113_142530")
-    assert list_sensitivities(tmp_path) == []
+    assert list_sensitivity_files(tmp_path) == []
 
 
 def test_a_sensitivity_file_is_told_apart(tmp_path):

@@ -25,7 +25,7 @@ def files(folder):
 
 def test_no_sensitivity_file(tmp_path, small):
     done = call("quantize", *small, "--sensitivities", "gone.json", "--yes", cwd=tmp_path)
-    refused(done, "E-NOFILE", "No sensitivity file at gone.json.", "Run Phase 1 first.")
+    refused(done, "E-NOFILE", "No sensitivity file at gone.json.", "Run Phase 1, or pick another file.")
 
 
 @pytest.mark.parametrize(

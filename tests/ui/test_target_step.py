@@ -99,7 +99,7 @@ def test_a_broken_file_and_one_of_another_model_are_shown_with_the_reason(walk, 
     (folder / "widths_9.json").write_text("{")
     _, screens = walk(True)
     broken, _ = screens["Load sensitivity file"]
-    assert broken.disabled == "it is not valid JSON."
+    assert broken.disabled == "broken JSON"
     other = replace(SOURCES.model, name="other")
     from bert_mpq.ui.wizard.file_step import file_options
 

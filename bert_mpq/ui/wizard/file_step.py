@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bert_mpq.allocation.budget import sensitivities_of
 from bert_mpq.records.evaluation import Sensitivities
-from bert_mpq.records.sensitivity_file import list_sensitivities, read_sensitivities
+from bert_mpq.records.sensitivity_file import list_sensitivity_files, modified, read_sensitivities
 from bert_mpq.records.width_scores import is_width_file, list_width_files, read_width_scores
 from bert_mpq.runs.checks import check_layers
 from bert_mpq.runs.plan import Sources
@@ -35,25 +35,20 @@ def file_step(sources: Sources) -> Step:
 
 def file_options(config: RunConfig, sources: Sources) -> list[Option]:
     """Return the files in ``Sensitivities/``: newest first, then those of several widths, for a budget."""
-    options = []
-    for file in list_sensitivities(config.output):
-        facts = file.sensitivities
-        about = _description(facts, file.modified) if facts else ""
-        broken = "broken JSON" if "is not valid JSON" in file.problem else file.problem
-        options.append(_option(file.path, about, _misfit(facts, sources) if facts else broken))
-    for path in list_width_files(config.output):
-        try:
-            facts = _read(str(path))
-            about = f"For a budget: {_measured(facts)}, several widths"
-            options.append(_option(path, about, _misfit(facts, sources)))
-        except MpqError as error:
-            options.append(_option(path, "", error.title))
-    return options
+    files = [*list_sensitivity_files(config.output), *list_width_files(config.output)]
+    return [_option(path, sources) for path in files]
 
 
-def _option(path: Path, about: str, problem: str) -> Option:
-    reason = problem.removeprefix(path.name).lstrip(": ")
-    return Option(title=path.name, value=str(path), description=about, disabled=reason)
+def _option(path: Path, sources: Sources) -> Option:
+    try:
+        facts = _read(str(path))
+    except MpqError as error:
+        reason = error.title.removeprefix(path.name).lstrip(": ")
+        broken = "broken JSON" if "is not valid JSON" in reason else reason
+        return Option(title=path.name, value=str(path), disabled=broken)
+    return Option(
+        title=path.name, value=str(path), description=_about(path, facts), disabled=_misfit(facts, sources)
+    )
 
 
 def _read(name: str) -> Sensitivities:
@@ -64,11 +59,12 @@ def _read(name: str) -> Sensitivities:
     return sensitivities_of(scores, next(iter(scores.metrics), "kl"), Path(name).name)
 
 
-def _description(facts: Sensitivities, modified: float) -> str:
-    parts = [f"{len(facts.values)} layers"]
-    if facts.metric:
-        parts.append(_measured(facts))
-    return ", ".join([*parts, time.strftime("%Y-%m-%d %H:%M", time.localtime(modified))])
+def _about(path: Path, facts: Sensitivities) -> str:
+    if is_width_file(path):
+        return f"For a budget: {_measured(facts)}, several widths"
+    measured = [_measured(facts)] if facts.metric else []
+    written = time.strftime("%Y-%m-%d %H:%M", time.localtime(modified(path)))
+    return ", ".join([f"{len(facts.values)} layers", *measured, written])
 
 
 def _measured(facts: Sensitivities) -> str:

@@ -5,7 +5,8 @@ from typing import Literal, cast
 import questionary
 from rich.console import Console
 
-from bert_mpq.records.sensitivity_file import list_sensitivities
+from bert_mpq.records.json_file import readable
+from bert_mpq.records.sensitivity_file import list_sensitivity_files, read_sensitivities
 from bert_mpq.runs.compare import compare
 from bert_mpq.runs.make_plan import StandInError, find_sources, make_plan, named
 from bert_mpq.runs.plan import AnalysisPlan, FullPlan, Phase, QuantizationPlan, Sources
@@ -89,11 +90,10 @@ class Wizard:
                 return cast(Entry, answer)
 
     def _entries(self) -> list[Option]:
-        files = list_sensitivities(self._config.output)
-        readable = any(file.sensitivities is not None for file in files)
+        files = list_sensitivity_files(self._config.output)
         no_file = "no sensitivity file can be read" if files else "no sensitivity file yet"
         unfit = {
-            "quantize": "" if readable else no_file,
+            "quantize": "" if readable(files, read_sensitivities) else no_file,
             "compare": "" if compare(self._config.output).groups else "no reports yet",
         }
         return [
