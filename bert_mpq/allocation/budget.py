@@ -223,11 +223,7 @@ def _summed(rows: Sequence[Sequence[float]]) -> tuple[float, ...]:
 
 
 def sensitivities_of(scores: WidthScores, metric: str, file_name: str) -> Sensitivities:
-    """Return the scores at the first width, as Phase 2 reports name them.
-
-    Raises:
-        MpqError: E-SCORE.
-    """
+    """Return the scores at the first width, as Phase 2 reports name them; raises MpqError E-SCORE."""
     return Sensitivities(
         file_name=file_name,
         values=scores.at_first_width(metric),

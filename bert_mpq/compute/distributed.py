@@ -77,11 +77,7 @@ def leave() -> None:
 
 @contextlib.contextmanager
 def collective() -> Iterator[None]:
-    """Turn the loss of another process into one sentence.
-
-    Raises:
-        MpqError: E-DISTRIBUTED.
-    """
+    """Turn the loss of another process into one sentence; raises MpqError E-DISTRIBUTED."""
     try:
         yield
     except RuntimeError as error:
@@ -132,11 +128,7 @@ def gather(value: T) -> list[T]:
 
 
 def agree(what: str, value: object) -> None:
-    """Refuse to go on when ``value`` is not the same on every process.
-
-    Raises:
-        MpqError: E-DISTRIBUTED.
-    """
+    """Refuse to go on when ``value`` is not the same on every process; raises MpqError E-DISTRIBUTED."""
     for other, theirs in enumerate(gather(value)):
         if theirs != value:
             raise MpqError(

@@ -142,11 +142,7 @@ def attempted(work: Callable[[], Result]) -> tuple[Result] | None:
 
 @contextlib.contextmanager
 def memory_errors() -> Iterator[None]:
-    """Say in plain words that memory ran out where no smaller batch can help.
-
-    Raises:
-        MpqError: E-MEMORY.
-    """
+    """Say in plain words that memory ran out where no smaller batch can help; raises MpqError E-MEMORY."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

@@ -44,11 +44,7 @@ def prepare_folder(output: Path | str, name: str) -> Path:
 
 
 def check_writable(output: Path | str, name: str) -> None:
-    """Show that ``output/name`` can be written, without making it.
-
-    Raises:
-        MpqError: E-READONLY or E-DISK.
-    """
+    """Show that ``output/name`` can be written, without making it; raises MpqError E-READONLY or E-DISK."""
     folder = user_path(output) / name
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     with disk_errors(folder), tempfile.TemporaryFile(dir=existing):

@@ -59,11 +59,7 @@ def smallest_accurate(job: Job[QuantizationPlan]) -> BitAllocation:
 
 
 def check_outline(plan: QuantizationPlan, model: nn.Module) -> None:
-    """Refuse a budget for a model of another shape: the sizes would be wrong.
-
-    Raises:
-        MpqError: E-LAYERS.
-    """
+    """Refuse a budget for a model of another shape: the sizes would be wrong; raises MpqError E-LAYERS."""
     if plan.budget is not None and outline_of(model) != plan.budget.outline:
         raise MpqError(
             "E-LAYERS",

@@ -9,11 +9,7 @@ from bert_mpq.sources.classifiers import ModelSource
 
 
 def check_length(config: RunConfig, model: ModelSource) -> None:
-    """Refuse reviews that are longer than the model reads.
-
-    Raises:
-        MpqError: E-MODEL.
-    """
+    """Refuse reviews that are longer than the model reads; raises MpqError E-MODEL."""
     if config.max_length is not None and config.max_length > model.positions:
         raise MpqError(
             "E-MODEL",
@@ -23,11 +19,7 @@ def check_length(config: RunConfig, model: ModelSource) -> None:
 
 
 def check_layers(sensitivities: Sensitivities, model: ModelSource) -> None:
-    """Refuse scores of another model.
-
-    Raises:
-        MpqError: E-LAYERS.
-    """
+    """Refuse scores of another model; raises MpqError E-LAYERS."""
     hint = "Pick another file, or run Phase 1 for this model."
     if len(sensitivities.values) != model.layers:
         raise MpqError(
@@ -52,11 +44,7 @@ def check_granularity(config: RunConfig) -> None:
 
 
 def check_groups(groups: int, layers: int) -> None:
-    """Refuse more groups than layers.
-
-    Raises:
-        MpqError: E-GROUPS.
-    """
+    """Refuse more groups than layers; raises MpqError E-GROUPS."""
     if groups > layers:
         raise MpqError(
             "E-GROUPS", f"{groups} groups, but the model has only {layers} layers.", "Give fewer bits."
@@ -64,11 +52,7 @@ def check_groups(groups: int, layers: int) -> None:
 
 
 def check_trainable(config: RunConfig, model: ModelSource) -> None:
-    """Refuse a quantization-aware training that cannot be.
-
-    Raises:
-        MpqError: E-CONFIG, E-MODEL, E-DISTRIBUTED.
-    """
+    """Refuse a quantization-aware training that cannot be; raises MpqError E-CONFIG, E-MODEL, E-DISTRIBUTED."""
     if config.clustering != "budget":
         check_some_below_16(config.bits)
     if not is_symmetric(config.quantizer):
@@ -92,11 +76,7 @@ def check_trainable(config: RunConfig, model: ModelSource) -> None:
 
 
 def check_some_below_16(bits: tuple[int, ...]) -> None:
-    """Refuse to train where no weight has fewer than 16 bits.
-
-    Raises:
-        MpqError: E-CONFIG.
-    """
+    """Refuse to train where no weight has fewer than 16 bits; raises MpqError E-CONFIG."""
     if min(bits) >= 16:
         raise MpqError(
             "E-CONFIG",

@@ -239,11 +239,7 @@ class RunConfig:
 
     @property
     def goal(self) -> Target:
-        """What a budget asks for.
-
-        Raises:
-            UsageError: E-BUDGET when nothing is asked for.
-        """
+        """What a budget asks for; raises UsageError E-BUDGET when nothing is asked for."""
         if self.target is None:
             raise UsageError("E-BUDGET", "A budget needs a target.", f"Give --target: {EXAMPLES}.")
         return parse_target(self.target)

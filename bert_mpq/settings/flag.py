@@ -125,11 +125,7 @@ def _read(kind: Any, text: str) -> Any:
 
 
 def read_number(text: str) -> int:
-    """Read a whole number as people write it: 5000, 5,000 or 5_000.
-
-    Raises:
-        UsageError: E-CONFIG.
-    """
+    """Read a whole number as people write it: 5000, 5,000 or 5_000; raises UsageError E-CONFIG."""
     digits = text.strip().replace(",", "").replace("_", "")
     if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
         raise UsageError("E-CONFIG", f'"{excerpt(text.strip())}" is not a whole number.')

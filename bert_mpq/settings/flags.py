@@ -60,11 +60,7 @@ def add_flag(parser: argparse.ArgumentParser, name: str, defaults: RunConfig) ->
 
 
 def config_from(namespace: argparse.Namespace, base: RunConfig) -> RunConfig:
-    """Return ``base`` with the flags that were given.
-
-    Raises:
-        UsageError: a value that no run can have.
-    """
+    """Return ``base`` with the flags that were given; raises UsageError for a value that no run can have."""
     given = {
         name: flag.read(",".join(getattr(namespace, name)) if flag.repeats else getattr(namespace, name))
         for name, flag in FLAGS.items()

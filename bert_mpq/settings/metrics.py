@@ -92,11 +92,7 @@ def required_reviews(metrics: Iterable[Metric], hidden: int, rows: Rows = "revie
 
 
 def check_required(metrics: Iterable[Metric], hidden: int, size: int, rows: Rows = "reviews") -> None:
-    """Refuse a sample on which a metric means nothing.
-
-    Raises:
-        MpqError: E-DATA-SIZE.
-    """
+    """Refuse a sample on which a metric means nothing; raises MpqError E-DATA-SIZE."""
     facts = max((METRICS[metric] for metric in metrics), key=lambda facts: facts.least(hidden))
     needed = FEWEST if rows == "tokens" else facts.least(hidden)
     if size >= needed:

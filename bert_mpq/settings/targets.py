@@ -33,11 +33,7 @@ class Target:
 
 
 def parse_target(text: str) -> Target:
-    """Read ``4x``, ``30MB``, ``4.5bits`` or ``0.5pp``.
-
-    Raises:
-        UsageError: E-BUDGET.
-    """
+    """Read ``4x``, ``30MB``, ``4.5bits`` or ``0.5pp``; raises UsageError E-BUDGET."""
     match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([a-z]+)", text.strip().lower())
     kind = KINDS.get(match[2]) if match else None
     if match is None or kind is None:

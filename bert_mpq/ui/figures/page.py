@@ -12,11 +12,7 @@ TEMPLATE = Path(__file__).with_name("page.html.jinja")
 
 
 def html_page(path: Path | str, material: Material) -> Path:
-    """Write ``material`` as one page.
-
-    Raises:
-        MpqError: E-EXTRA without matplotlib; E-READONLY or E-DISK.
-    """
+    """Write ``material`` as one page; raises MpqError E-EXTRA without matplotlib; E-READONLY or E-DISK."""
     svg = draw(material, "svg").decode("utf-8")
     page = render(
         TEMPLATE,

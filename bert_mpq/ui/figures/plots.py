@@ -60,11 +60,7 @@ def write_plot(path: Path | str, material: Material) -> Path:
 
 
 def draw(material: Material, kind: str) -> bytes:
-    """Return the figure as the bytes of a ``png`` or ``svg`` file.
-
-    Raises:
-        MpqError: E-EXTRA.
-    """
+    """Return the figure as the bytes of a ``png`` or ``svg`` file; raises MpqError E-EXTRA."""
     try:
         from matplotlib import rc_context
         from matplotlib.figure import Figure

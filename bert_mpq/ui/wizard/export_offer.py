@@ -18,11 +18,7 @@ EMBEDDINGS: dict[Embeddings, tuple[str, str]] = {
 
 
 def act(finished: Finished, execution: Execution) -> None:
-    """Ask for format, embeddings and folder; export.
-
-    Raises:
-        MpqError: what ``export_model`` raises.
-    """
+    """Ask for format, embeddings and folder; export; raises what ``export_model`` raises."""
     result, record = finished.quantization.result, finished.quantization.files[1]
     name = choose("Which format?", _formats(result), DEFAULT, code="E-EXPORT", hint="Take another plan.")
     if isinstance(name, Back):

@@ -33,11 +33,7 @@ def menu(*rows: tuple[str, Any, str]) -> Options:
 
 
 def read_name(config: RunConfig, text: str) -> str:
-    """Return a typed name or path.
-
-    Raises:
-        UsageError: E-CONFIG, nothing was typed.
-    """
+    """Return a typed name or path; raises UsageError E-CONFIG when nothing was typed."""
     if not text.strip():
         raise UsageError("E-CONFIG", "Type a name or a path.")
     return text.strip()
