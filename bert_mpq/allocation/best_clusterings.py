@@ -19,7 +19,6 @@ class Candidate:
     """The best a clustering can do within a size.
 
     Args:
-        group_bits: bits per group, most sensitive group first.
         assignment: bits, cost and loss of each layer.
     """
 
@@ -44,9 +43,7 @@ def best_clusterings(
     for all alike.
 
     Args:
-        scores: the sensitivities that are clustered.
         cost: packed bits of a layer at a width.
-        budget: packed bits.
         pins: the one width of a layer.
         protect_last: this many last layers get 16 bits at least.
         max_widths: at most this many distinct widths, those of pins included; None = any number.

@@ -52,7 +52,6 @@ def _walk(weight: Tensor, scale: Tensor, bits: int, hessian: Hessian) -> Tensor:
         weight: (out, in) float32.
         scale: (out, in) scale of every weight.
         bits: 2 to 8.
-        hessian: of the inputs.
     """
     order, upper = hessian.factor
     low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1

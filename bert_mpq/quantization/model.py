@@ -56,11 +56,9 @@ def quantize_layer(
     """Replace every Linear weight of an encoder layer, in place, by its fake-quantized value.
 
     Args:
-        layer: an encoder layer.
         bits: of each of its Linears, by its name in the layer: 32 leaves it untouched, 16 rounds to float16,
             fewer go through the quantizer.
         quantizer: the algorithm; GPTQ without a Hessian becomes ``rtn-mse``.
-        group_size: inputs per scale; None = the whole channel.
         hessians: of the calibration inputs, by the name in the layer.
 
     Returns:
@@ -103,11 +101,7 @@ def quantized_copy(
     bit.
 
     Args:
-        model: the FP32 classifier.
         bits: of every encoder Linear, by its name in the model; see ``Outline.bits_by_name``.
-        scheme: quantizer, group size and embeddings.
-        calibration: reviews for GPTQ.
-        reporter: shows the progress; default none.
 
     Raises:
         MpqError: E-LAYERS when the allocation is not for this model; E-MODEL; E-MEMORY.

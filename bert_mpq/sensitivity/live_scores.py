@@ -19,10 +19,8 @@ class LiveScores:
     block of reviews under way.
 
     Args:
-        reporter: where to show them.
         units: names of what is quantized at a time.
         bits: the probed widths; the first one is shown.
-        every: seconds.
     """
 
     def __init__(

@@ -34,7 +34,6 @@ class Measurement:
     Args:
         sums: moments and KL of every probed layer, by block.
         batches: what was run; its budget counts the streams that are computed.
-        stages: seconds.
         scope: as in ``Probe``.
         widths: probed widths; the probes of a layer follow one another.
         confidence: that all reviews would give the same allocation; None where it was not asked.
@@ -96,11 +95,8 @@ def measure(
     Several processes share the batches that one would run, and all of them get the sums.
 
     Args:
-        classifier: the FP32 classifier, left as it is.
         work: the calibration reviews and where to run; tokens per forward pass are counted over the streams
             that are computed.
-        probe: what to compare.
-        reporter: shows the progress.
         calibration: reviews for GPTQ, which quantizes the probes; without them ``rtn-mse`` does.
         checkpoints: where to go on from, and to write to; default none.
         stability: stop as soon as more reviews would not change the allocation; default use them all.

@@ -29,7 +29,6 @@ class Pass:
     Args:
         sums: empty; what the pass adds to.
         work: the sample, where it runs, and tokens per batch.
-        reporter: shows the progress.
         looks: after how many reviews to look whether that is enough, the last one being all of them.
         watch: shows the scores so far.
         checkpoint: where to go on from, and to write to.

@@ -24,11 +24,7 @@ class Probe:
     """How layers are perturbed and compared; fields as in ``RunConfig``.
 
     Args:
-        scope: where the effect is measured.
-        pooling: how a review's token vectors become one row; ``none`` makes every token a row.
         bits: the widths that are probed.
-        quantizer: the algorithm below 16 bits.
-        group_size: inputs per scale; None = a whole output channel.
         granularity: ``layer`` quantizes a whole encoder layer at a time, ``linear`` one Linear module.
     """
 
@@ -56,7 +52,6 @@ class Probe:
         with it but those that are quantized.
 
         Args:
-            layer: an encoder layer.
             hessians: of the inputs of its Linears, for GPTQ.
 
         Raises:

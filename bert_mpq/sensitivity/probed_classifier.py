@@ -61,10 +61,7 @@ class ProbedClassifier(nn.Module):
     """A copy of a classifier whose encoder layers are all probed.
 
     Args:
-        model: the FP32 classifier.
-        probe: what to compare.
         calibration: reviews for GPTQ, which sees every layer's FP32 inputs; None = ``rtn-mse`` instead.
-        reporter: shows the progress of quantizing; default none.
     """
 
     def __init__(

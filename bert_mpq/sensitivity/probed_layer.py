@@ -18,8 +18,6 @@ class ProbedLayer(LayerStandIn):
     """Encoder layer ``index`` with its quantized twins, on a stack of streams.
 
     Args:
-        layer: the FP32 layer.
-        twins: its quantized copies.
         index: its place in the encoder.
         scope: as in ``Probe``.
         pooling: of the outputs that are to be compared; None = none are, of this layer.

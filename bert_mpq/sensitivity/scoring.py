@@ -23,7 +23,6 @@ class Scoring:
     """What Phase 1 says of the layers.
 
     Args:
-        scores: one entry per metric, in the order asked.
         agreement: of every two metrics, and of each with the KL of the logits.
     """
 

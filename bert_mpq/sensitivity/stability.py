@@ -58,7 +58,6 @@ class Stability:
         freedom, and their mean moved by what the bias, which falls as 1/n, will have changed.
 
         Args:
-            entry: the estimate so far.
             share: n/N.
         """
         jackknife, left = entry.jackknife, 1.0 - share

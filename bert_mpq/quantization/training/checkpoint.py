@@ -26,7 +26,6 @@ class TrainingCheckpoint(Checkpoint):
     """The file of one training. There may be hours in it: one that is of no use is an error, not ignored.
 
     Args:
-        folder: where it lies.
         identity: everything that the training's result depends on.
         command: repeats the run; named when another run finds the file.
         every: seconds between two writes at least.
@@ -69,8 +68,6 @@ class Counters:
     Args:
         curve: the checks so far.
         losses: steps whose loss has been added up since the last check.
-        seconds: spent so far.
-        steps: optimizer steps made.
     """
 
     curve: tuple[CurvePoint, ...] = ()

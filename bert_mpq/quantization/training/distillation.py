@@ -18,13 +18,6 @@ def distillation_loss(
     The relative error of an encoder layer's output is |student - teacher|^2 / |teacher|^2 over the real
     tokens of a review, and its mean over the layers is taken (Jiao et al. 2020, TinyBERT, eq. 8, made free
     of scale). Both are sums over the reviews of the batch: what parts of a batch give may be added.
-
-    Args:
-        teacher: FP32 classifier on the machine's device.
-        student: classifier of the same shape, with gradients.
-        batch: B reviews.
-        machine: gives device and arithmetic.
-        hidden_weight: weight of the second part.
     """
     inputs = batch.inputs(machine)
     with machine.arithmetic(gradients=True):

@@ -34,7 +34,6 @@ class Retrained:
 
     Args:
         quantized: the model, whose trained weights are codes * scale exactly, with bits and sizes as before.
-        report: how the training went.
     """
 
     quantized: QuantizedModel
@@ -50,7 +49,6 @@ class Training:
             when training does not help.
         work: calibration reviews, a slice of which is kept for validation, and where to run; one device is
             used, and batches of more tokens than a forward pass takes are added up from parts.
-        recipe: how to train.
     """
 
     def __init__(self, teacher: nn.Module, quantized: QuantizedModel, work: Workload, recipe: Recipe) -> None:

@@ -17,7 +17,6 @@ class Recipe:
     Args:
         epochs: passes over the training reviews at most.
         learning_rate: peak of the schedule, for latent weights and steps alike.
-        batch_size: reviews per optimizer step.
         warm_up: share of the steps with a rising learning rate; it falls linearly to 0 after that.
         weight_decay: of the latent weights; steps, biases and LayerNorms have none.
         hidden_weight: weight of the hidden-state loss beside the KL of the logits.
@@ -26,7 +25,6 @@ class Recipe:
         patience: stop after so many of them in a row without a better one.
         validation_share: share of the reviews that is kept for these measurements.
         validation_most: ... at most.
-        seed: decides the validation slice and the order of the batches.
     """
 
     epochs: int = 1
@@ -48,10 +46,7 @@ class Order:
     """The steps of a training.
 
     Args:
-        training: reviews to train on.
-        validation: reviews of the validation slice.
         lengths: (n,) tokens of every review of the sample.
-        recipe: epochs, batch size and seed.
     """
 
     training: Indices
@@ -90,7 +85,6 @@ def make_order(lengths: Indices, recipe: Recipe) -> Order:
 
     Args:
         lengths: (n,) tokens per review; n is at least 2.
-        recipe: shares and seed.
     """
     count = len(lengths)
     kept = min(max(1, round(count * recipe.validation_share)), recipe.validation_most)
