@@ -151,20 +151,12 @@ def tokenize(
     fingerprint = reviews.fingerprint
     distributed.agree("reviews", fingerprint)
 
-    def encoded(texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
-        if not texts:
-            return []
-        answer = tokenizer(
-            list(texts), truncation=True, max_length=max_length, padding=False, return_token_type_ids=False
-        )
-        return [np.asarray(row, dtype=np.int32) for row in answer["input_ids"]]
-
     size = CHUNK * distributed.size()  # a chunk for each process, in the order of the reviews
     rounds = (reviews.texts[start : start + size] for start in range(0, len(reviews), size))
     store = TokenStore()
     for texts in reporter.track(rounds, title, len(reviews), len):
         first = CHUNK * distributed.rank()
-        for rows in distributed.gather(encoded(texts[first : first + CHUNK])):
+        for rows in distributed.gather(_encoded(texts[first : first + CHUNK], tokenizer, max_length)):
             store.add(rows)
     return TokenizedReviews(
         ids=store.ids(),
@@ -174,6 +166,15 @@ def tokenize(
         fingerprint=fingerprint,
         padded=padded,
     )
+
+
+def _encoded(texts: Sequence[str], tokenizer: Any, max_length: int) -> list[npt.NDArray[np.int32]]:
+    if not texts:
+        return []
+    answer = tokenizer(
+        list(texts), truncation=True, max_length=max_length, padding=False, return_token_type_ids=False
+    )
+    return [np.asarray(row, dtype=np.int32) for row in answer["input_ids"]]
 
 
 def shuffled_batches(lengths: Indices, size: int, rng: np.random.Generator) -> list[Indices]:

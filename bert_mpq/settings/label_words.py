@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from bert_mpq.settings.errors import UsageError
+from bert_mpq.settings.errors import UsageError, excerpt
 
 Meaning = Literal["negative", "positive", "skip"]
 MEANINGS: Mapping[str, Meaning] = {
@@ -49,16 +49,12 @@ def parse_labels(items: Iterable[str]) -> dict[str, Meaning]:
         value, _, word = item.rpartition("=")
         means = "skip" if word.strip().casefold() == "skip" else MEANINGS.get(word.strip().casefold())
         if not value.strip() or means is None:
-            raise UsageError("E-CONFIG", f"--labels cannot be read at {_short(item)}.", hint)
+            raise UsageError("E-CONFIG", f"--labels cannot be read at {excerpt(item)!r}.", hint)
         key = label_key(value)
         if key in meanings:
-            raise UsageError("E-CONFIG", f"--labels names {_short(value)} twice.", hint)
+            raise UsageError("E-CONFIG", f"--labels names {excerpt(value)!r} twice.", hint)
         meanings[key] = means
     missing = {"negative", "positive"} - set(meanings.values())
     if meanings and missing:
         raise UsageError("E-CONFIG", f"--labels names no label that means {sorted(missing)[0]}.", hint)
     return meanings
-
-
-def _short(text: str) -> str:
-    return repr(text) if len(text) < 40 else repr(f"{text[:37]}...")
