@@ -15,6 +15,10 @@ from bert_mpq.settings.flag import Subcommand
 RECORD_SCHEMA = "bert-mpq/run-record"
 RECORD_VERSION = 1
 LARGEST_RECORD = 1 << 24  # bytes; a record of a thousand layers takes 200 KB
+SIZES = (  # that follow from the others
+    *("original_bits", "quantized_bits", "nominal_ratio", "ratio", "bits_per_weight"),
+    *("whole_original_bits", "whole_bits", "whole_ratio", "whole_ratio_fp16"),
+)
 PACKAGES = ("bert-mpq", "torch", "transformers", "datasets", "numpy", "scipy", "scikit-learn")
 
 
@@ -33,33 +37,24 @@ def record_text(result: AnalysisResult | EvaluationResult, timestamp: str) -> st
         "seconds": result.seconds,
     }
     if isinstance(result, EvaluationResult):
-        sizes = result.sizes
-        content["sizes"] |= {
-            "original_bits": sizes.original_bits,
-            "quantized_bits": sizes.quantized_bits,
-            "nominal_ratio": sizes.nominal_ratio,
-            "ratio": sizes.ratio,
-            "bits_per_weight": sizes.bits_per_weight,
-            "whole_original_bits": sizes.whole_original_bits,
-            "whole_bits": sizes.whole_bits,
-            "whole_ratio": sizes.whole_ratio,
-            "whole_ratio_fp16": sizes.whole_ratio_fp16,
-        }
+        content["sizes"] |= {name: getattr(result.sizes, name) for name in SIZES}
     return json_text(content)
+
+
+def version_of(package: str) -> str | None:
+    """Return the version of a package; None where it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def environment(revision: str) -> dict[str, Any]:
     """Return versions, platform and the commit of the model, as every record names them."""
-    versions: dict[str, str | None] = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": platform.machine(),
-        "packages": versions,
+        "packages": {package: version_of(package) for package in PACKAGES},
         "model_revision": revision or None,
     }

