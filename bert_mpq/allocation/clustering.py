@@ -53,7 +53,7 @@ def group_layers(scores: Sequence[float], count: int, method: Clustering) -> tup
         ValueError: a score is NaN or infinite, or the method is ``budget``, which groups nothing.
     """
     if method == "budget":
-        raise ValueError("a budget groups no layers: see bert_mpq.budgeting")
+        raise ValueError("a budget groups no layers: see bert_mpq.allocation.budget")
     if not all(map(math.isfinite, scores)):
         raise ValueError("scores must be finite")
     distinct = sorted(set(scores))

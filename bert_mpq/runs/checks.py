@@ -52,7 +52,7 @@ def check_groups(groups: int, layers: int) -> None:
 
 
 def check_trainable(config: RunConfig, model: ModelSource) -> None:
-    """Refuse a quantization-aware training that cannot be; raises MpqError E-CONFIG, E-MODEL, E-DISTRIBUTED."""
+    """Refuse a training that cannot be; raises MpqError E-CONFIG, E-MODEL, E-DISTRIBUTED."""
     if config.clustering != "budget":
         check_some_below_16(config.bits)
     if not is_symmetric(config.quantizer):
