@@ -53,7 +53,7 @@ def test_a_classifier_whose_first_output_means_positive_gives_the_same_figures(c
 
 
 def test_the_embedded_classifier_reads_real_reviews(classifier, reviews):
-    tokens = tokenize(reviews.take(list(range(120))), classifier.tokenizer, 128, Silent())
+    tokens = tokenize(reviews.take(list(range(60))), classifier.tokenizer, 96, Silent())
     got = evaluate(classifier.model, on_cpu(tokens, 2048), Silent(), "Evaluate")
     assert got.accuracy.accuracy > 0.75
     assert got.accuracy.loss < 0.6

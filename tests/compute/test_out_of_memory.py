@@ -18,6 +18,7 @@ SMALL = {
     "bits": (8, 4),
     "quantizer": "rtn",
 }
+FEW = {**SMALL, "calibration_size": 80}
 ERRORS = [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")]
 
 
@@ -46,12 +47,16 @@ def config(model_folder, tmp_path):
     return RunConfig(**SMALL, model=str(model_folder), output=str(tmp_path))
 
 
+@pytest.fixture(scope="module")
+def roomy(tiny_folder, tmp_path_factory):
+    return run(RunConfig(**FEW, model=str(tiny_folder), output=str(tmp_path_factory.mktemp("roomy"))))
+
+
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_both_phases_go_on_with_smaller_batches(config, monkeypatch, error):
-    roomy = run(config)
+def test_both_phases_go_on_with_smaller_batches(roomy, config, monkeypatch, error):
     shrink(monkeypatch, 64, error)
     notes = Notes()
-    tight = run(config, notes)
+    tight = run(config.replace(**FEW), notes)
     assert any(note.startswith("Out of memory: going on with ") for note in notes.texts)
     for before, after in zip(
         roomy.analysis.result.scores[0].values, tight.analysis.result.scores[0].values, strict=True

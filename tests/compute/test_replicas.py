@@ -55,7 +55,8 @@ def test_replicas_of_a_probed_classifier_equal_one_copy(tiny_model, batch, scope
         torch.testing.assert_close(torch.cat(parts), together)  # what DataParallel gathers
 
 
-def test_several_replicas_in_one_process_find_what_one_copy_finds(classifier, reviews):
-    own = dataclasses.replace(classifier, model=copy.deepcopy(classifier.model))
+def test_several_replicas_in_one_process_find_what_one_copy_finds(classifier, tiny_model, reviews):
+    source = dataclasses.replace(classifier.source, layers=2, hidden=16)
+    own = dataclasses.replace(classifier, model=copy.deepcopy(tiny_model), source=source)
     tokens = tokenize(reviews.take(list(range(48))), own.tokenizer, 24, Silent())
     assert_machines_agree(own, tokens, pick_machine("cpu"), ReplicaMachine(), batch_tokens=600)

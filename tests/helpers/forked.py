@@ -10,8 +10,9 @@ import sys
 import traceback
 from pathlib import Path
 
-LIBRARIES = ["torch", "torch.distributed", "transformers.models.bert.modeling_bert", "bert_mpq.runs"]
-LIBRARIES += ["bert_mpq.ui.main", "sklearn.metrics", "datasets"]
+LIBRARIES = ["tests.helpers.quiet_libraries", "torch", "torch.distributed"]
+LIBRARIES += ["transformers.models.bert.modeling_bert", "sklearn.metrics", "datasets", "bert_mpq.ui.main"]
+LIBRARIES += ["bert_mpq.ui.wizard.menu", "bert_mpq.runs.full_run"]
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(LIBRARIES)
 

@@ -1,11 +1,17 @@
 """A real pseudo-terminal with a terminal emulator: what the user sees."""
 
+import fcntl
 import os
+import struct
 import sys
+import termios
 import time
 
 import pexpect
+import pexpect.fdpexpect
 import pyte
+
+from tests.helpers.forked import started
 
 KEYS = {
     "up": "\x1b[A",
@@ -16,22 +22,82 @@ KEYS = {
     "ctrl-d": "\x04",
     "ctrl-u": "\x15",
 }
+SIZES = ("COLUMNS", "LINES")  # set by readline, of another terminal
+
+
+def run_in_terminal(path, arguments, folder):
+    """Run ``bert-mpq`` in a session of its own, with the terminal at ``path`` as its controlling one."""
+    from bert_mpq.__main__ import main
+
+    for name in SIZES:
+        os.environ.pop(name, None)
+    os.setsid()
+    terminal = os.open(path, os.O_RDWR)
+    for number in range(3):
+        os.dup2(terminal, number)
+    sys.stdin = os.fdopen(0, "r", encoding="utf-8", closefd=False)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
+    sys.argv = ["bert-mpq", *arguments]
+    os.chdir(folder)
+    code = main()
+    sys.stdout.flush()
+    return code
+
+
+class Forked:
+    """``bert-mpq`` in a pseudo-terminal, forked with the libraries imported; used like ``pexpect.spawn``."""
+
+    def __init__(self, arguments, folder, columns, rows, environment):
+        master, self._terminal = os.openpty()
+        fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        name = os.ttyname(self._terminal)
+        self._process = started(run_in_terminal, name, arguments, str(folder), environment=environment)
+        self._screen = pexpect.fdpexpect.fdspawn(master, timeout=5)
+        self.send, self.read_nonblocking = self._screen.send, self._screen.read_nonblocking
+        self.exitstatus = self.signalstatus = None
+
+    def isalive(self):
+        """Return whether it runs."""
+        return self._process.is_alive()
+
+    def kill(self, number):
+        """Send a signal."""
+        os.kill(self._process.pid, number)
+
+    def close(self, force=False):
+        """End the program whatever it does; keep its exit code, or the signal that ended it."""
+        self._process.kill()
+        self._process.join()
+        code = self._process.exitcode
+        self.exitstatus, self.signalstatus = (code, None) if code >= 0 else (None, -code)
+        if self._terminal is not None:
+            os.close(self._terminal)
+            self._screen.close()
+            self._terminal = None
 
 
 class Terminal:
-    """``bert-mpq`` on an emulated screen."""
+    """``bert-mpq`` on an emulated screen.
 
-    def __init__(self, arguments, folder, columns=80, rows=24, environment=None):
+    ``fresh`` starts an interpreter of its own, which takes as long as importing all libraries.
+    """
+
+    def __init__(self, arguments, folder, columns=80, rows=24, environment=None, fresh=True):
         self.screen = pyte.HistoryScreen(columns, rows, history=2000)
         self._stream = pyte.ByteStream(self.screen)
-        inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
         base = {"TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1", "LC_ALL": "C.UTF-8"}
+        base |= environment or {}
+        if not fresh:
+            self._child = Forked(arguments, folder, columns, rows, base)
+            return
+        inherited = {name: value for name, value in os.environ.items() if name not in SIZES}
         self._child = pexpect.spawn(
             sys.executable,
             ["-m", "bert_mpq", *arguments],
             cwd=folder,
             dimensions=(rows, columns),
-            env={**inherited, **base, **(environment or {})},
+            env={**inherited, **base},
             timeout=5,
         )
 

@@ -38,7 +38,7 @@ DEBERTA = DebertaV2Config(
 
 @pytest.fixture(scope="module")
 def batch(classifier, reviews):
-    tokens = tokenize(reviews.take(list(range(6))), classifier.tokenizer, 48, Silent())
+    tokens = tokenize(reviews.take(list(range(4))), classifier.tokenizer, 24, Silent())
     made = tokens.batch(tokens.plan(10**6)[0])
     made.attention_mask[0, 5:] = 0  # uneven lengths, whatever the reviews
     return made.input_ids, made.attention_mask

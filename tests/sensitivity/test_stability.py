@@ -35,12 +35,12 @@ def of_means(rows):
 
 def test_the_embedded_classifier_gets_the_allocation_of_the_full_set_from_a_part(classifier, imdb):
     reviews = sample(imdb["calibration"], 450, "stratified", seed=0)
-    tokens = tokenize(reviews, classifier.tokenizer, 16, Silent())
+    tokens = tokenize(reviews, classifier.tokenizer, 8, Silent())
     probe = Probe(scope="propagated", pooling="mean", bits=(4,), quantizer="rtn", group_size=64)
     stability = rule(bits=(8, 4), clustering="percentile")  # cut where the scores fall by a third
     early = measure(classifier, on_cpu(tokens, 2048), probe, Silent(), stability=stability)
-    full = measure(classifier, on_cpu(tokens, 2048), probe, Silent())
-    (part,), (whole,) = (estimate(m.sums, ("cka",), Silent()) for m in (early, full))
+    full = measure(classifier, on_cpu(tokens, 2048), probe, Silent(), blocks=1)
+    (part,), (whole,) = (estimate(m.sums, ("cka",), Silent(), replicates=False) for m in (early, full))
     assert early.stopping.used in stability.looks(450, 384)
     assert early.stopping.used < early.stopping.available == 450
     assert early.stopping.confidence >= 0.95
