@@ -74,32 +74,37 @@ def run_batches(
     Raises:
         MpqError: E-MEMORY when a single review does not fit.
     """
+    lengths = work.tokens.lengths
+    chosen = [np.arange(len(lengths))] if parts is None else parts
+    total = sum(int(lengths[part].sum()) for part in chosen)
+    completed = _completed(work, forward, reporter, chosen)
+    return reporter.track(completed, title, total, lambda done: int(lengths[done.batch.indices].sum()))
+
+
+def _completed(
+    work: Workload, forward: Callable[[Batch], Result], reporter: Reporter, parts: Sequence[Indices]
+) -> Iterator[Completed[Result]]:
     tokens = work.tokens
-    chosen = [np.arange(len(tokens))] if parts is None else parts
 
     def attempt(indices: Indices) -> tuple[Batch, tuple[Result] | None]:
         batch = tokens.batch(indices)
         return batch, attempted(lambda: forward(batch))
 
-    def results() -> Iterator[Completed[Result]]:
-        size, ran = work.batch_tokens, np.zeros(len(tokens), bool)
-        with work.machine.working() as workers:
-            while plan := [batch for part in chosen for batch in tokens.plan(size, part[~ran[part]])]:
-                with contextlib.closing(_in_order(attempt, plan, workers)) as attempts:
-                    for batch, result in attempts:
-                        if result is None:
-                            break
-                        ran[batch.indices] = True
-                        yield Completed(batch=batch, result=result[0], budget=size)
-                    else:
-                        return
-                if len(batch.indices) == 1:
-                    raise no_memory()
-                size = max(1, min(size, batch.tokens) // 2)
-                reporter.note(f"Out of memory: going on with {size:,} tokens per batch.")
-
-    total = sum(int(tokens.lengths[part].sum()) for part in chosen)
-    return reporter.track(results(), title, total, lambda done: int(tokens.lengths[done.batch.indices].sum()))
+    size, ran = work.batch_tokens, np.zeros(len(tokens), bool)
+    with work.machine.working() as workers:
+        while plan := [batch for part in parts for batch in tokens.plan(size, part[~ran[part]])]:
+            with contextlib.closing(_in_order(attempt, plan, workers)) as attempts:
+                for batch, result in attempts:
+                    if result is None:
+                        break
+                    ran[batch.indices] = True
+                    yield Completed(batch=batch, result=result[0], budget=size)
+                else:
+                    return
+            if len(batch.indices) == 1:
+                raise no_memory()
+            size = max(1, min(size, batch.tokens) // 2)
+            reporter.note(f"Out of memory: going on with {size:,} tokens per batch.")
 
 
 def _in_order(

@@ -58,16 +58,7 @@ def choose(
         reason = options[0].disabled if options else "there is none"
         raise MpqError(code, f"{message.split('  ')[-1]}: nothing can be chosen ({reason}).", hint)
     chosen = next((index for index in enabled if options[index].value == default), enabled[0])
-    many = len(options) > 15
-    question = questionary.select(
-        message,
-        choices=choices,
-        default=choices[chosen],
-        instruction=instruction,
-        pointer=symbol("»", ">"),
-        use_search_filter=many,
-        use_jk_keys=not many,
-    )
+    question = _select(message, choices, choices[chosen], instruction)
     narrow = any(len(f"? {message} {option.title}") >= columns for option in options)
     question.application.erase_when_done = narrow
     index = ask(question)
@@ -76,6 +67,21 @@ def choose(
     if narrow:
         _print_answered(f"{message} {options[index].title}", columns)
     return options[index].value
+
+
+def _select(
+    message: str, choices: list[questionary.Choice], default: questionary.Choice, instruction: str
+) -> questionary.Question:
+    many = len(choices) > 15
+    return questionary.select(
+        message,
+        choices=choices,
+        default=default,
+        instruction=instruction,
+        pointer=symbol("»", ">"),
+        use_search_filter=many,
+        use_jk_keys=not many,
+    )
 
 
 def _choice(index: int, option: Option, columns: int) -> questionary.Choice:
