@@ -54,8 +54,12 @@ def assert_same(several, one):
 
 
 @pytest.mark.parametrize("size", [2, 3])
-def test_several_processes_find_what_one_finds(size, config, one, tmp_path):
-    for result in runs_of(size, config, tmp_path):
+def test_several_processes_find_what_one_finds_and_process_0_writes(size, config, one, tmp_path):
+    results = runs_of(size, config, tmp_path)
+    written = {path for folder in ("Sensitivities", "Evaluation") for path in (tmp_path / folder).iterdir()}
+    assert len(written) == len({*one.analysis.files, *one.quantization.files})
+    for result in results:
+        assert written == {*result.analysis.files, *result.quantization.files}
         assert_same(result, one)
         assert result.analysis.result.setting.processes == size
         sample = result.analysis.result.sample
@@ -83,14 +87,6 @@ def test_all_processes_hold_the_weights_of_process_0(tiny_model, tmp_path):
     assert codes == [0, 0, 0], errors
     digests = {tmp_path.joinpath(f"result_{rank}").read_text() for rank in range(3)}
     assert digests == {weights_fingerprint(tiny_model.state_dict())}
-
-
-def test_process_0_writes_and_no_other(config, one, tmp_path):
-    first, second = runs_of(2, config, tmp_path)
-    written = {path for folder in ("Sensitivities", "Evaluation") for path in (tmp_path / folder).iterdir()}
-    assert written == {*first.analysis.files, *first.quantization.files}
-    assert second.analysis.files == first.analysis.files
-    assert len(written) == len({*one.analysis.files, *one.quantization.files})
 
 
 def test_processes_without_any_batch_take_part(config, one, tmp_path):
