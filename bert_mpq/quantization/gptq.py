@@ -1,10 +1,11 @@
 """GPTQ (Frantar et al. 2022): round column by column; the columns still to come make up for the error."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from bert_mpq.quantization import rtn
-from bert_mpq.quantization.grid import clipped_scale, grouped
 from bert_mpq.quantization.hessian import Hessian
 from bert_mpq.quantization.weight import QuantizedWeight, finite
 
@@ -23,25 +24,21 @@ def quantize(
     if hessian is None:
         raise ValueError("GPTQ needs calibration inputs")
     weight = finite(weight)
-    groups = grouped(weight, group_size)
-    importance = hessian.matrix.diagonal().float().reshape(groups.shape[1:])
-    scale = clipped_scale(groups, bits, importance)
-    per_weight = scale.float().repeat_interleave(groups.shape[2], dim=1)
-    codes = _walk(weight, per_weight, bits, hessian)
-    candidates = [
-        QuantizedWeight(codes=codes.to(torch.int16), scale=scale, bits=bits),
-        rtn.quantize_clipped(weight, bits, group_size),
-        rtn.quantize(weight, bits, group_size),
-    ]
+    clipped = rtn.quantize_clipped(weight, bits, group_size, hessian)
+    per_weight = clipped.scale.float().repeat_interleave(weight.shape[1] // clipped.scale.shape[1], dim=1)
+    codes = _walk(weight, per_weight, bits, hessian).to(torch.int16)
+    walked = QuantizedWeight(codes=codes, scale=clipped.scale, bits=bits)
+    return best_rows([walked, clipped, rtn.quantize(weight, bits, group_size)], weight, hessian)
+
+
+def best_rows(candidates: Sequence[QuantizedWeight], weight: Tensor, hessian: Hessian) -> QuantizedWeight:
+    """Return, row by row, the candidate with the least output error; the first of equal ones."""
     errors = torch.stack([hessian.error(entry.dequantize() - weight) for entry in candidates])
-    best, rows = (
-        errors.argmin(0),
-        torch.arange(len(weight), device=weight.device),
-    )  # the first, GPTQ, where they are equal
+    best, rows = errors.argmin(0), torch.arange(len(weight), device=weight.device)
     return QuantizedWeight(
         codes=torch.stack([entry.codes for entry in candidates])[best, rows],
         scale=torch.stack([entry.scale for entry in candidates])[best, rows],
-        bits=bits,
+        bits=candidates[0].bits,
     )
 
 

@@ -7,8 +7,7 @@ from bert_mpq.quantization.weight import QuantizedWeight
 from bert_mpq.records.sizes import groups_of
 
 # Scales tried by the clip search, as shares of the one that cuts nothing off.
-LOWEST_CLIP = 0.3
-CLIPS = 36
+SHARES = [share / 40 for share in range(50, 11, -1)]
 
 
 def grouped(weight: Tensor, group_size: int | None) -> Tensor:
@@ -41,10 +40,11 @@ def absmax_scale(groups: Tensor, bits: int) -> Tensor:
 
 
 def clipped_scale(groups: Tensor, bits: int, importance: Tensor | None = None) -> Tensor:
-    """Return (out, groups) float16 scales of the least squared error among clipped absmax scales.
+    """Return (out, groups) float16 scales of the least squared error; below zero where that is better.
 
     A smaller step is finer for the many small weights and cuts off the few large ones; with few bits that
-    pays. ``absmax_scale`` itself is among the candidates.
+    pays. There is one more code below zero than above: the sign of the scale chooses the tail that gets it.
+    ``absmax_scale`` itself is among the candidates.
 
     Args:
         groups: (out, groups, inputs per group).
@@ -55,17 +55,21 @@ def clipped_scale(groups: Tensor, bits: int, importance: Tensor | None = None) -
         ValueError: a scale is beyond the range of float16.
     """
     largest = absmax_scale(groups, bits)
+    half = 2 ** (bits - 1)
     best = largest
     lowest = torch.full(largest.shape, torch.inf, device=groups.device)
-    for share in torch.linspace(1.0, LOWEST_CLIP, CLIPS).tolist():
+    for share in SHARES:
         scale = (largest.float() * share).half()
-        scale = torch.where(scale > 0, scale, largest)
-        error = (encoded(groups, scale, bits) * scale.float()[:, :, None] - groups).square_()
-        if importance is not None:
-            error *= importance
-        total = error.sum(2)
-        better = total < lowest
-        best, lowest = torch.where(better, scale, best), torch.where(better, total, lowest)
+        scale = torch.where((scale > 0) & torch.isfinite(scale), scale, largest)
+        step = scale.float()[:, :, None]
+        rounded = torch.round(groups / step)
+        for signed, least in ((scale, -half), (-scale, 1 - half)):  # mirrored, the codes end one step higher
+            error = rounded.clamp(least, least + 2 * half - 1).mul_(step).sub_(groups).square_()
+            if importance is not None:
+                error *= importance
+            total = error.sum(2)
+            better = total < lowest
+            best, lowest = torch.where(better, signed, best), torch.where(better, total, lowest)
     return best
 
 

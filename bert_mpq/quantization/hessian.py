@@ -21,6 +21,11 @@ class Hessian:
 
     matrix: Tensor
 
+    @property
+    def importance(self) -> Tensor:
+        """(in,) float32 second moments of the single inputs: what an error of their weights counts."""
+        return self.matrix.diagonal().float()
+
     def error(self, difference: Tensor) -> Tensor:
         """Return (out,) float64: dw H dw^T of every row of ``difference``, the output error it causes.
 

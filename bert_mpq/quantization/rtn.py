@@ -20,7 +20,9 @@ def quantize_clipped(
 ) -> QuantizedWeight:
     """Quantize with the clip of every group searched (``grid.clipped_scale``); see ``weight.Quantize``.
 
-    The grid of least squared error: the best without calibration inputs.
+    The grid of least squared error; with a Hessian, inputs count by their second moments.
     """
     weight = finite(weight)
-    return nearest(weight, clipped_scale(grouped(weight, group_size), bits), bits)
+    groups = grouped(weight, group_size)
+    importance = None if hessian is None else hessian.importance.reshape(groups.shape[1:])
+    return nearest(weight, clipped_scale(groups, bits, importance), bits)

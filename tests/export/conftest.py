@@ -6,11 +6,15 @@ from tests.helpers.export_cases import evaluate, packed_pair, record
 __all__ = ["evaluate", "record"]
 
 
-@pytest.fixture(params=[(4, 2), (3, 6), (8, 16), (5, 32), "per-tensor"], ids=str)
+@pytest.fixture(params=[(4, 2), (3, 6), (8, 16), (5, 32), "per-tensor", "signed"], ids=str)
 def packed_case(request, tiny_model):
     """A quantized tiny model and its packed form, for several plans."""
     if request.param == "per-tensor":
         return packed_pair(tiny_model, (4, 8), "per-tensor")
+    if request.param == "signed":
+        pair = packed_pair(tiny_model, (3, 2), "rtn-mse", 16)
+        assert any((weight.scale < 0).any() for weight in pair[1].weights.values())
+        return pair
     return packed_pair(tiny_model, request.param)
 
 

@@ -101,7 +101,8 @@ def any_value(kind: Any) -> Any:
 
 def _packed() -> bytes:
     torch.manual_seed(0)
-    weights = {name: rtn.quantize(torch.randn(8, 16), bits, 8) for name, bits in (("a", 4), ("b.c", 3))}
+    widths = (("a", 4), ("b.c", 3))
+    weights = {name: rtn.quantize_clipped(torch.randn(8, 16), bits, 8) for name, bits in widths}
     model = PackedModel(weights=weights, tensors={"d": torch.ones(3), "a.bias": torch.zeros(8)})
     return encoded(model, {"plan": [4, 3]})
 

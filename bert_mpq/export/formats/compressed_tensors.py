@@ -41,6 +41,8 @@ class CompressedTensors(Format):
         " with a config.json that still calls them packed.",
         "Do not load it with `CompressedTensorsConfig(dequantize=True)`: that expects one width for the whole"
         " model.",
+        "Scales can be below zero. transformers multiplies by them as they are; some GPU kernels take scales"
+        " for unsigned numbers.",
     )
 
     def check(self, result: EvaluationResult, embeddings: Embeddings) -> None:

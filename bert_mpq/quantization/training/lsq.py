@@ -52,32 +52,37 @@ class LearnedStep(nn.Module):
     """Parametrization of a (out, in) weight whose groups of inputs share a trained step.
 
     Args:
-        start: gives the bits and the first steps, (out, groups).
+        start: gives the bits, the first steps, (out, groups), and their signs, which stay.
 
     Raises:
         ValueError: ``start`` has a zero point; steps are learned for symmetric grids only.
     """
+
+    sign: Tensor
 
     def __init__(self, start: QuantizedWeight) -> None:
         super().__init__()
         if start.zero_point is not None:
             raise ValueError("steps are learned for symmetric grids only")
         self.bits = start.bits
-        self.step = nn.Parameter(start.scale.detach().float().clone())
+        scale = start.scale.detach().float()
+        self.step = nn.Parameter(scale.abs())
+        self.register_buffer("sign", scale.sign())
 
     def forward(self, weight: Tensor) -> Tensor:
         """Return the fake-quantized (out, in) weight of a latent one."""
         half = 2 ** (self.bits - 1)
-        grouped = weight.reshape(*self.step.shape, -1)
+        sign = self.sign[:, :, None]
+        grouped = weight.reshape(*self.step.shape, -1) * sign
         quantized: Tensor = _Quantize.apply(  # type: ignore[no-untyped-call]
             grouped, self.step[:, :, None], -half, half - 1
         )
-        return quantized.reshape(weight.shape)
+        return (quantized * sign).reshape(weight.shape)
 
     @torch.no_grad()
     def freeze(self, weight: Tensor) -> QuantizedWeight:
         """Return codes and float16 scales; their ``dequantize`` equals ``forward`` bit by bit."""
-        return nearest(weight, _float16(self.step).half(), self.bits)
+        return nearest(weight, (_float16(self.step) * self.sign).half(), self.bits)
 
 
 def _float16(step: Tensor) -> Tensor:

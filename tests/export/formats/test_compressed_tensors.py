@@ -44,7 +44,8 @@ class NoTokenizer:
 def test_plain_transformers_gives_back_every_weight_of_every_family(tmp_path, family):
     torch.manual_seed(1)
     original = AutoModelForSequenceClassification.from_config(CONFIGS[family]()).eval()
-    model, packed = packed_pair(original, WIDTHS, group_size=32 if family == "bert" else 64)
+    model, packed = packed_pair(original, WIDTHS, "rtn-mse", 32 if family == "bert" else 64)
+    assert {2, 4} <= {weight.bits for weight in packed.weights.values() if (weight.scale < 0).any()}
     CompressedTensors().write(tmp_path, packed, model, NoTokenizer(), {})
     loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
     ids = torch.randint(5, 100, (2, 9), generator=torch.Generator().manual_seed(0))
