@@ -1,13 +1,12 @@
 """GPTQ (Frantar et al. 2022): round column by column; the columns still to come make up for the error."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from bert_mpq.quantization import rtn
 from bert_mpq.quantization.hessian import Hessian
-from bert_mpq.quantization.weight import QuantizedWeight, finite
+from bert_mpq.quantization.refit import refit
+from bert_mpq.quantization.weight import QuantizedWeight, best_rows, finite
 
 BLOCK = 128
 
@@ -28,18 +27,8 @@ def quantize(
     per_weight = clipped.scale.float().repeat_interleave(weight.shape[1] // clipped.scale.shape[1], dim=1)
     codes = _walk(weight, per_weight, bits, hessian).to(torch.int16)
     walked = QuantizedWeight(codes=codes, scale=clipped.scale, bits=bits)
-    return best_rows([walked, clipped, rtn.quantize(weight, bits, group_size)], weight, hessian)
-
-
-def best_rows(candidates: Sequence[QuantizedWeight], weight: Tensor, hessian: Hessian) -> QuantizedWeight:
-    """Return, row by row, the candidate with the least output error; the first of equal ones."""
-    errors = torch.stack([hessian.error(entry.dequantize() - weight) for entry in candidates])
-    best, rows = errors.argmin(0), torch.arange(len(weight), device=weight.device)
-    return QuantizedWeight(
-        codes=torch.stack([entry.codes for entry in candidates])[best, rows],
-        scale=torch.stack([entry.scale for entry in candidates])[best, rows],
-        bits=candidates[0].bits,
-    )
+    best = best_rows([walked, clipped, rtn.quantize(weight, bits, group_size)], weight, hessian)
+    return refit(best, weight, hessian)
 
 
 def _walk(weight: Tensor, scale: Tensor, bits: int, hessian: Hessian) -> Tensor:

@@ -1,5 +1,6 @@
 """A quantized weight: integer codes and scales, from which the fake-quantized weight is computed."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -7,6 +8,8 @@ import torch
 from torch import Tensor
 
 from bert_mpq.quantization.hessian import Hessian
+
+CODES, SCALE = "codes/", "scale/"  # in a checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,26 @@ class QuantizedWeight:
         )
 
 
+def as_tensors(weights: Mapping[str, QuantizedWeight]) -> dict[str, Tensor]:
+    """Return signed codes (int8) and scales for a checkpoint; ``from_tensors`` reads them."""
+    codes = {CODES + name: weight.codes.to(torch.int8) for name, weight in weights.items()}
+    return codes | {SCALE + name: weight.scale for name, weight in weights.items()}
+
+
+def from_tensors(tensors: Mapping[str, Tensor], bits: Mapping[str, int]) -> dict[str, QuantizedWeight]:
+    """Return the weights whose bits are given by name.
+
+    Raises:
+        KeyError: one is missing.
+    """
+    return {
+        name: QuantizedWeight(
+            codes=tensors[CODES + name].to(torch.int16), scale=tensors[SCALE + name], bits=width
+        )
+        for name, width in bits.items()
+    }
+
+
 class Quantize(Protocol):
     """The one signature of all quantizers."""
 
@@ -70,6 +93,17 @@ class Quantize(Protocol):
             ValueError: NaN or infinity, values too large for a float16 scale, or no Hessian for GPTQ.
         """
         ...
+
+
+def best_rows(candidates: Sequence[QuantizedWeight], weight: Tensor, hessian: Hessian) -> QuantizedWeight:
+    """Return, row by row, the candidate with the least output error; the first of equal ones."""
+    errors = torch.stack([hessian.error(entry.dequantize() - weight) for entry in candidates])
+    best, rows = errors.argmin(0), torch.arange(len(weight), device=weight.device)
+    return QuantizedWeight(
+        codes=torch.stack([entry.codes for entry in candidates])[best, rows],
+        scale=torch.stack([entry.scale for entry in candidates])[best, rows],
+        bits=candidates[0].bits,
+    )
 
 
 def finite(weight: Tensor) -> Tensor:
