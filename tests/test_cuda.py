@@ -140,6 +140,23 @@ def test_gptq_on_the_gpu_is_as_good_as_on_the_cpu(own, tokens):
     assert errors[1] == pytest.approx(errors[0], rel=0.25)
 
 
+def test_learned_rounding_on_the_gpu_is_the_same_every_time_and_better_than_gptq(own, tokens):
+    calibration = on(pick_machine("cuda"), tokens, 8_192)
+    work = on(pick_machine("cuda"), tokens, 65_536)
+    before = evaluate(own.model, work, Silent(), "").logits
+    first, second, gptq = (
+        quantized_at(own.model, (2,) * 6, name, 64, calibration) for name in ("learned", "learned", "gptq")
+    )
+    for name, weight in first.weights.items():
+        assert weight.codes.equal(second.weights[name].codes)
+        assert weight.scale.equal(second.weights[name].scale)
+    errors = [
+        float(((evaluate(each.model, work, Silent(), "").logits - before) ** 2).mean())
+        for each in (first, gptq)
+    ]
+    assert errors[0] < errors[1]
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_quantized_model_is_trained_on_the_gpu(own, tokens, precision):
     machine = pick_machine("cuda", precision)

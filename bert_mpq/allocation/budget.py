@@ -17,6 +17,7 @@ from bert_mpq.records.sizes import SizeReport, size_report, unit_bits
 from bert_mpq.records.width_scores import WidthScores
 from bert_mpq.settings.config import Granularity, RunConfig
 from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.quantizers import for_probes
 from bert_mpq.settings.targets import Target
 
 
@@ -96,7 +97,8 @@ class Budget:
     def foreign_quantizer(self) -> bool:
         """Whether the losses were measured with another quantizer than the one that will be used."""
         probe, config = self.scores.config, self.config
-        return (probe.quantizer, probe.group_size) != (config.quantizer, config.group_size)
+        measured, used = (for_probes(each.quantizer) for each in (probe, config))
+        return (measured, probe.group_size) != (used, config.group_size)
 
     def clusterings(self, limit: int) -> tuple[Candidate, ...]:
         """Return the best each clustering of the layers can do within ``limit`` bits of encoder weights.

@@ -36,6 +36,12 @@ class Batch:
     attention_mask: torch.Tensor
 
     @property
+    def lengths(self) -> list[int]:
+        """Tokens of each review."""
+        lengths: list[int] = self.attention_mask.sum(1).tolist()
+        return lengths
+
+    @property
     def tokens(self) -> int:
         """Tokens the model works through, padding included."""
         return self.input_ids.numel()

@@ -1,16 +1,16 @@
-"""Hessians of an encoder's Linears, layer by layer, on the inputs that the layers before it really give.
+"""Calibration reviews on their way through a model, layer by layer, and the Hessians that they give.
 
-For each layer the calibration reviews go through the model from the layer they had reached last: layers
-before that are skipped, the next ones run as they are now (quantized, where the caller has done so), and the
-forward pass ends in the layer asked for. The model itself hands every layer its other arguments (masks,
-relative positions), so that no encoder family needs code of its own. Linears that share an input are found
-by the identity of the tensor they read.
+The inputs of one encoder layer are stored at a time. A pass starts from them: layers before that one are
+skipped, and the pass ends in it. The next layer's inputs come from the layers as they are then (quantized,
+where the caller has done so). The model itself hands every layer its other arguments (masks, relative
+positions), so that no encoder family needs code of its own. Linears that share an input are found by the
+identity of the tensor they read.
 """
 
 import contextlib
 import dataclasses
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -27,7 +27,7 @@ Products = dict[tuple[str, ...], Tensor]
 
 
 class _Reached(Exception):
-    """Ends a forward pass in the layer that was asked for."""
+    """Ends a forward pass in the layer that was asked for; its argument is what the layer gave."""
 
 
 class _Pass(threading.local):
@@ -41,18 +41,18 @@ class _Pass(threading.local):
 class _Gate(LayerStandIn):
     """An encoder layer that can be skipped, resumed from stored inputs, or observed."""
 
-    def __init__(self, layer: nn.Module, index: int, hessians: "LayerHessians") -> None:
+    def __init__(self, layer: nn.Module, index: int, reviews: "LayerReviews") -> None:
         super().__init__(layer)
         self._index = index
-        self._owner = [hessians]  # in a list: no submodule
+        self._owner = [reviews]  # in a list: no submodule
 
     def forward(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
         """Run the layer, or not."""
         return self._owner[0].pass_through(self._index, self.layer, hidden, args, kwargs)
 
 
-class LayerHessians:
-    """Hessians of one encoder layer after the other; a context manager that leaves the model's shape alone.
+class LayerReviews:
+    """Reviews at one encoder layer after the other; a context manager that leaves the model's shape alone.
 
     Args:
         model: the classifier; moved to the calibration's device, and to be used by nobody else meanwhile.
@@ -60,63 +60,138 @@ class LayerHessians:
     """
 
     def __init__(self, model: nn.Module, calibration: Workload) -> None:
-        self._model = model
-        self._machine = dataclasses.replace(calibration.machine, precision="fp32")
-        self._work = dataclasses.replace(calibration, machine=self._machine)
+        self.model = model
+        self.machine = dataclasses.replace(calibration.machine, precision="fp32")
+        self.work = dataclasses.replace(calibration, machine=self.machine)
         self._path = layer_path(model)
         self._list = encoder_layers(model)
-        self.layers = tuple(self._list)  # to be quantized in place between the calls of of_layer
+        self.layers = tuple(self._list)  # to be quantized in place
         self._current = _Pass()
-        self._start = self._target = 0
+        self._start = 0
+        self._target: int | None = None  # the layer whose inputs this pass stores
         self._inputs: dict[int, Tensor] = {}  # by review: (tokens, hidden) input of layer _start
         self._next: dict[int, Tensor] = {}  # the same of layer _target
         self._extras: dict[int, int] = {}  # by layer: values it returns beside the hidden states
 
-    def __enter__(self) -> "LayerHessians":
+    def __enter__(self) -> "LayerReviews":
         gates = (_Gate(layer, index, self) for index, layer in enumerate(self._list))
-        self._model.set_submodule(self._path, nn.ModuleList(gates))
-        self._model.to(self._machine.device).eval()
+        self.model.set_submodule(self._path, nn.ModuleList(gates))
+        self.model.to(self.machine.device).eval()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._model.set_submodule(self._path, self._list)
+        self.model.set_submodule(self._path, self._list)
         self._inputs.clear()
 
-    def of_layer(self, index: int) -> Mapping[str, Hessian]:
-        """Return the Hessian of every Linear of layer ``index`` by its name in the layer.
-
-        Linears with the same inputs share one object. Layers are asked for in rising order; those left out
-        run as they are.
+    def go_to(self, index: int) -> None:
+        """Bring all reviews to the input of layer ``index``; layers are gone to in rising order.
 
         Raises:
             MpqError: E-MEMORY.
         """
-        self._target, sums = index, Products()
-        hooks = [
-            module.register_forward_pre_hook(self._reader(name))
-            for name, module in linears(self._list[index])
-        ]
+        if index == self._start and self._inputs:
+            return
+        self._target = index
+        for _ in run_batches(self.work, self._store, Silent(), ""):
+            pass
+        self._start, self._inputs, self._target, self._next = index, self._next, None, {}
+
+    def _store(self, batch: Batch) -> None:
+        with self.machine.arithmetic():
+            self._pass(batch)
+
+    def outputs(self) -> dict[int, Tensor]:
+        """Return, by review, the (tokens, hidden) output of the layer reached.
+
+        Raises:
+            MpqError: E-MEMORY.
+        """
+        found: dict[int, Tensor] = {}
+
+        def rows(batch: Batch) -> list[Tensor]:
+            with self.machine.arithmetic():
+                answer = self.run(batch)
+                return [row[:length].clone() for row, length in zip(answer, batch.lengths, strict=True)]
+
+        for done in run_batches(self.work, rows, Silent(), ""):
+            found |= dict(zip(done.batch.indices.tolist(), done.result, strict=True))
+        return found
+
+    def run(self, batch: Batch) -> Tensor:
+        """Return what the layer reached gives for a batch of the reviews: (B, L, hidden), L at least T."""
+        answer = self._pass(batch)
+        hidden: Tensor = answer if isinstance(answer, Tensor) else answer[0]
+        return hidden
+
+    def _pass(self, batch: Batch) -> Any:
+        self._current.batch, self._current.reads = batch, []
         try:
+            self.model(**batch.inputs(self.machine))
+        except _Reached as reached:
+            return reached.args[0]
+        raise RuntimeError("the model has not run its encoder layers")
+
+    def pass_through(
+        self, index: int, layer: nn.Module, hidden: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Skip, resume or run layer ``index``, as this pass needs it."""
+        if index < self._start:  # whatever comes out: layer _start reads the stored inputs instead
+            return (hidden, *[None] * self._extras[index]) if index in self._extras else hidden
+        batch = self._current.batch
+        reviews = list(zip(batch.indices.tolist(), batch.lengths, strict=True))
+        if index == self._start and self._inputs:
+            hidden = torch.zeros_like(hidden)
+            for row, (review, length) in enumerate(reviews):
+                hidden[row, :length] = self._inputs[review]
+        if index == self._target:
+            for row, (review, length) in enumerate(reviews):
+                self._next[review] = hidden[row, :length].clone()
+            raise _Reached(hidden)
+        self._current.length = hidden.shape[1]
+        answer = layer(hidden, *args, **kwargs)
+        if self._target is None:
+            raise _Reached(answer)
+        if not isinstance(answer, Tensor):
+            self._extras[index] = len(answer) - 1
+        return answer
+
+    def hessians(self, index: int) -> Mapping[str, Hessian]:
+        """Return the Hessian of every Linear of layer ``index``, as it is now, by its name in the layer.
+
+        Linears with the same inputs share one object. Layers left out run as they are.
+
+        Raises:
+            MpqError: E-MEMORY.
+        """
+        self.go_to(index)
+        sums = Products()
+        with self._observed():
             # In the order of the plan, so that the sums are the same every time.
-            for done in run_batches(self._work, self._run, Silent(), ""):
+            for done in run_batches(self.work, self._products, Silent(), ""):
                 for names, product in done.result.items():
                     wide = product.cpu() if product.device.type == "mps" else product
                     sums[names] = sums[names] + wide.double() if names in sums else wide.double()
+        return hessians_by_name(sums)
+
+    def _products(self, batch: Batch) -> Products:
+        """Run one batch; return what the Linears of the layer read."""
+        with self.machine.arithmetic():
+            self.run(batch)
+            reads, self._current.reads = self._current.reads, []
+            return input_products(reads, self.machine.move(batch.attention_mask), self._current.length)
+
+    @contextlib.contextmanager
+    def _observed(self) -> Iterator[None]:
+        """Note what the Linears of the layer reached read, as long as the context lasts."""
+        hooks = [
+            module.register_forward_pre_hook(self._reader(name))
+            for name, module in linears(self.layers[self._start])
+        ]
+        try:
+            yield
         finally:
             for hook in hooks:
                 hook.remove()
-        self._start, self._inputs, self._next = index, self._next, {}
-        return hessians_by_name(sums)
-
-    def _run(self, batch: Batch) -> Products:
-        """Run one batch up to the target; return what its Linears read."""
-        self._current.batch, self._current.reads = batch, []
-        mask = self._machine.move(batch.attention_mask)
-        with self._machine.arithmetic():
-            with contextlib.suppress(_Reached):
-                self._model(input_ids=self._machine.move(batch.input_ids), attention_mask=mask)
-            reads, self._current.reads = self._current.reads, []
-            return input_products(reads, mask, self._current.length)
 
     def _reader(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def read(_: nn.Module, args: tuple[Tensor, ...]) -> None:
@@ -127,30 +202,6 @@ class LayerHessians:
             self._current.reads.append((args[0], [name]))
 
         return read
-
-    def pass_through(
-        self, index: int, layer: nn.Module, hidden: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        """Skip, resume, run or observe layer ``index``, as this pass needs it."""
-        if index < self._start:  # whatever comes out: layer _start reads the stored inputs instead
-            return (hidden, *[None] * self._extras[index]) if index in self._extras else hidden
-        batch = self._current.batch
-        lengths = batch.attention_mask.sum(1).tolist()
-        reviews = list(zip(batch.indices.tolist(), lengths, strict=True))
-        if index == self._start and self._inputs:
-            hidden = torch.zeros_like(hidden)
-            for row, (review, length) in enumerate(reviews):
-                hidden[row, :length] = self._inputs[review]
-        if index == self._target:
-            self._current.length = hidden.shape[1]
-            for row, (review, length) in enumerate(reviews):
-                self._next[review] = hidden[row, :length].clone()
-        answer = layer(hidden, *args, **kwargs)
-        if index == self._target:
-            raise _Reached
-        if not isinstance(answer, Tensor):
-            self._extras[index] = len(answer) - 1
-        return answer
 
 
 def input_products(

@@ -11,16 +11,24 @@ class Scheme:
     """What a quantized copy is made by; fields as in ``RunConfig``.
 
     Args:
-        quantizer: the algorithm below 16 bits; without calibration reviews GPTQ becomes ``rtn-mse``.
+        quantizer: the algorithm below 16 bits; without calibration reviews GPTQ and learned rounding become
+            ``rtn-mse``.
         group_size: inputs per scale; None = the whole channel.
         embeddings: fp16 rounds the embedding tables to float16.
+        seed: decides the order of the reviews in learned rounding.
     """
 
     quantizer: QuantizerName
     group_size: int | None
     embeddings: EmbeddingPrecision = "fp32"
+    seed: int = 42
 
     @classmethod
     def of(cls, config: RunConfig) -> "Scheme":
         """Return the scheme that ``config`` names."""
-        return cls(quantizer=config.quantizer, group_size=config.group_size, embeddings=config.embeddings)
+        return cls(
+            quantizer=config.quantizer,
+            group_size=config.group_size,
+            embeddings=config.embeddings,
+            seed=config.seed,
+        )

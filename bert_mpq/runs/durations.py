@@ -63,6 +63,8 @@ def measured_rate(
 def _alike(result: AnalysisResult | EvaluationResult, config: RunConfig) -> bool:
     """Return whether a run did as much with a review as the planned one will."""
     if isinstance(result, EvaluationResult):
+        if (result.config.quantizer == "learned") != (config.quantizer == "learned"):
+            return False
         return config.target is None or config.goal.kind != "drop"  # a search evaluates who knows how often
     return (result.config.scope, len(result.config.widths)) == (config.scope, len(config.widths))
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 from bert_mpq.allocation.budget import Budget, make_budget, sensitivities_of
 from bert_mpq.allocation.clustering import allocate
 from bert_mpq.compute import distributed
+from bert_mpq.compute.hardware import accelerator
 from bert_mpq.records.evaluation import BitAllocation, Sensitivities
 from bert_mpq.records.files import EVALUATION, SENSITIVITIES, check_writable
 from bert_mpq.records.reading import newest_record
@@ -29,6 +30,7 @@ from bert_mpq.settings.config import BUDGET_WIDTHS, RunConfig
 from bert_mpq.settings.errors import MpqError, UsageError
 from bert_mpq.settings.metrics import check_required
 from bert_mpq.settings.paths import user_path
+from bert_mpq.settings.quantizers import FEW_BITS, QuantizerName
 from bert_mpq.sources.classifiers import find_classifier
 from bert_mpq.sources.columns import wanted_of
 from bert_mpq.sources.halves import Split
@@ -124,13 +126,14 @@ def plan_quantization(config: RunConfig, sources: Sources | None = None) -> Quan
     config = _settled(QuantizationPlan, config, sources)
     evaluation, training = _evaluation(config, sources)
     check_layers(sensitivities, sources.model)
+    allocation = _allocation(config, sensitivities, budget)
     return QuantizationPlan(
-        config=config,
+        config=config.replace(quantizer=_quantizer(config, allocation)),
         sources=sources,
         reviews={"evaluation": evaluation},
         training=training,
         sensitivities=sensitivities,
-        allocation=_allocation(config, sensitivities, budget),
+        allocation=allocation,
         budget=budget,
     )
 
@@ -230,6 +233,17 @@ def _scores(config: RunConfig) -> tuple[Sensitivities, Budget | None]:
         return read_sensitivities(_file(config)), None
     budget = budget_of(config)
     return sensitivities_of(budget.scores, config.score, user_path(_file(config)).name), budget
+
+
+def _quantizer(config: RunConfig, allocation: BitAllocation | None) -> QuantizerName:
+    """Return the quantizer that the plan names: with a GPU ``auto`` learns the rounding of few bits.
+
+    Named, because a machine without a GPU would repeat the run with another one.
+    """
+    if config.quantizer != "auto" or allocation is None:  # a search quantizes again and again
+        return config.quantizer
+    device = accelerator() if config.device == "auto" else config.device
+    return "learned" if device == "cuda" and min(allocation.bits) <= FEW_BITS else "auto"
 
 
 def _file(config: RunConfig) -> str:

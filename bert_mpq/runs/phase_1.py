@@ -24,7 +24,7 @@ from bert_mpq.sensitivity.stability import Stability
 from bert_mpq.sensitivity.widths import width_tables
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.metrics import METRICS
-from bert_mpq.settings.quantizers import quantizers_for
+from bert_mpq.settings.quantizers import for_probes, quantizers_for
 from bert_mpq.sources.classifiers import Classifier
 
 
@@ -116,7 +116,10 @@ def _run(job: Job[AnalysisPlan]) -> Analysis:
         kl=first.kl,
         agreement=scoring.agreement,
         quantizers=quantizers_for(
-            config.quantizer, config.widths, config.group_size, calibrated=calibration is not None
+            for_probes(config.quantizer),
+            config.widths,
+            config.group_size,
+            calibrated=calibration is not None,
         ),
         gptq_sample=None if calibration is None else calibration.planned_sample,
         stages=(*clock.stages[:-1], *measurement.stages, *clock.stages[-1:]),

@@ -2,13 +2,18 @@
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
+
 from bert_mpq.compute import distributed
+from bert_mpq.compute.checkpoints import pass_identity
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.reporting import Reporter
+from bert_mpq.compute.workload import Workload
 from bert_mpq.export.layout import keep_weights
 from bert_mpq.quantization.model import QuantizedModel, quantized_copy
 from bert_mpq.quantization.scheme import Scheme
@@ -62,7 +67,12 @@ def _run(job: Job[QuantizationPlan]) -> Quantization:
     setup = prepare_training(job, allocation)
     calibration = job.calibration(allocation.bits)
     bits = outline_of(model).bits_by_name(allocation.bits, allocation.granularity, tie=False)
-    quantized = final = quantized_copy(model, bits, Scheme.of(config), calibration, job.reporter)
+    scheme = Scheme.of(config)
+    checkpoint = None
+    if calibration is not None and job.checkpoints is not None:
+        identity = _identity(model, calibration, scheme, bits)  # now: quantizing takes the model apart
+        checkpoint = job.checkpoints.open("Quantize", lambda: identity)
+    quantized = final = quantized_copy(model, bits, scheme, calibration, job.reporter, checkpoint)
     clock.lap("Quantize")
     after = job.quantized(quantized.model, work)
     clock.lap("Evaluate quantized")
@@ -110,6 +120,13 @@ def allocate(job: Job[QuantizationPlan]) -> tuple[BitAllocation, Refinement | No
         allocation, refinement = refine(inner, budget)
         job.clock.lap(REFINE)
     return allocation, refinement
+
+
+def _identity(
+    model: nn.Module, calibration: Workload, scheme: Scheme, bits: Mapping[str, int]
+) -> dict[str, str]:
+    """Return everything that the codes and scales depend on."""
+    return {**pass_identity(model, calibration), "quantizer": str(scheme), "bits": str(dict(bits))}
 
 
 def _write(result: EvaluationResult, classifier: Classifier, final: QuantizedModel) -> tuple[Path, ...]:

@@ -12,11 +12,11 @@ from torch import nn
 from bert_mpq.compute.encoder import encoder_layers, linears
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.workload import Workload
-from bert_mpq.quantization.calibration import LayerHessians
+from bert_mpq.quantization.calibration import LayerReviews
 from bert_mpq.quantization.hessian import Hessian
-from bert_mpq.quantization.model import quantize_layer
+from bert_mpq.quantization.layer import quantize_layer
 from bert_mpq.settings.config import Granularity, Pooling, RunConfig, Scope
-from bert_mpq.settings.quantizers import QuantizerName, needs_calibration
+from bert_mpq.settings.quantizers import QuantizerName, for_probes, needs_calibration
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Probe:
             scope=config.scope,
             pooling=config.pooling,
             bits=config.widths,
-            quantizer=config.quantizer,
+            quantizer=for_probes(config.quantizer),
             group_size=config.group_size,
         )
         return dataclasses.replace(probe, **changes)
@@ -80,7 +80,7 @@ def quantized_twins(
     with contextlib.ExitStack() as stack:
         source = None
         if calibration is not None and needs_calibration(probe.quantizer, probe.bits):
-            source = stack.enter_context(LayerHessians(model, calibration))
+            source = stack.enter_context(LayerReviews(model, calibration))
         for index in reporter.track(range(len(layers)), "Quantize the twins", len(layers)):
-            twins.append(probe.twins(layers[index], source.of_layer(index) if source else None))
+            twins.append(probe.twins(layers[index], source.hessians(index) if source else None))
     return twins

@@ -1,7 +1,7 @@
 """Which algorithm quantizes a weight at a bit width: the rule behind ``--quantizer``, and its words.
 
 A new algorithm is an entry here, a file in ``bert_mpq.quantization`` and a line in
-``bert_mpq.quantization.model``. Nothing here knows torch: the plan is shown before that is imported.
+``bert_mpq.quantization.layer``. Nothing here knows torch: the plan is shown before that is imported.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,8 @@ from typing import Literal
 from bert_mpq.settings.bits import SUPPORTED_BITS
 
 GROUP_SIZES = (32, 64, 128)
-Algorithm = Literal["gptq", "rtn-mse", "rtn", "per-tensor"]
+FEW_BITS = 3  # up to here learned rounding is worth its time
+Algorithm = Literal["gptq", "learned", "rtn-mse", "rtn", "per-tensor"]
 QuantizerName = Literal["auto", Algorithm]
 
 
@@ -38,6 +39,11 @@ QUANTIZERS: dict[Algorithm, QuantizerFacts] = {
     "gptq": QuantizerFacts(
         title="GPTQ",
         menu="Makes up for rounding errors, on calibration reviews",
+        without_reviews="rtn-mse",
+    ),
+    "learned": QuantizerFacts(
+        title="learned rounding",
+        menu="Learns the rounding layer by layer: best at 2 and 3 bits, minutes",
         without_reviews="rtn-mse",
     ),
     "rtn-mse": QuantizerFacts(
@@ -113,13 +119,14 @@ def quantizer_for(
 ) -> WidthQuantizer:
     """Return what ``name`` means at a bit width below 16.
 
-    ``auto``: at 8 bits one scale per channel is lossless, whatever the group size; below, GPTQ. Without
-    calibration inputs another algorithm takes the place of one that needs them.
+    ``auto``: at 8 bits one scale per channel is lossless, whatever the group size; below, GPTQ. Learned
+    rounding leaves 8 bits to that, too. Without calibration inputs another algorithm takes the place of one
+    that needs them.
 
     Args:
         bits: 2 to 8.
     """
-    if name == "auto" and bits == 8:
+    if name in ("auto", "learned") and bits == 8:
         return WidthQuantizer(bits=bits, algorithm="rtn", group_size=None)
     algorithm: Algorithm = "gptq" if name == "auto" else name
     if not calibrated:
@@ -138,6 +145,11 @@ def quantizers_for(
 def needs_calibration(name: QuantizerName, widths: Iterable[int]) -> bool:
     """Return whether an allocation has a width whose algorithm looks at calibration reviews."""
     return any(entry.facts.without_reviews is not None for entry in quantizers_for(name, widths, None))
+
+
+def for_probes(name: QuantizerName) -> QuantizerName:
+    """Return what quantizes the probes of Phase 1: many at many widths are no place to learn rounding in."""
+    return "auto" if name == "learned" else name
 
 
 def is_symmetric(name: QuantizerName) -> bool:

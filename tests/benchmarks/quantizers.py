@@ -105,12 +105,13 @@ def row(
     before: Evaluation,
     after: Evaluation,
     labels: np.ndarray,
+    words: str = "",
 ) -> Row:
-    """Compare two evaluations of the same reviews."""
+    """Compare two evaluations of the same reviews; ``words`` stand in for those of the quantizer."""
     difference = (after.predictions == labels).astype(float) - (before.predictions == labels)
     return Row(
         bits=setup.name,
-        quantizer=setup.text,
+        quantizer=words or setup.text,
         kl=after.divergence(before),
         agreement=float((before.predictions == after.predictions).mean()),
         accuracy=after.accuracy.accuracy,

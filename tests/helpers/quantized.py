@@ -1,7 +1,8 @@
 """Models quantized with as few words as a test needs."""
 
 from bert_mpq.compute.encoder import linears, outline_of
-from bert_mpq.quantization.model import QuantizedModel, quantize_layer, quantized_copy
+from bert_mpq.quantization.layer import quantize_layer
+from bert_mpq.quantization.model import QuantizedModel, quantized_copy
 from bert_mpq.quantization.scheme import Scheme
 
 

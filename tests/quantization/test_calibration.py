@@ -17,7 +17,7 @@ from transformers import (
 
 from bert_mpq.compute.batches import TokenizedReviews
 from bert_mpq.compute.encoder import encoder_layers, linears
-from bert_mpq.quantization.calibration import LayerHessians, input_products
+from bert_mpq.quantization.calibration import LayerReviews, input_products
 from bert_mpq.quantization.hessian import Hessian
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.probed_classifier import ProbedClassifier
@@ -92,9 +92,9 @@ def hooked_hessians(model, tokens, index):
 def test_hessians_are_those_of_the_inputs_that_quantized_layers_give(kind, calibration):
     model = random_model(kind)
     plain = copy.deepcopy(model)
-    with LayerHessians(model, calibration) as source:
+    with LayerReviews(model, calibration) as source:
         for index in range(3):
-            found = source.of_layer(index)
+            found = source.hessians(index)
             expected = hooked_hessians(plain, calibration.tokens, index)
             assert found.keys() == expected.keys()
             for name, hessian in found.items():
@@ -107,8 +107,8 @@ def test_hessians_are_those_of_the_inputs_that_quantized_layers_give(kind, calib
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_linears_that_read_the_same_input_share_one_hessian(kind, calibration):
     model = random_model(kind)
-    with LayerHessians(model, calibration) as source:
-        found = list(source.of_layer(1).values())
+    with LayerReviews(model, calibration) as source:
+        found = list(source.hessians(1).values())
     assert len(found) == 6
     assert len(set(map(id, found))) == (5 if kind == "deberta" else 4)
     # Query and key of DeBERTa read the relative positions too, value does not.
@@ -118,8 +118,8 @@ def test_linears_that_read_the_same_input_share_one_hessian(kind, calibration):
 
 def test_layers_left_out_are_run_all_the_same(calibration):
     model = random_model("mpnet")
-    with LayerHessians(model, calibration) as source:
-        found = source.of_layer(2)
+    with LayerReviews(model, calibration) as source:
+        found = source.hessians(2)
     expected = hooked_hessians(model, calibration.tokens, 2)
     for name, hessian in found.items():
         torch.testing.assert_close(hessian.matrix, expected[name], rtol=1e-4, atol=1e-3)
@@ -129,8 +129,8 @@ def test_the_model_is_whole_again_afterwards(calibration):
     model = random_model("bert")
     before = dict(model.named_parameters())
     layers = encoder_layers(model)
-    with LayerHessians(model, calibration) as source:
-        source.of_layer(0)
+    with LayerReviews(model, calibration) as source:
+        source.hessians(0)
     assert encoder_layers(model) is layers
     assert dict(model.named_parameters()).keys() == before.keys()
     assert not any(module._forward_pre_hooks for module in model.modules())
@@ -140,8 +140,8 @@ def test_the_batch_size_changes_nothing_but_rounding(calibration):
     matrices = []
     for batch_tokens in (14, 1000):
         other = on_cpu(calibration.tokens, batch_tokens)
-        with LayerHessians(random_model("deberta"), other) as source:
-            matrices.append([hessian.matrix for hessian in source.of_layer(1).values()])
+        with LayerReviews(random_model("deberta"), other) as source:
+            matrices.append([hessian.matrix for hessian in source.hessians(1).values()])
     for first, second in zip(*matrices, strict=True):
         torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-3)
 
@@ -155,10 +155,10 @@ def test_running_out_of_memory_in_the_middle_changes_nothing(calibration):
             failed.append(1)
             raise RuntimeError("out of memory")
 
-    with LayerHessians(model, calibration) as source:
-        source.of_layer(0)
+    with LayerReviews(model, calibration) as source:
+        source.hessians(0)
         handle = source.layers[1].register_forward_pre_hook(fail_once)
-        found = source.of_layer(1)
+        found = source.hessians(1)
         handle.remove()
     assert failed
     expected = hooked_hessians(plain, calibration.tokens, 1)

@@ -8,6 +8,7 @@ from bert_mpq.settings.quantizers import (
     QUANTIZERS,
     Algorithm,
     QuantizerName,
+    for_probes,
     is_symmetric,
     menu_rows,
     needs_calibration,
@@ -33,7 +34,7 @@ def test_auto_is_one_scale_per_channel_at_8_bits_and_gptq_below():
 
 
 def test_every_algorithm_is_one_that_can_be_run():
-    from bert_mpq.quantization.model import ALGORITHMS
+    from bert_mpq.quantization.layer import ALGORITHMS
 
     assert list(ALGORITHMS) == list(QUANTIZERS) == list(typing.get_args(Algorithm))
     assert NAMES == ("auto", *QUANTIZERS) == tuple(name for _, name, _ in menu_rows())
@@ -44,7 +45,7 @@ def test_the_facts_are_those_of_real_codes(algorithm):
     import torch
 
     from bert_mpq.quantization.hessian import Hessian
-    from bert_mpq.quantization.model import ALGORITHMS
+    from bert_mpq.quantization.layer import ALGORITHMS
 
     weight = torch.randn(8, 64, generator=torch.Generator().manual_seed(0))
     facts, quantize = QUANTIZERS[algorithm], ALGORITHMS[algorithm]
@@ -59,15 +60,15 @@ def test_the_facts_are_those_of_real_codes(algorithm):
 
 
 @given(names, widths, group_sizes)
-def test_without_calibration_no_gptq_is_left(name, bits, group_size):
-    assert quantizer_for(name, bits, group_size, calibrated=False).algorithm != "gptq"
+def test_without_calibration_nothing_is_left_that_needs_reviews(name, bits, group_size):
+    assert quantizer_for(name, bits, group_size, calibrated=False).facts.without_reviews is None
 
 
 @given(names, widths, group_sizes)
-def test_calibration_changes_nothing_but_gptq(name, bits, group_size):
+def test_calibration_changes_nothing_but_what_needs_reviews(name, bits, group_size):
     with_reviews, without = (quantizer_for(name, bits, group_size, flag) for flag in (True, False))
     assert with_reviews.group_size == without.group_size
-    if with_reviews.algorithm == "gptq":
+    if with_reviews.algorithm in ("gptq", "learned"):
         assert without.algorithm == "rtn-mse"
     else:
         assert with_reviews == without
@@ -80,6 +81,8 @@ def test_calibration_changes_nothing_but_gptq(name, bits, group_size):
         ("auto", (8, 4), True),
         ("auto", (32, 16), False),
         ("gptq", (8,), True),
+        ("learned", (8, 16), False),
+        ("learned", (8, 3), True),
         ("gptq", (16, 32), False),
         ("rtn-mse", (8, 4, 2), False),
         ("rtn", (4,), False),
@@ -89,6 +92,12 @@ def test_calibration_changes_nothing_but_gptq(name, bits, group_size):
 )
 def test_calibration_is_needed_just_where_gptq_is_used(name, bits, needed):
     assert needs_calibration(name, bits) is needed
+
+
+@given(widths, group_sizes)
+def test_probes_are_never_learned(bits, group_size):
+    assert quantizer_for(for_probes("learned"), bits, group_size) == quantizer_for("auto", bits, group_size)
+    assert all(for_probes(name) == name for name in NAMES if name != "learned")
 
 
 def test_only_widths_below_16_are_quantized_each_once_widest_first():

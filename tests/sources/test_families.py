@@ -18,7 +18,7 @@ from bert_mpq.compute.evaluate import evaluate
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.export.formats import FORMATS
 from bert_mpq.export.packed import pack_model
-from bert_mpq.quantization.calibration import LayerHessians
+from bert_mpq.quantization.calibration import LayerReviews
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.classifiers import find_classifier, load_classifier
 from bert_mpq.sources.families import FAMILIES, REFUSED, family_of
@@ -158,8 +158,8 @@ def test_the_hessians_of_a_batch_are_those_of_its_reviews_alone(model, tokens):
 
 def hessians(model, tokens, budget):
     """Return those of the second layer."""
-    with LayerHessians(copy.deepcopy(model), on_cpu(tokens, budget)) as layers:
-        return layers.of_layer(1)
+    with LayerReviews(copy.deepcopy(model), on_cpu(tokens, budget)) as layers:
+        return layers.hessians(1)
 
 
 def test_gptq_runs(model, tokens):

@@ -6,20 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch
 from torch import Tensor
 
 from bert_mpq.compute.checkpoints import Checkpoint, Identity, State
 from bert_mpq.compute.optimization import Optimization
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.quantization.training.student import Frozen
-from bert_mpq.quantization.weight import QuantizedWeight
+from bert_mpq.quantization.weight import as_tensors, from_tensors
 from bert_mpq.records.training import CurvePoint
 from bert_mpq.settings.errors import MpqError
 
 NAME = "qat_checkpoint.npz"
 MOST_COMMAND = 4_000  # characters; the file may hold anything
-CODES, SCALE, OTHERS, LOSS = "codes/", "scale/", "other/", "loss"
+OTHERS, LOSS = "other/", "loss"
 
 
 class TrainingCheckpoint(Checkpoint):
@@ -84,8 +83,7 @@ class Counters:
 def snapshot(optimization: Optimization, loss: Tensor, best: Frozen, counters: Counters) -> State:
     """Return everything that decides how the training goes on."""
     tensors = {LOSS: loss, **optimization.state()}
-    for name, weight in best.weights.items():
-        tensors |= {CODES + name: weight.codes.to(torch.int8), SCALE + name: weight.scale}
+    tensors |= as_tensors(best.weights)
     tensors |= {OTHERS + name: value for name, value in best.others.items()}
     bits = {name: weight.bits for name, weight in best.weights.items()}
     return State(tensors=tensors, facts={**dataclasses.asdict(counters), "bits": bits})
@@ -100,12 +98,7 @@ def restored(state: State, optimization: Optimization, loss: Tensor) -> tuple[Co
     """
     tensors, facts = state.tensors, dict(state.facts)
     best = Frozen(
-        weights={
-            name: QuantizedWeight(
-                codes=tensors[CODES + name].to(torch.int16), scale=tensors[SCALE + name], bits=bits
-            )
-            for name, bits in facts.pop("bits").items()
-        },
+        weights=from_tensors(tensors, facts.pop("bits")),
         others={
             name.removeprefix(OTHERS): value for name, value in tensors.items() if name.startswith(OTHERS)
         },

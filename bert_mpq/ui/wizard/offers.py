@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.ui.execution import Execution, Finished
 from bert_mpq.ui.views import panels as views
-from bert_mpq.ui.wizard import export_offer, training_offer
+from bert_mpq.ui.wizard import export_offer, rounding_offer, training_offer
 from bert_mpq.ui.wizard.prompts import Back, Option, choose
 
 MENU = "menu"
@@ -36,6 +36,12 @@ class Offer:
 
 
 OFFERS: tuple[Offer, ...] = (
+    Offer(
+        title="Learned rounding",
+        description="Better codes for 2 and 3 bits, in minutes; new report",
+        applies=rounding_offer.applies,
+        act=rounding_offer.act,
+    ),
     Offer(
         title="Quantization-aware training",
         description="Trains the quantized model on calibration reviews; new report",

@@ -1,0 +1,161 @@
+"""What each step of the quantizers gives: GPTQ without any, then one more at a time, then learned rounding.
+
+Run: python tests/benchmarks/quantizers_ladder.py --reviews 4000 --json out.json
+
+Prints Markdown. Every row is measured in this one run on the same reviews as the FP32 model. With ``--split
+calibration`` these are calibration reviews that no quantizer has seen: there it is decided what stays.
+"""
+
+import argparse
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bert_mpq import __version__
+from bert_mpq.compute.batches import TokenizedReviews, tokenize
+from bert_mpq.compute.devices import pick_machine
+from bert_mpq.compute.evaluate import evaluate
+from bert_mpq.compute.reporting import Lines
+from bert_mpq.compute.workload import Workload
+from bert_mpq.quantization import gptq, rtn
+from bert_mpq.quantization.grid import absmax_scale, encoded
+from bert_mpq.settings.quantizers import QuantizerName
+from bert_mpq.sources.classifiers import Classifier, find_classifier, load_classifier
+from bert_mpq.sources.reviews import find_reviews, load_reviews
+from bert_mpq.sources.sampling import sample
+from tests.benchmarks.quantizers import HEADINGS, Setup, processor, row, synchronize
+from tests.helpers.quantized import quantized_at
+
+
+def unsigned_scale(groups: Tensor, bits: int, importance: Tensor | None = None) -> Tensor:
+    """The clip search without signs, 36 shares from 1 down to 0.3; as ``grid.clipped_scale``."""
+    largest = absmax_scale(groups, bits)
+    best, lowest = largest, torch.full(largest.shape, torch.inf, device=groups.device)
+    for share in torch.linspace(1.0, 0.3, 36).tolist():
+        scale = (largest.float() * share).half()
+        scale = torch.where(scale > 0, scale, largest)
+        error = (encoded(groups, scale, bits) * scale.float()[:, :, None] - groups).square_()
+        total = (error if importance is None else error * importance).sum(2)
+        better = total < lowest
+        best, lowest = torch.where(better, scale, best), torch.where(better, total, lowest)
+    return best
+
+
+WITHOUT = {
+    "signed scales": patch.object(rtn, "clipped_scale", unsigned_scale),
+    "refit": patch.object(gptq, "refit", lambda start, weight, hessian: start),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A row of the ladder."""
+
+    name: str
+    steps: int  # so many of ``WITHOUT`` are on
+    quantizer: QuantizerName = "gptq"
+
+    @contextlib.contextmanager
+    def active(self) -> Iterator[None]:
+        """Leave out the steps that are still to come."""
+        with contextlib.ExitStack() as stack:
+            for off in list(WITHOUT.values())[self.steps :]:
+                stack.enter_context(off)
+            yield
+
+
+LADDER = (
+    Step(name="gptq alone", steps=0),
+    *(Step(name=f"+ {name}", steps=place + 1) for place, name in enumerate(WITHOUT)),
+    Step(name="learned", steps=len(WITHOUT), quantizer="learned"),
+)
+
+
+def tokens_of(
+    classifier: Classifier, options: argparse.Namespace
+) -> tuple[TokenizedReviews, TokenizedReviews]:
+    """Return calibration reviews, and reviews to measure on: held-out, or other calibration reviews."""
+
+    def drawn(split: str, size: int | None) -> TokenizedReviews:
+        reviews = sample(load_reviews(find_reviews("imdb"), split), size, "stratified", 42)
+        return tokenize(reviews, classifier.tokenizer, options.max_length, Lines(every=1e9))
+
+    size = None if options.reviews == "all" else int(options.reviews)
+    if options.split == "evaluation":
+        return drawn("calibration", options.gptq_reviews), drawn("evaluation", size)
+    both = drawn("calibration", options.gptq_reviews + int(options.reviews))
+    order = np.random.default_rng(42).permutation(len(both))
+    return both.take(order[: options.gptq_reviews]), both.take(order[options.gptq_reviews :])
+
+
+def arguments_of() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--split", choices=("evaluation", "calibration"), default="evaluation")
+    parser.add_argument("--reviews", default="4000", help="reviews to measure on, or all")
+    parser.add_argument("--gptq-reviews", type=int, default=128)
+    parser.add_argument("--max-length", type=int, default=256)
+    parser.add_argument("--bits", default="4,3,2", help="uniform widths")
+    parser.add_argument("--steps", help="comma-separated numbers of rows, from 0; default all")
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print the table, and write the JSON."""
+    options = arguments_of()
+    reporter = Lines(every=1e9)
+    classifier = load_classifier(find_classifier(options.model))
+    machine = pick_machine(options.device)
+    seen, test = tokens_of(classifier, options)
+    calibration, work = (Workload(tokens=tokens, machine=machine) for tokens in (seen, test))
+    before = evaluate(classifier.model, work, reporter, "Evaluate FP32")
+    cuda = machine.device.type == "cuda"
+    report = {
+        "version": __version__,
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if cuda else processor(),
+        "threads": torch.get_num_threads(),
+        "settings": {name: str(value) for name, value in vars(options).items()},
+        "accuracy": before.accuracy.accuracy,
+        "rows": [],
+    }
+    print(
+        f"{classifier.source.name}, {len(test):,} {options.split} reviews, max length {options.max_length},"
+        f" quantized on {len(seen):,} calibration reviews, {report['device']}, torch {torch.__version__};"
+        f" FP32 accuracy {before.accuracy.accuracy:.4f}.\n"
+    )
+    print("| " + " | ".join(HEADINGS) + " |\n" + "|---" * len(HEADINGS) + "|", flush=True)
+    chosen = [int(place) for place in options.steps.split(",")] if options.steps else range(len(LADDER))
+    for width in (int(text) for text in options.bits.split(",")):
+        bits = (width,) * classifier.source.layers
+        for step in (LADDER[place] for place in chosen):
+            setup = Setup(bits=bits, name=str(width), quantizer=step.quantizer, group_size=64)
+            synchronize(machine)
+            started = time.perf_counter()
+            with step.active():
+                quantized = quantized_at(classifier.model, bits, step.quantizer, 64, calibration=calibration)
+            synchronize(machine)
+            seconds = time.perf_counter() - started
+            after = evaluate(quantized.model, work, reporter, "")
+            line = row(setup, quantized, seconds, before, after, test.labels, step.name)
+            print(line.markdown, flush=True)
+            report["rows"].append(asdict(line))
+            if options.json:
+                options.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
