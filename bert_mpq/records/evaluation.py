@@ -55,6 +55,10 @@ class BitAllocation:
     protected: tuple[int, ...] = ()
     linears: tuple[int, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.linears and sum(self.linears) != len(self.bits):
+            raise ValueError("allocation.linears does not fit its bits")
+
     @property
     def granularity(self) -> Granularity:
         """What has a width of its own."""

@@ -34,6 +34,10 @@ class Refinement:
     optimum: int
     gain_error: float
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.optimum < len(self.plans):
+            raise ValueError("refinement.optimum is none of its plans")
+
     @property
     def predicted(self) -> MeasuredPlan:
         """The optimum of the prediction."""

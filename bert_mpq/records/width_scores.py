@@ -148,8 +148,9 @@ def _check_shape(scores: WidthScores) -> None:
     widths, linears = scores.widths, scores.outline.linears
     if not widths or len(set(widths)) < len(widths):
         raise ValueError("widths must be distinct, at least one")
-    if sorted({linear.layer for linear in linears}) != list(range(len({linear.layer for linear in linears}))):
-        raise ValueError("outline.linears leaves layers out")
+    layers = [linear.layer for linear in linears]
+    if layers != sorted(layers) or {*layers} != {*range(len({*layers}))}:
+        raise ValueError("outline.linears leaves layers out, or is not in their order")
     if any(linear.outputs < 1 or linear.inputs < 1 for linear in linears) or not linears:
         raise ValueError("outline.linears has a weight without entries")
     for tables, units, words in (

@@ -58,6 +58,12 @@ def test_no_file_and_a_folder_are_refused(tmp_path):
         (["before", "accuracy"], 10**400, "before.accuracy is too large a number"),
         (["allocation", "bits"], [16, "8"], r"allocation.bits\[1\] is not what it should be"),
         (["sizes"], [], "sizes is not an object"),
+        (["allocation", "linears"], [3], "allocation.linears does not fit its bits"),
+        (
+            ["refinement"],
+            {"reviews": 8, "plans": [], "optimum": 0, "gain_error": 0.0},
+            "refinement.optimum is none of its plans",
+        ),
         (["stages", 0, "seconds"], True, r"stages\[0\].seconds is not what it should be"),
     ],
 )

@@ -89,6 +89,7 @@ def test_a_file_that_is_not_there(tmp_path):
         (["tables", 0, "metric"], "ssim", "metric"),
         (["outline", "linears"], [], "without entries"),
         (["outline", "linears", 0, "layer"], 5, "leaves layers out"),
+        (["outline", "linears", 0, "layer"], 1, "or is not in their order"),
         (["outline", "linears", 0, "inputs"], 0, "without entries"),
         (["outline", "embedding_weights"], 1.5, "embedding_weights"),
         (["config", "nonsense"], 1, "nonsense"),
