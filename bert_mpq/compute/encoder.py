@@ -5,6 +5,8 @@ from typing import Any, cast
 from torch import nn
 
 from bert_mpq.records.outline import LinearShape, Outline
+from bert_mpq.records.sizes import groups_of
+from bert_mpq.settings.embeddings import TABLE_GROUP
 from bert_mpq.settings.errors import MpqError
 
 
@@ -90,6 +92,7 @@ def outline_of(model: nn.Module) -> Outline:
     return Outline(
         linears=shapes,
         embedding_weights=_count(tables),
+        embedding_scales=sum(len(table) * groups_of(table.shape[1], TABLE_GROUP) for table in tables),
         norm_weights=_count(small),
         head_weights=_count(rest),
     )

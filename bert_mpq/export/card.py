@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bert_mpq.export.formats import Embeddings, Format
+from bert_mpq.export.formats import Format
 from bert_mpq.export.result import FileSize, ReloadComparison
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.files import SENSITIVITIES
@@ -12,13 +12,11 @@ from bert_mpq.sources.embedded.bases import EMBEDDED
 
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
 FIGURES = ("accuracy", "precision", "recall", "f1")
-WIDTHS = {"fp16": "float16", "int8": "int8, groups of 64"}
 
 
 def card_text(
     result: EvaluationResult,
     file_format: Format,
-    embeddings: Embeddings,
     folder: str,
     size: FileSize,
     comparison: ReloadComparison,
@@ -34,7 +32,6 @@ def card_text(
         size=size,
         comparison=comparison,
         widths=", ".join(map(str, sorted(set(result.allocation.bits), reverse=True))),
-        stored=WIDTHS.get(embeddings),
         command=_command(result),
     )
 

@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from bert_mpq.export.packed import PackedModel, pack_model, row_bytes, stream_of, unpack
+from bert_mpq.quantization.embeddings import quantized_tables
 from bert_mpq.quantization.model import QuantizedModel
 from bert_mpq.quantization.weight import QuantizedWeight
 from bert_mpq.records.files import write_new
-from bert_mpq.settings.config import EmbeddingPrecision
+from bert_mpq.settings.embeddings import EmbeddingPrecision
 from bert_mpq.settings.errors import MpqError
 
 KEY = "bert_mpq"
@@ -79,19 +80,21 @@ def broken_file(path: Path, reason: str) -> MpqError:
 def keep_weights(
     folder: Path, stem: str, quantized: QuantizedModel, model: nn.Module, embeddings: EmbeddingPrecision
 ) -> Path:
-    """Save what the FP32 model alone does not give: codes, scales, and tensors that have changed.
+    """Save what the FP32 model alone does not give: codes and scales of Linears, tensors that have changed.
+
+    Embedding tables are rounded without reviews: the FP32 model gives them again.
 
     Raises:
         MpqError: E-READONLY or E-DISK.
     """
-    packed = pack_model(quantized.model, quantized.weights, quantized.bits, embeddings)
+    packed = pack_model(quantized.model, quantized.codes, quantized.bits, embeddings)
     state = model.state_dict()
     changed = {
         name: tensor
         for name, tensor in packed.tensors.items()
         if not torch.equal(tensor, state[name].cpu().to(tensor.dtype))
     }
-    content = encoded(dataclasses.replace(packed, tensors=changed), {})
+    content = encoded(PackedModel(weights=quantized.weights, tensors=changed), {})
     return write_new(folder, stem, ".safetensors", content)
 
 
@@ -112,7 +115,8 @@ def restored(
         raise MpqError(
             "E-MODEL", f"{path.name} is of another model: {unknown[0]} is not in this one.", "Evaluate again."
         )
-    packed = pack_model(model, kept.weights, bits, embeddings)
+    weights = {**kept.weights, **quantized_tables(model, embeddings)}
+    packed = pack_model(model, weights, bits, embeddings)
     return dataclasses.replace(packed, tensors={**packed.tensors, **kept.tensors})
 
 

@@ -13,13 +13,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from bert_mpq.export.formats import Embeddings
-from bert_mpq.quantization import rtn
+from bert_mpq.quantization.embeddings import tables_of
 from bert_mpq.quantization.weight import QuantizedWeight
-from bert_mpq.settings.config import EmbeddingPrecision
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.embeddings import EmbeddingPrecision
 
-EMBEDDING_GROUP = 64
 Bytes = npt.NDArray[np.uint8]
 
 
@@ -48,15 +45,6 @@ class PackedModel:
         """Bits of the tensors that are no floating-point numbers."""
         return 8 * sum(tensor.nbytes for tensor in self.tensors.values() if not tensor.is_floating_point())
 
-    def embedding_bits(self, model: nn.Module) -> int:
-        """Bits of the embedding tables of ``model``, the same model as modules."""
-        return sum(
-            self.weights[name].storage_bits
-            if name in self.weights
-            else 8 * self.tensors[f"{name}.weight"].nbytes
-            for name in tables_of(model)
-        )
-
 
 def stream_of(weight: QuantizedWeight) -> Bytes:
     """Return the codes of a weight, counted from 0, as the streams of ``pack``."""
@@ -73,7 +61,7 @@ def pack_model(
     """Take a model apart; what a run rounds to float16 is stored as float16.
 
     Args:
-        weights: the codes that stand for weights of it, by module name.
+        weights: the codes that stand for weights of it, those of embedding tables included, by module name.
         bits: of every encoder Linear, by its name in the model; 16 = rounded to float16.
     """
     coded = {f"{name}.weight" for name in weights}
@@ -86,37 +74,6 @@ def pack_model(
         if name not in coded
     }
     return PackedModel(weights={name: weight.cpu() for name, weight in weights.items()}, tensors=tensors)
-
-
-def tables_of(model: nn.Module) -> list[str]:
-    """Return the names of the embedding tables."""
-    return [name for name, module in model.named_modules() if isinstance(module, nn.Embedding)]
-
-
-def with_embeddings(packed: PackedModel, model: nn.Module, stored: Embeddings) -> PackedModel:
-    """Store the embedding tables narrower; int8 takes symmetric groups of 64 along the features.
-
-    Args:
-        model: the same model as modules, which say what is an embedding table.
-
-    Raises:
-        MpqError: E-MODEL when a table holds values beyond float16.
-    """
-    if stored == "as-evaluated":
-        return packed
-    weights, tensors = dict(packed.weights), dict(packed.tensors)
-    for name in tables_of(model):
-        table = tensors.pop(f"{name}.weight")
-        try:
-            if stored == "int8":
-                weights[name] = rtn.quantize(table, 8, EMBEDDING_GROUP)
-            else:
-                tensors[f"{name}.weight"] = narrowed(table)
-        except ValueError as error:
-            raise MpqError(
-                "E-MODEL", f"The table {name}: {error}.", "Keep the embeddings in fp32."
-            ) from error
-    return PackedModel(weights=weights, tensors=tensors)
 
 
 def narrowed(tensor: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from bert_mpq.export.formats import Embeddings, Format
+from bert_mpq.export.formats import Format
 from bert_mpq.records.reading import EvaluationRecord
 
 
@@ -33,18 +33,14 @@ class ReloadComparison:
     """The folder, reloaded in a fresh process, against the model in memory, on the same reviews.
 
     Args:
-        max_difference: largest |logit difference| to what was written (of a format that rounds: to what was
-            evaluated).
+        max_difference: largest |logit difference|; more than 0 only with a format that rounds.
         identical: whether every weight has come back bit by bit.
-        max_change: largest |logit difference| to the evaluated model; more than 0 with a format that rounds
-            or with embeddings stored narrower than they were evaluated.
         same_predictions: reviews with the prediction of the evaluated model.
     """
 
     reviews: int
     max_difference: float
     identical: bool
-    max_change: float
     same_predictions: int
 
 
@@ -54,7 +50,6 @@ class Export:
 
     record: EvaluationRecord
     file_format: Format
-    embeddings: Embeddings
     folder: Path
     files: tuple[Path, ...]
     size: FileSize

@@ -4,35 +4,42 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from bert_mpq.compute.checkpoints import Checkpoint
 from bert_mpq.compute.encoder import linear_names, outline_of
 from bert_mpq.compute.reporting import Reporter, Silent
 from bert_mpq.compute.workload import Workload
+from bert_mpq.quantization.embeddings import round_tables
 from bert_mpq.quantization.layerwise import Layerwise
 from bert_mpq.quantization.scheme import Scheme
-from bert_mpq.quantization.weight import QuantizedWeight, finite
+from bert_mpq.quantization.weight import QuantizedWeight
 from bert_mpq.records.sizes import SizeReport, size_report
 from bert_mpq.settings.errors import MpqError
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizedModel:
-    """A model with fake-quantized encoder weights, the codes they were computed from, and its size.
+    """A model with fake-quantized weights, the codes they were computed from, and its size.
 
     Args:
-        model: a copy of the FP32 model; a Linear below 16 bits holds exactly ``weights[name].dequantize()``.
+        model: a copy of the FP32 model; a weight that has codes holds exactly ``codes[name].dequantize()``.
         bits: bits of every encoder Linear, by its name in the model; 16 = rounded to float16, 32 = as it was.
-        weights: codes and scales, in host memory, of the Linears below 16 bits, by name.
+        weights: codes and scales, in host memory, of the encoder Linears below 16 bits, by name.
+        tables: the same of the embedding tables, where they have codes.
         sizes: bits before and after.
     """
 
     model: nn.Module
     bits: Mapping[str, int]
     weights: Mapping[str, QuantizedWeight]
+    tables: Mapping[str, QuantizedWeight]
     sizes: SizeReport
+
+    @property
+    def codes(self) -> dict[str, QuantizedWeight]:
+        """Codes and scales of everything that has some, by the name of the module."""
+        return {**self.weights, **self.tables}
 
 
 def quantized_copy(
@@ -58,28 +65,12 @@ def quantized_copy(
     """
     quantized = copy.deepcopy(model)
     _check_names([name for layer in linear_names(quantized) for name in layer], bits)
-    if scheme.embeddings == "fp16":
-        round_embeddings(quantized)
+    tables = round_tables(quantized, scheme.embeddings)
     weights = Layerwise(model, quantized, bits, scheme, calibration).run(reporter or Silent(), checkpoint)
     outline = outline_of(quantized)
     sizes = size_report(outline, bits, scheme.quantizer, scheme.group_size, scheme.embeddings)
     in_order = {linear.name: bits[linear.name] for linear in outline.linears}
-    return QuantizedModel(model=quantized, bits=in_order, weights=weights, sizes=sizes)
-
-
-@torch.no_grad()
-def round_embeddings(model: nn.Module) -> None:
-    """Round every embedding table, in place, to float16 values.
-
-    Raises:
-        MpqError: E-MODEL when a table holds NaN, infinity or values beyond float16.
-    """
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Embedding):
-            try:
-                module.weight.copy_(finite(finite(module.weight).half()))
-            except ValueError as error:
-                raise MpqError("E-MODEL", f"The table {name}: {error}.", "Use --embeddings fp32.") from error
+    return QuantizedModel(model=quantized, bits=in_order, weights=weights, tables=tables, sizes=sizes)
 
 
 def _check_names(names: Sequence[str], bits: Mapping[str, int]) -> None:

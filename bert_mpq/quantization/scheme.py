@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from bert_mpq.settings.config import EmbeddingPrecision, RunConfig
+from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.embeddings import EmbeddingPrecision
 from bert_mpq.settings.quantizers import QuantizerName
 
 
@@ -14,7 +15,7 @@ class Scheme:
         quantizer: the algorithm below 16 bits; without calibration reviews GPTQ and learned rounding become
             ``rtn-mse``.
         group_size: inputs per scale; None = the whole channel.
-        embeddings: fp16 rounds the embedding tables to float16.
+        embeddings: precision of all embedding tables.
         seed: decides the order of the reviews in learned rounding.
     """
 

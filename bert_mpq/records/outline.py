@@ -72,12 +72,14 @@ class Outline:
     Args:
         linears: the Linear modules of the encoder layers, first layer first.
         embedding_weights: entries of the embedding tables.
+        embedding_scales: groups of features in all their rows, each of which has a scale when they are codes.
         norm_weights: LayerNorms, and the biases of the encoder layers.
         head_weights: pooler, classification head and what else there is.
     """
 
     linears: tuple[LinearShape, ...]
     embedding_weights: int
+    embedding_scales: int
     norm_weights: int
     head_weights: int
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bert_mpq.records.outline import LinearShape, Outline, Unit
-from bert_mpq.settings.config import EmbeddingPrecision
+from bert_mpq.settings.embeddings import EMBEDDINGS, TABLE_GROUP, EmbeddingPrecision
 from bert_mpq.settings.quantizers import QuantizerName, quantizer_for
 
 
@@ -17,7 +17,7 @@ class SizeReport:
         nominal_bits: those weights at their bit widths, without scales, as the paper counts.
         scale_bits: their scales and zero points.
         embedding_weights: entries of the embedding tables.
-        embedding_bits: the embedding tables as they are kept.
+        embedding_bits: the embedding tables as they are kept, scales included.
         norm_bits: LayerNorms, and the biases of the encoder layers, FP32.
         head_bits: pooler, classification head and what else there is, FP32.
     """
@@ -71,18 +71,20 @@ class SizeReport:
         return self.whole_original_bits / self.whole_bits
 
     @property
-    def mostly_wide_embeddings(self) -> bool:
-        """Whether embedding tables in FP32 are more than half of the quantized model."""
-        wide = self.embedding_bits == 32 * self.embedding_weights
-        return wide and self.embedding_bits > self.whole_bits / 2
+    def embedding_share(self) -> float:
+        """Embedding tables as a share of the quantized model."""
+        return self.embedding_bits / self.whole_bits
+
+    @property
+    def bits_saved_by_int8(self) -> int:
+        """What 8-bit embeddings would save where ``TABLE_GROUP`` divides the features; 0 = nothing."""
+        coded = 8 * self.embedding_weights + 16 * self.embedding_weights // TABLE_GROUP
+        return max(0, self.embedding_bits - coded)
 
     @property
     def whole_ratio_fp16(self) -> float:
         """Whole model: all of it in FP16 over quantized; FP16 is what costs nothing."""
         return self.whole_ratio / 2
-
-
-EMBEDDING_BITS: dict[EmbeddingPrecision, int] = {"fp32": 32, "fp16": 16}
 
 
 def groups_of(in_features: int, group_size: int | None) -> int:
@@ -111,6 +113,13 @@ def unit_bits(unit: Unit, bits: int, quantizer: QuantizerName, group_size: int |
     return sum(packed_bits(linear, bits, quantizer, group_size) for linear in unit.linears)
 
 
+def table_bits(outline: Outline, embeddings: EmbeddingPrecision) -> int:
+    """Return the bits of all embedding tables, scales included."""
+    facts = EMBEDDINGS[embeddings]
+    scales = 16 * outline.embedding_scales if facts.coded else 0
+    return facts.bits * outline.embedding_weights + scales
+
+
 def size_report(
     outline: Outline,
     bits: Mapping[str, int],
@@ -132,7 +141,7 @@ def size_report(
             scale_bits(linear, bits[linear.name], quantizer, group_size) for linear in outline.linears
         ),
         embedding_weights=outline.embedding_weights,
-        embedding_bits=EMBEDDING_BITS[embeddings] * outline.embedding_weights,
+        embedding_bits=table_bits(outline, embeddings),
         norm_bits=32 * outline.norm_weights,
         head_bits=32 * outline.head_weights,
     )

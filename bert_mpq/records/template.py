@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from bert_mpq.records.numbers import megabytes, score_text
+from bert_mpq.settings.embeddings import EMBEDDINGS
 from bert_mpq.settings.metrics import METRICS, title_of, titles_of
 
 
@@ -20,4 +21,4 @@ def render(template: Path, **values: object) -> str:
     )
     for function in (megabytes, score_text, title_of, titles_of):
         environment.filters[function.__name__] = function
-    return environment.get_template(template.name).render(metrics=METRICS, **values)
+    return environment.get_template(template.name).render(metrics=METRICS, embeddings=EMBEDDINGS, **values)

@@ -9,6 +9,7 @@ from bert_mpq.allocation.losses import FLOAT32
 from bert_mpq.records.evaluation import Accuracy, EvaluationResult
 from bert_mpq.records.reading import EvaluationRecord, list_evaluations
 from bert_mpq.records.width_scores import WidthScores, list_width_scores
+from bert_mpq.settings.embeddings import EmbeddingPrecision
 from bert_mpq.settings.errors import MpqError
 
 
@@ -38,6 +39,7 @@ class ComparedRun:
     clustering: str
     group_bits: tuple[int, ...]
     quantizer: str
+    embeddings: EmbeddingPrecision
     accuracy: float
     drop: float
     f1: float
@@ -131,6 +133,7 @@ def _run(record: EvaluationRecord, scores: WidthScores | None) -> ComparedRun:
         clustering=result.allocation.method,
         group_bits=result.allocation.group_bits,
         quantizer=result.config.quantizer,
+        embeddings=result.config.embeddings,
         accuracy=after.accuracy,
         drop=result.before.accuracy - after.accuracy,
         f1=after.f1,

@@ -69,7 +69,7 @@ def evaluated_model(record: EvaluationRecord, session: Session, reporter: Report
         packed = restored(classifier.model, path, bits, scheme.embeddings)
     else:  # they were rounded without reviews: had the run had any, it would have kept its weights
         quantized = quantized_copy(classifier.model, bits, scheme, reporter=reporter)
-        packed = pack_model(quantized.model, quantized.weights, bits, scheme.embeddings)
+        packed = pack_model(quantized.model, quantized.codes, bits, scheme.embeddings)
     state = packed.state()
     if weights_fingerprint(state) != result.weights_fingerprint:
         raise MpqError(

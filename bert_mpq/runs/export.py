@@ -1,6 +1,5 @@
 """``export_model``: from a run record to a folder that has been loaded again and compared."""
 
-import copy
 import time
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,7 @@ from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.reporting import Reporter, Silent
 from bert_mpq.export.card import card_text
 from bert_mpq.export.folder import check_space, check_target, new_folder
-from bert_mpq.export.formats import DEFAULT, FORMATS, Embeddings, Format
-from bert_mpq.export.packed import PackedModel, with_embeddings
+from bert_mpq.export.formats import DEFAULT, FORMATS, Format
 from bert_mpq.export.reload import logits_of, reloaded
 from bert_mpq.export.result import Export, FileSize, ReloadComparison
 from bert_mpq.records.files import write_atomic
@@ -28,7 +26,6 @@ def export_model(
     evaluation: Path | str,
     to: Path | str,
     format_name: str = DEFAULT,
-    embeddings: Embeddings = "as-evaluated",
     reporter: Reporter | None = None,
     session: Session | None = None,
 ) -> Export:
@@ -39,7 +36,6 @@ def export_model(
     Args:
         evaluation: the run record (.json) of the evaluation, or the report (.txt) beside it.
         format_name: one of ``bert_mpq.export.formats.FORMATS``.
-        embeddings: store the embedding tables narrower than they were evaluated.
 
     Raises:
         MpqError: E-EXPORT for a plan or a folder that cannot be; E-EXTRA; E-WEIGHTS when the evaluated
@@ -51,27 +47,26 @@ def export_model(
     file_format = FORMATS[format_name]
     record = read_evaluation(evaluation)
     target = check_target(to)
-    file_format.check(record.result, embeddings)
+    file_format.check(record.result)
     check_space(target, record.result.sizes.whole_original_bits // 8)
     started = time.perf_counter()
     evaluated = evaluated_model(record, session, reporter)
-    packed = with_embeddings(evaluated.packed, evaluated.model, embeddings)
+    packed = evaluated.packed
     with new_folder(target) as folder:
-        facts = _facts(record, embeddings)
+        facts = _facts(record)
         weights = file_format.write(folder, packed, evaluated.model, evaluated.tokenizer, facts)
         size = FileSize(
             total=weights.stat().st_size,
             header=file_format.header_bytes(weights),
-            predicted=file_format.predicted_bytes(record.result.sizes, packed, evaluated.model),
+            predicted=file_format.predicted_bytes(record.result.sizes, packed),
             original=record.result.sizes.whole_original_bits // 8,
         )
-        comparison = _compare(folder, file_format, packed, evaluated, reporter)
-        text = card_text(record.result, file_format, embeddings, target.name, size, comparison)
+        comparison = _compare(folder, file_format, evaluated, reporter)
+        text = card_text(record.result, file_format, target.name, size, comparison)
         write_atomic(folder / CARD, text)
     return Export(
         record=record,
         file_format=file_format,
-        embeddings=embeddings,
         folder=target,
         files=tuple(sorted(target.iterdir())),
         size=size,
@@ -80,25 +75,18 @@ def export_model(
     )
 
 
-def _compare(
-    folder: Path, file_format: Format, packed: PackedModel, evaluated: Evaluated, reporter: Reporter
-) -> ReloadComparison:
+def _compare(folder: Path, file_format: Format, evaluated: Evaluated, reporter: Reporter) -> ReloadComparison:
     """Reload the folder in a fresh process and compare.
 
     Raises:
-        MpqError: E-EXPORT when an exact format does not give back exactly what was written.
+        MpqError: E-EXPORT when an exact format does not give back exactly what was evaluated.
     """
     texts, length = evaluated.texts(REVIEWS), min(evaluated.max_length, TOKENS)
-    state = packed.state()
+    state = evaluated.packed.state()
     for _ in reporter.track([folder], "Reload in a fresh process", 1):
-        before = written = logits_of(evaluated.model, evaluated.tokenizer, texts, length)
-        if file_format.exact and packed is not evaluated.packed:
-            narrower = copy.deepcopy(evaluated.model)
-            narrower.load_state_dict(state)
-            written = logits_of(narrower, evaluated.tokenizer, texts, length)
+        before = logits_of(evaluated.model, evaluated.tokenizer, texts, length)
         again = reloaded(folder, file_format, sorted(state), texts, length)
-    change = float(abs(again.logits - before).max())
-    difference = float(abs(again.logits - written).max())
+    difference = float(abs(again.logits - before).max())
     identical = again.fingerprint == weights_fingerprint(state)
     if file_format.exact and (difference or not identical):
         raise MpqError(
@@ -110,19 +98,18 @@ def _compare(
         reviews=len(texts),
         max_difference=difference,
         identical=identical,
-        max_change=change,
         same_predictions=int((again.logits.argmax(1) == before.argmax(1)).sum()),
     )
 
 
-def _facts(record: EvaluationRecord, embeddings: Embeddings) -> dict[str, Any]:
+def _facts(record: EvaluationRecord) -> dict[str, Any]:
     result = record.result
     return {
         "model": Path(result.setting.model_name).name if result.setting.model_name else "",
         "revision": record.revision,
         "bits": list(result.allocation.bits),
         "quantizer": result.config.quantizer,
-        "embeddings": embeddings,
+        "embeddings": result.config.embeddings,
         "evaluated_fingerprint": result.weights_fingerprint,
         "accuracy": result.final.accuracy,
     }

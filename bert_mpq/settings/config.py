@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from bert_mpq.settings.bits import parse_bits
 from bert_mpq.settings.checks import check_config
+from bert_mpq.settings.embeddings import EmbeddingPrecision
 from bert_mpq.settings.errors import UsageError
 from bert_mpq.settings.flag import common, phase_1, phase_2
 from bert_mpq.settings.label_words import EXAMPLE
@@ -21,7 +22,6 @@ Pooling = Literal["mean", "cls", "none"]
 Granularity = Literal["layer", "linear"]
 Grouping = Literal["kmeans", "percentile", "hierarchical"]
 Clustering = Literal[Grouping, "budget"]
-EmbeddingPrecision = Literal["fp32", "fp16"]
 BUDGET_WIDTHS = (4, 2, 3, 8)  # the first one is that of the sensitivity files
 OF_DATA = ("text_column", "label_column", "labels")  # the fields that explain data of one's own
 TRAINING = ("quantize", "run", "sweep")  # the commands that train

@@ -20,6 +20,7 @@ OUTLINE = Outline(
         for name, out, inputs in (("query", 128, 128), ("dense", 512, 128))
     ),
     embedding_weights=200_000,
+    embedding_scales=3_125,
     norm_weights=3_000,
     head_weights=17_000,
 )

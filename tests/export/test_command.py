@@ -32,7 +32,7 @@ def test_the_command_prints_sizes_comparison_and_how_to_repeat_it(record, tmp_pa
     assert f"Weights file {size / 1024**2:.2f} MB" in shown  # as an evaluation and a plan count
     assert "1 MB = 1024^2 bytes." in shown
     assert f'AutoModelForSequenceClassification.from_pretrained("{target}")' in shown
-    repeat = command_line(str(record), str(target), "compressed-tensors", "as-evaluated")
+    repeat = command_line(str(record), str(target), "compressed-tensors")
     assert repeat in said.out.splitlines()
     assert "Reload in a fresh process" in said.err
     assert "Reload in a fresh process" not in said.out
@@ -44,8 +44,6 @@ def test_the_command_prints_sizes_comparison_and_how_to_repeat_it(record, tmp_pa
     [
         (["--evaluation", "gone.json"], 1, "error[E-NOFILE]: No run record at gone.json."),
         (["--evaluation", "scores.json"], 1, "error[E-JSON]: scores.json: it has no schema of a run record."),
-        (["--format", "dense-fp16", "--embeddings", "int8"], 2, "error[E-EXPORT]: dense-fp16 has no int8"),
-        (["--format", "compressed-tensors", "--embeddings", "int8"], 2, "error[E-EXPORT]"),
         (["--to", "file"], 1, "error[E-EXPORT]: file is there already and is no folder."),
         (["--to", "file/inside"], 1, "error[E-READONLY]: Cannot write to"),
     ],
@@ -83,7 +81,7 @@ def test_the_offer_fits_the_screen(evaluation_of):
     assert set(formats) == set(FORMATS)
     assert formats["compressed-tensors"].disabled.startswith("3-bit codes")
     assert not formats["mpq"].disabled
-    for row in (*formats.values(), *export_offer._embeddings(result, FORMATS["dense-fp16"])):
+    for row in formats.values():
         assert len(row.title) + len(row.disabled) + 3 <= 74
         assert len(row.description) <= 64
 

@@ -119,6 +119,7 @@ def _widths() -> bytes:
                 outline=Outline(
                     linears=(LinearShape(name="a", layer=0, outputs=4, inputs=8),),
                     embedding_weights=10,
+                    embedding_scales=0,
                     norm_weights=4,
                     head_weights=2,
                 ),

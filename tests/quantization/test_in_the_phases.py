@@ -74,9 +74,10 @@ def test_without_calibration_reviews_weights_are_rounded_and_the_user_is_told(
     assert result.result.gptq_sample is None
 
 
-def test_embeddings_in_fp16_show_in_report_and_record(config):
-    plain, half = (quantize_and_evaluate(config.replace(embeddings=word)) for word in ("fp32", "fp16"))
-    assert half.result.sizes.whole_ratio > 1.5 * plain.result.sizes.whole_ratio
-    assert "embeddings: fp16" in half.files[0].read_text().splitlines()
-    record = json.loads(half.files[1].read_text())
-    assert record["sizes"]["embedding_bits"] == 16 * record["sizes"]["embedding_weights"]
+@pytest.mark.parametrize(("embeddings", "bits"), [("fp16", 16), ("int8", 8), ("int4", 4)])
+def test_the_precision_of_the_embeddings_shows_in_report_and_record(config, embeddings, bits):
+    done = quantize_and_evaluate(config.replace(embeddings=embeddings))
+    assert f"embeddings: {embeddings}" in done.files[0].read_text().splitlines()
+    sizes = json.loads(done.files[1].read_text())["sizes"]
+    scales = sizes["embedding_bits"] - bits * sizes["embedding_weights"]
+    assert scales == (0 if bits == 16 else 16 * (30_522 + 64 + 2))  # one a row: the model has 16 features

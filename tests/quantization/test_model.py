@@ -130,25 +130,6 @@ def test_bits_of_a_linear_that_is_not_there_are_refused(tiny_model):
     assert refused.value.code == "E-LAYERS"
 
 
-def test_embeddings_in_fp16_are_rounded_and_halve_their_size(tiny_model):
-    copied = quantized_at(tiny_model, (32, 32), "rtn", 64, embeddings="fp16")
-    tables = {name for name, module in tiny_model.named_modules() if isinstance(module, nn.Embedding)}
-    assert changed(parameters(tiny_model), copied.model) <= {f"{name}.weight" for name in tables}
-    modules = dict(copied.model.named_modules())
-    for name in tables:
-        assert modules[name].weight.equal(tiny_model.get_submodule(name).weight.half().float())
-    assert 2 * copied.sizes.embedding_bits == 32 * copied.sizes.embedding_weights
-
-
-def test_a_table_that_float16_cannot_hold_is_named(tiny_model):
-    broken = copy.deepcopy(tiny_model)
-    with torch.no_grad():
-        broken.bert.embeddings.word_embeddings.weight[7, 3] = 1e6
-    with pytest.raises(MpqError, match="word_embeddings") as refused:
-        quantized_at(broken, (32, 32), "rtn", 64, embeddings="fp16")
-    assert refused.value.code == "E-MODEL"
-
-
 @pytest.mark.parametrize("bits", [(4,), (4, 4, 4), ()])
 def test_an_allocation_for_another_model_is_refused(tiny_model, bits):
     with pytest.raises(MpqError) as refused:

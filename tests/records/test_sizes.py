@@ -9,6 +9,7 @@ from torch import nn
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.records.outline import LinearShape
 from bert_mpq.records.sizes import packed_bits, scale_bits, size_report, unit_bits
+from bert_mpq.settings.embeddings import EMBEDDINGS
 from bert_mpq.settings.quantizers import quantizer_for
 from tests.helpers.quantized import quantized_at
 
@@ -30,23 +31,29 @@ def test_the_rule_gives_the_bits_of_the_real_codes_and_scales(tiny_model, quanti
         assert quantized.sizes.quantized_bits == real + unit_bits(second, 16, quantizer, group_size)
 
 
-@pytest.mark.parametrize("embeddings", ["fp32", "fp16"])
-def test_every_parameter_is_counted_once(tiny_model, embeddings):
+@pytest.mark.parametrize(("embeddings", "saved"), [("fp32", 0), ("fp16", 16), ("int8", 24), ("int4", 28)])
+def test_every_parameter_is_counted_once(tiny_model, embeddings, saved):
     outline = outline_of(tiny_model)
     sizes = size_report(outline, outline.bits_by_name((32, 32)), "auto", 64, embeddings)
     parameters = sum(p.numel() for p in tiny_model.parameters())
-    tables = sum(m.weight.numel() for m in tiny_model.modules() if isinstance(m, nn.Embedding))
+    tables = [m.weight for m in tiny_model.modules() if isinstance(m, nn.Embedding)]
+    scales = sum(map(len, tables)) if saved > 16 else 0  # one a row: 64 does not divide its 16 features
     assert sizes.whole_original_bits == 32 * parameters
-    assert sizes.whole_bits == 32 * parameters - (16 * tables if embeddings == "fp16" else 0)
+    entries = sum(table.numel() for table in tables)
+    assert sizes.whole_bits == 32 * parameters - saved * entries + 16 * scales
     assert outline.layers == 2
     assert outline.linear_weights == sizes.linear_weights == 2 * (4 * 16 * 16 + 2 * 16 * 32)
 
 
 def test_a_copy_says_the_same_size_as_the_plan(tiny_model):
     outline = outline_of(tiny_model)
-    planned = size_report(outline, outline.bits_by_name((3, 8)), "auto", 32, "fp16")
-    copied = quantized_at(tiny_model, (3, 8), "auto", 32, embeddings="fp16").sizes
-    assert dataclasses.asdict(copied) == dataclasses.asdict(planned)
+    for embeddings in EMBEDDINGS:
+        planned = size_report(outline, outline.bits_by_name((3, 8)), "auto", 32, embeddings)
+        copied = quantized_at(tiny_model, (3, 8), "auto", 32, embeddings=embeddings)
+        assert dataclasses.asdict(copied.sizes) == dataclasses.asdict(planned)
+        if EMBEDDINGS[embeddings].coded:
+            real = sum(table.storage_bits for table in copied.tables.values())
+            assert copied.sizes.embedding_bits == real
 
 
 def test_16_bits_and_more_have_no_scales_and_8_bits_of_auto_one_a_channel():

@@ -19,6 +19,7 @@ SCORES = WidthScores(
     outline=Outline(
         linears=tuple(LinearShape(name=f"l.{k}", layer=k, outputs=8, inputs=4) for k in range(2)),
         embedding_weights=30,
+        embedding_scales=0,
         norm_weights=2,
         head_weights=6,
     ),

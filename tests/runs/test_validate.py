@@ -151,6 +151,7 @@ def test_candidates_take_at_most_the_size_of_a_uniform_plan():
     outline = Outline(
         linears=tuple(LinearShape(name=f"l{k}", layer=k, outputs=64, inputs=64) for k in range(3)),
         embedding_weights=0,
+        embedding_scales=0,
         norm_weights=0,
         head_weights=0,
     )

@@ -13,7 +13,6 @@ from bert_mpq.settings.bits import SUPPORTED_BITS
 from bert_mpq.settings.config import (
     Clustering,
     Device,
-    EmbeddingPrecision,
     Granularity,
     Pooling,
     RunConfig,
@@ -21,6 +20,7 @@ from bert_mpq.settings.config import (
     Scope,
 )
 from bert_mpq.settings.config_json import from_json, to_json
+from bert_mpq.settings.embeddings import EmbeddingPrecision
 from bert_mpq.settings.errors import UsageError
 from bert_mpq.settings.flag import Subcommand
 from bert_mpq.settings.metrics import Metric

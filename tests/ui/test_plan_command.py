@@ -35,6 +35,7 @@ SCORES = WidthScores(
             for name, out, inputs in SHAPES
         ),
         embedding_weights=11_918_592,
+        embedding_scales=186_228,
         norm_weights=30_000,
         head_weights=148_610,
     ),

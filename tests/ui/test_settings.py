@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.embeddings import EmbeddingPrecision
 from bert_mpq.settings.quantizers import QuantizerName
 from bert_mpq.ui.wizard.settings import change_settings
 from tests.helpers.keyboard import pressing
@@ -62,12 +63,12 @@ def test_the_length_is_checked_at_the_prompt(change):
     assert change(to_length, ("ctrl-u", "auto", "enter"), config=shorter)[0].max_length is None
 
 
-def test_every_quantizer_and_both_precisions_of_the_embeddings_can_be_chosen(change):
+def test_every_quantizer_and_every_precision_of_the_embeddings_can_be_chosen(change):
     to_quantizer, to_embeddings = "down down down down enter", "down down down down down enter"
     chosen = [change(to_quantizer, f"{'down ' * n}enter")[0].quantizer for n in range(5)]
     assert chosen == list(typing.get_args(QuantizerName))
-    assert change(to_embeddings, "down enter")[0].embeddings == "fp16"
-    assert change(to_embeddings, "enter")[0].embeddings == "fp32"
+    chosen = [change(to_embeddings, f"{'down ' * n}enter")[0].embeddings for n in range(4)]
+    assert chosen == list(typing.get_args(EmbeddingPrecision))
 
 
 def test_a_folder_that_cannot_be_written_is_not_accepted(change, tmp_path):

@@ -11,15 +11,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bert_mpq.export.formats.format import Embeddings, Format
+from bert_mpq.export.formats.format import Format
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.sizes import SizeReport
-from bert_mpq.settings.errors import MpqError, UsageError
+from bert_mpq.settings.embeddings import EMBEDDINGS
+from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.quantizers import is_symmetric
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from bert_mpq.export.packed import PackedModel
 
 PACKAGE = "compressed-tensors"
@@ -45,11 +44,11 @@ class CompressedTensors(Format):
         " for unsigned numbers.",
     )
 
-    def check(self, result: EvaluationResult, embeddings: Embeddings) -> None:
+    def check(self, result: EvaluationResult) -> None:
         """Refuse what is not packed, what does not load back, and a missing or too old package."""
         hint = "Use --format mpq, which takes every plan."
-        if embeddings == "int8":
-            raise UsageError("E-EXPORT", "compressed-tensors cannot load int8 embeddings back.", hint)
+        if EMBEDDINGS[embeddings := result.config.embeddings].coded:
+            raise MpqError("E-EXPORT", f"compressed-tensors cannot load {embeddings} embeddings back.", hint)
         if not is_symmetric(quantizer := result.config.quantizer):
             raise MpqError(
                 "E-EXPORT",
@@ -97,9 +96,9 @@ class CompressedTensors(Format):
         config.quantization_config = quantization_config(packed, linears)
         return config
 
-    def predicted_bytes(self, sizes: SizeReport, packed: "PackedModel", model: "nn.Module") -> int:
+    def predicted_bytes(self, sizes: SizeReport, packed: "PackedModel") -> int:
         """Return the bytes of the tensors, shapes of packed weights included."""
-        return super().predicted_bytes(sizes, packed, model) + SHAPE_BYTES * len(packed.weights)
+        return super().predicted_bytes(sizes, packed) + SHAPE_BYTES * len(packed.weights)
 
 
 def check_package() -> None:

@@ -3,14 +3,11 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bert_mpq.export.formats.format import Embeddings, Format
-from bert_mpq.records.evaluation import EvaluationResult
+from bert_mpq.export.formats.format import Format
 from bert_mpq.records.sizes import SizeReport
-from bert_mpq.settings.errors import MpqError, UsageError
+from bert_mpq.settings.errors import MpqError
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from bert_mpq.export.packed import PackedModel
 
 
@@ -26,11 +23,6 @@ class DenseFloat16(Format):
         "config.json asks for float32, so that it runs on every CPU; pass `dtype=torch.float16` for half the"
         " memory on a GPU.",
     )
-
-    def check(self, result: EvaluationResult, embeddings: Embeddings) -> None:
-        """Refuse int8 embeddings."""
-        if embeddings == "int8":
-            raise UsageError("E-EXPORT", "dense-fp16 has no int8 embeddings.", "Use --format mpq.")
 
     def content(self, packed: "PackedModel", facts: Mapping[str, Any]) -> bytes:
         """Return a safetensors file without the facts.
@@ -50,6 +42,6 @@ class DenseFloat16(Format):
                 raise MpqError("E-MODEL", f"{name}: {error}.", "Use --format mpq.") from error
         return bytes(save(tensors, metadata={"format": "pt"}))
 
-    def predicted_bytes(self, sizes: SizeReport, packed: "PackedModel", model: "nn.Module") -> int:
+    def predicted_bytes(self, sizes: SizeReport, packed: "PackedModel") -> int:
         """Return half the bytes of the FP32 model, and those of its integer tensors."""
         return (sizes.whole_original_bits // 2 + packed.buffer_bits) // 8

@@ -4,18 +4,14 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.files import write_atomic
 from bert_mpq.records.sizes import SizeReport
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from bert_mpq.export.packed import PackedModel
-
-Embeddings = Literal["as-evaluated", "fp16", "int8"]
 
 
 class Format(ABC):
@@ -51,8 +47,8 @@ class Format(ABC):
         """Whether the reloaded model is the evaluated one, bit by bit."""
         return not self.rounding
 
-    def check(self, result: EvaluationResult, embeddings: Embeddings) -> None:  # noqa: B027
-        """Refuse what the format cannot hold; by default every plan and every table fits.
+    def check(self, result: EvaluationResult) -> None:  # noqa: B027
+        """Refuse what the format cannot hold; by default every plan fits.
 
         Raises:
             MpqError: E-EXPORT with the reason; E-EXTRA when a package is missing or too old.
@@ -89,10 +85,9 @@ class Format(ABC):
         tokenizer.save_pretrained(folder)
         return path
 
-    def predicted_bytes(self, sizes: SizeReport, packed: "PackedModel", model: "nn.Module") -> int:
+    def predicted_bytes(self, sizes: SizeReport, packed: "PackedModel") -> int:
         """Return the bytes that the evaluation's size report promises for the tensors of the file."""
-        bits = sizes.whole_bits - sizes.embedding_bits + packed.embedding_bits(model) + packed.buffer_bits
-        return (bits + 7) // 8
+        return (sizes.whole_bits + packed.buffer_bits + 7) // 8
 
     def header_bytes(self, path: Path) -> int:
         """Return the bytes of a weights file that are no tensors: a safetensors file begins with them."""

@@ -2,10 +2,9 @@
 
 import argparse
 import shlex
-import typing
 from typing import TYPE_CHECKING
 
-from bert_mpq.export.formats import DEFAULT, FORMATS, Embeddings
+from bert_mpq.export.formats import DEFAULT, FORMATS
 from bert_mpq.ui.commands.command import Command
 
 if TYPE_CHECKING:
@@ -24,22 +23,13 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=tuple(FORMATS), default=DEFAULT, help=f"{titles} (default: {DEFAULT})"
     )
-    parser.add_argument(
-        "--embeddings",
-        choices=typing.get_args(Embeddings),
-        default="as-evaluated",
-        help="store the embedding tables narrower than they were evaluated; int8 with mpq only"
-        " (default: as-evaluated)",
-    )
 
 
 def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
-    export_and_show(namespace.evaluation, namespace.to, namespace.format, namespace.embeddings, execution)
+    export_and_show(namespace.evaluation, namespace.to, namespace.format, execution)
 
 
-def export_and_show(
-    evaluation: str, to: str, format_name: str, embeddings: Embeddings, execution: "Execution"
-) -> None:
+def export_and_show(evaluation: str, to: str, format_name: str, execution: "Execution") -> None:
     """Export, and print what came back and the command that repeats it; raises as ``export_model``."""
     from bert_mpq.ui.views import panels
     from bert_mpq.ui.views.export import export_views
@@ -47,20 +37,19 @@ def export_and_show(
     with execution.reporter() as reporter:
         from bert_mpq.runs.export import export_model
 
-        export = export_model(evaluation, to, format_name, embeddings, reporter, execution.session)
+        export = export_model(evaluation, to, format_name, reporter, execution.session)
     execution.written = True
     for view in (*export_views(export), panels.heading("Load it")):
         execution.output.print(view)
     loading = export.file_format.loading.format(folder=export.folder)
     execution.output.print(loading, soft_wrap=True, markup=False)  # unwrapped, so that it can be copied
     execution.show([""], export.files, export.seconds)
-    panels.print_repeat(command_line(evaluation, to, format_name, embeddings), execution.output)
+    panels.print_repeat(command_line(evaluation, to, format_name), execution.output)
 
 
-def command_line(evaluation: str, to: str, format_name: str, embeddings: Embeddings) -> str:
+def command_line(evaluation: str, to: str, format_name: str) -> str:
     """Return the shell command that exports this way."""
-    words = ["bert-mpq", "export", "--evaluation", evaluation, "--format", format_name, "--to", to]
-    return shlex.join([*words, *(["--embeddings", embeddings] if embeddings != "as-evaluated" else [])])
+    return shlex.join(["bert-mpq", "export", "--evaluation", evaluation, "--format", format_name, "--to", to])
 
 
 EXPORT = Command(

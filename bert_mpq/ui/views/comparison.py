@@ -12,7 +12,7 @@ from bert_mpq.settings.metrics import title_of
 from bert_mpq.ui.views.panels import heading
 from bert_mpq.ui.views.tables import plain_table
 
-LOSS_WIDTH = 90  # columns that the table needs with its last column
+LOSS_WIDTH = 90  # columns that the table needs with its loss, or with the embeddings
 CLUSTERING_WORDS = {
     "kmeans": "K-means",
     "percentile": "Percentile",
@@ -45,7 +45,7 @@ def comparison_views(comparison: Comparison, console: Console) -> list[Renderabl
 
 def _table(group: ComparedGroup, width: int) -> Table:
     columns = _columns(group, width)
-    words = ("", "Bits", "Clustering", "Scores", "Quantizer", "When")
+    words = ("", "Bits", "Clustering", "Scores", "Quantizer", "When", "Embeddings")
     table = plain_table(*(name for name, _, _ in columns), left=words)
     table.add_row(*(before for _, before, _ in columns))
     for run in group.runs:
@@ -57,10 +57,12 @@ def _columns(group: ComparedGroup, width: int) -> list[tuple[str, str, Callable[
     """Return what the width has room for: the name, the cell of the FP32 model, and that of a run."""
     wide, very_wide = width >= 72, width >= 110
     losses = width >= LOSS_WIDTH and any(run.loss_over_optimum is not None for run in group.runs)
+    embeddings = width >= LOSS_WIDTH and any(run.embeddings != "fp32" for run in group.runs)
     before, size = group.before, f"{megabytes(group.whole_original_bits):.1f} MB"
     columns: list[tuple[bool, str, str, Callable[[ComparedRun], str]]] = [
         (True, "", "", lambda run: "*" if run.pareto else ""),
         (True, "Bits", "FP32", lambda run: "/".join(map(str, run.group_bits)) + " QAT" * run.trained),
+        (embeddings, "Embeddings", "fp32", lambda run: run.embeddings),
         (wide, "Clustering", "", lambda run: CLUSTERING_WORDS.get(run.clustering, run.clustering)),
         (wide, "Scores", "", lambda run: title_of(run.metric)),
         (True, "Accuracy", f"{before.accuracy:.4f}", lambda run: f"{run.accuracy:.4f}"),

@@ -24,6 +24,7 @@ def evaluation_views(result: EvaluationResult) -> list[RenderableType]:
     notes = render(
         TEMPLATE, sizes=result.sizes, trained=result.trained, refinement=result.refinement
     ).splitlines()
+    notes += filter(None, [embeddings_advice(result.sizes)])
     return [
         heading("Bit allocation"),
         _allocation(result),
@@ -33,6 +34,15 @@ def evaluation_views(result: EvaluationResult) -> list[RenderableType]:
         size_table(result.sizes),
         *map(Text, [*notes, *advice(result)]),
     ]
+
+
+def embeddings_advice(sizes: SizeReport) -> str:
+    """Return what 8-bit embeddings would come to; "" where the tables are a third of the model or less."""
+    if sizes.embedding_share <= 1 / 3 or not sizes.bits_saved_by_int8:
+        return ""
+    smaller = f"{megabytes(sizes.whole_bits - sizes.bits_saved_by_int8):.1f} MB"
+    share = f"{100 * sizes.embedding_share:.0f} %"
+    return f"Embeddings are {share} of the model. With --embeddings int8 it takes {smaller}."
 
 
 def advice(result: EvaluationResult) -> list[str]:

@@ -7,6 +7,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from bert_mpq.ui.template import rows
+from bert_mpq.ui.views.evaluation import embeddings_advice
 from bert_mpq.ui.views.panels import heading
 from bert_mpq.ui.views.tables import plain_table
 
@@ -24,7 +25,6 @@ def export_views(export: "Export") -> list[RenderableType]:
     for row in rows(TEMPLATE, export=export, file=export.size, comparison=export.comparison):
         table.add_row(*row)
     note = f"1 MB = 1024^2 bytes. {export.file_format.memory}"
-    as_evaluated = export.file_format.exact and export.embeddings == "as-evaluated"
-    if as_evaluated and export.record.result.sizes.mostly_wide_embeddings:
-        note += " Most of it is FP32 embeddings: --embeddings fp16 halves them."
+    if export.file_format.exact and (advice := embeddings_advice(export.record.result.sizes)):
+        note += f" {advice}"
     return [heading(f"Exported as {export.file_format.name}"), table, Text(note)]

@@ -6,6 +6,7 @@ from bert_mpq.compute.hardware import accelerator
 from bert_mpq.records.files import EVALUATION, SENSITIVITIES, check_writable
 from bert_mpq.settings import quantizers
 from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.embeddings import EMBEDDINGS
 from bert_mpq.settings.errors import UsageError
 from bert_mpq.settings.flag import read_number
 from bert_mpq.settings.flags import FLAGS
@@ -149,8 +150,10 @@ SETTINGS: tuple[Step, ...] = (
         name="Embeddings",
         field="embeddings",
         options=menu(
-            ("fp32 (default)", "fp32", "As they are"),
-            ("fp16", "fp16", "Half their size; much of a small model is embeddings"),
+            *(
+                (f"{name} (default)" if name == "fp32" else name, name, facts.menu)
+                for name, facts in EMBEDDINGS.items()
+            )
         ),
         about="Precision of the embedding tables",
     ),

@@ -14,13 +14,12 @@ from tests.helpers.golden import RUNS
 PACKED = FORMATS["compressed-tensors"]
 
 
-def evaluation(widths, quantizer="rtn"):
+def evaluation(widths, quantizer="rtn", embeddings="fp32"):
     """Return a real evaluation as if it had these widths."""
     result = read_evaluation(min(RUNS.glob("eval_*.json"))).result
     allocation = dataclasses.replace(result.allocation, bits=widths)
-    return dataclasses.replace(
-        result, allocation=allocation, config=result.config.replace(quantizer=quantizer)
-    )
+    config = result.config.replace(quantizer=quantizer, embeddings=embeddings)
+    return dataclasses.replace(result, allocation=allocation, config=config)
 
 
 def test_every_format_is_described():
@@ -43,38 +42,35 @@ def test_formats_are_listed_without_heavy_libraries():
 @pytest.mark.parametrize("widths", [(16, 8, 4), (2,), (32, 8), (8, 4, 2, 2)])
 def test_plans_of_2_4_8_16_and_32_bits_go_into_every_format(widths):
     for each in FORMATS.values():
-        each.check(evaluation(widths), "as-evaluated")
+        each.check(evaluation(widths))
 
 
 @pytest.mark.parametrize(
     ("widths", "quantizer", "embeddings", "said"),
     [
-        ((8, 3), "rtn", "as-evaluated", "3-bit codes do not fill the 32-bit words of compressed-tensors"),
-        ((6, 4), "rtn", "as-evaluated", "6-bit codes do not fill"),
-        ((8, 4), "per-tensor", "as-evaluated", "cannot load packed asymmetric weights"),
-        ((16, 32), "rtn", "as-evaluated", "there is nothing to pack"),
-        ((8, 4), "rtn", "int8", "cannot load int8 embeddings"),
+        ((8, 3), "rtn", "fp32", "3-bit codes do not fill the 32-bit words of compressed-tensors"),
+        ((6, 4), "rtn", "fp32", "6-bit codes do not fill"),
+        ((8, 4), "per-tensor", "fp32", "cannot load packed asymmetric weights"),
+        ((16, 32), "rtn", "fp32", "there is nothing to pack"),
+        ((8, 4), "rtn", "int8", "cannot load int8 embeddings back"),
+        ((8, 4), "rtn", "int4", "cannot load int4 embeddings back"),
     ],
 )
 def test_what_compressed_tensors_cannot_load_back_is_refused(widths, quantizer, embeddings, said):
-    result = evaluation(widths, quantizer)
+    result = evaluation(widths, quantizer, embeddings)
     with pytest.raises(MpqError, match=said) as refused:
-        PACKED.check(result, embeddings)
+        PACKED.check(result)
     assert refused.value.code == "E-EXPORT"
     assert "--format mpq" in refused.value.hint
-    FORMATS["mpq"].check(result, embeddings)
-
-
-def test_dense_files_have_no_int8():
-    with pytest.raises(MpqError, match="no int8 embeddings"):
-        FORMATS["dense-fp16"].check(evaluation((8, 4)), "int8")
+    for name in ("mpq", "dense-fp16"):
+        FORMATS[name].check(result)
 
 
 @pytest.mark.parametrize("version", ["0.15.0", "0.16.0", "0.9.4", "0.15.0.a20250801"])
 def test_an_old_package_is_refused_with_the_extra_that_helps(monkeypatch, version):
     monkeypatch.setattr(importlib.metadata, "version", lambda _: version)
     with pytest.raises(MpqError, match=f"compressed-tensors {version} is too old; 0.17") as refused:
-        PACKED.check(evaluation((8, 4)), "as-evaluated")
+        PACKED.check(evaluation((8, 4)))
     assert refused.value.code == "E-EXTRA"
     assert "bert-mpq[export]" in refused.value.hint
 
@@ -91,7 +87,7 @@ def test_without_the_package_only_its_own_format_is_refused(monkeypatch):
 
     monkeypatch.setattr(importlib.metadata, "version", missing)
     with pytest.raises(MpqError, match="compressed-tensors is not installed") as refused:
-        PACKED.check(evaluation((8, 4)), "as-evaluated")
+        PACKED.check(evaluation((8, 4)))
     assert refused.value.code == "E-EXTRA"
     for name in ("mpq", "dense-fp16"):
-        FORMATS[name].check(evaluation((8, 4)), "as-evaluated")
+        FORMATS[name].check(evaluation((8, 4)))

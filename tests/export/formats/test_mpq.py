@@ -6,8 +6,10 @@ import torch
 import bert_mpq
 from bert_mpq.export.formats.mpq import Mpq
 from bert_mpq.export.layout import encoded
-from bert_mpq.export.packed import with_embeddings
+from bert_mpq.export.packed import PackedModel
+from bert_mpq.quantization.embeddings import quantized_tables
 from bert_mpq.settings.errors import MpqError
+from tests.helpers.export_cases import packed_pair
 
 
 def folder_of(packed, model, folder):
@@ -25,11 +27,21 @@ def test_a_loaded_model_answers_as_the_quantized_one(packed_case, tmp_path, answ
     assert torch.equal(answers(loaded), answers(model))
 
 
-def test_int8_embeddings_are_loaded(packed_model, tmp_path, answers):
+@pytest.mark.parametrize("embeddings", ["int8", "int4"])
+def test_embeddings_of_few_bits_are_loaded(tiny_model, tmp_path, answers, embeddings):
+    model, packed = packed_pair(tiny_model, (8, 2), embeddings=embeddings)
+    loaded = bert_mpq.load(str(folder_of(packed, model, tmp_path / "exported")))
+    assert torch.equal(answers(loaded), answers(model))
+
+
+def test_a_file_whose_int8_embeddings_were_made_by_an_export_is_loaded(packed_model, tmp_path, answers):
+    """Exports used to round the tables of an evaluation in FP32: such a file has this layout too."""
     model, packed = packed_model
-    coded = with_embeddings(packed, model, "int8")
-    loaded = bert_mpq.load(str(folder_of(coded, model, tmp_path / "exported")))
-    model.load_state_dict(coded.state())
+    tables = quantized_tables(model, "int8")
+    plain = {name: tensor for name, tensor in packed.tensors.items() if name[: -len(".weight")] not in tables}
+    old = PackedModel(weights={**packed.weights, **tables}, tensors=plain)
+    loaded = bert_mpq.load(str(folder_of(old, model, tmp_path / "exported")))
+    model.load_state_dict(old.state())
     assert torch.equal(answers(loaded), answers(model))
 
 
