@@ -16,6 +16,7 @@ from bert_mpq.records.outline import Outline, Unit
 from bert_mpq.records.sizes import SizeReport, size_report, unit_bits
 from bert_mpq.records.width_scores import WidthScores
 from bert_mpq.settings.config import Granularity, RunConfig
+from bert_mpq.settings.embeddings import EmbeddingPrecision
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.quantizers import for_probes
 from bert_mpq.settings.targets import Target
@@ -31,6 +32,7 @@ class Budget:
         losses: of each unit.
         pins: bits of the pinned units.
         options: of each unit.
+        embeddings: precision of the embedding tables.
     """
 
     config: RunConfig
@@ -39,6 +41,7 @@ class Budget:
     losses: Losses
     pins: Mapping[int, int]
     options: tuple[Options, ...] = ()
+    embeddings: EmbeddingPrecision = "fp32"
 
     @property
     def outline(self) -> Outline:
@@ -53,8 +56,19 @@ class Budget:
         """Return the size of the model with so many bits per unit."""
         config = self.config
         return size_report(
-            self.outline, self.by_name(bits), config.quantizer, config.group_size, config.embeddings
+            self.outline, self.by_name(bits), config.quantizer, config.group_size, self.embeddings
         )
+
+    @property
+    def embeddings_are_open(self) -> bool:
+        """Whether the precision of the embeddings is to be chosen with the bits, and their loss is known."""
+        return self.config.chooses_embeddings and self.scores.embeddings is not None
+
+    @property
+    def embedding_loss(self) -> float:
+        """The loss of the embeddings; 0 where it is not known."""
+        losses = self.scores.embeddings
+        return losses.of(self.embeddings) if losses else 0.0
 
     @property
     def fixed_bits(self) -> int:
@@ -162,6 +176,7 @@ class Budget:
             groups=tuple(map(widths.index, bits)),
             bits=bits,
             linears=linears,
+            embeddings=self.embeddings,
         )
 
     @property
@@ -172,7 +187,8 @@ class Budget:
         found = []
         for granularity, tie in steps[: steps.index(mine)]:
             with contextlib.suppress(MpqError):  # a pin of a part, or no such scores
-                found.append(make_budget(self.config.replace(granularity=granularity, tie=tie), self.scores))
+                config = self.config.replace(granularity=granularity, tie=tie)
+                found.append(replace(make_budget(config, self.scores), embeddings=self.embeddings))
         return tuple(found)
 
     def _refusal(self, target: Target | None, least: int | None) -> MpqError:
@@ -188,8 +204,9 @@ class Budget:
         offer = _reachable(target, sizes)
         rest = sizes.whole_bits - sizes.quantized_bits
         hint = f"Ask for --target {offer.text}{' or less' if target.kind == 'ratio' else ' or more'}"
-        if self.config.embeddings == "fp32" and target.kind != "bits":
-            hint += ", or --embeddings fp16"
+        narrower = {"fp32": "int8", "fp16": "int8", "int8": "int4"}.get(self.embeddings)
+        if narrower and target.kind != "bits":
+            hint += f", or --embeddings {narrower}"
         return MpqError(
             "E-BUDGET",
             f"{target.text} cannot be reached: the smallest plan takes {sizes.bits_per_weight:.2f} bits per "
@@ -214,7 +231,14 @@ def make_budget(config: RunConfig, scores: WidthScores) -> Budget:
         rows = dict(zip((linear.name for linear in outline.linears), values, strict=True))
         values = tuple(_summed([rows[linear.name] for linear in unit.linears]) for unit in units)
     losses = losses_of(scores.widths, values)
-    budget = Budget(config=config, scores=scores, units=units, losses=losses, pins=pins)
+    budget = Budget(
+        config=config,
+        scores=scores,
+        units=units,
+        losses=losses,
+        pins=pins,
+        embeddings=config.embedding_precision,
+    )
     first = outline.layers - config.protect_last
     protected = [index for index, unit in enumerate(units) if unit.layer >= first]
     return replace(budget, options=options_of(losses, budget.cost, pins, protected))

@@ -25,11 +25,11 @@ class Scheme:
     seed: int = 42
 
     @classmethod
-    def of(cls, config: RunConfig) -> "Scheme":
-        """Return the scheme that ``config`` names."""
+    def of(cls, config: RunConfig, embeddings: EmbeddingPrecision | None = None) -> "Scheme":
+        """Return the scheme that ``config`` names; ``embeddings`` is what a budget chose."""
         return cls(
             quantizer=config.quantizer,
             group_size=config.group_size,
-            embeddings=config.embeddings,
+            embeddings=embeddings or config.embedding_precision,
             seed=config.seed,
         )

@@ -9,6 +9,7 @@ from bert_mpq.records.refinement import Refinement
 from bert_mpq.records.sizes import SizeReport
 from bert_mpq.records.training import TrainingReport
 from bert_mpq.settings.config import Granularity, RunConfig
+from bert_mpq.settings.embeddings import EmbeddingPrecision
 from bert_mpq.settings.quantizers import WidthQuantizer
 
 
@@ -46,6 +47,7 @@ class BitAllocation:
         bits: bits of each layer or Linear, protected layers included.
         protected: layers that got more than their group's bits.
         linears: Linears of each layer, where bits are those of Linears; empty where they are those of layers.
+        embeddings: precision of the embedding tables where a budget decided on it.
     """
 
     method: str
@@ -54,6 +56,7 @@ class BitAllocation:
     bits: tuple[int, ...]
     protected: tuple[int, ...] = ()
     linears: tuple[int, ...] = ()
+    embeddings: EmbeddingPrecision | None = None
 
     def __post_init__(self) -> None:
         if self.linears and sum(self.linears) != len(self.bits):
@@ -162,6 +165,11 @@ class EvaluationResult(Staged):
         """
         larger = max(self.sample.positive, self.sample.size - self.sample.positive)
         return larger == self.sample.size or self.before.correct > larger
+
+    @property
+    def embeddings(self) -> EmbeddingPrecision:
+        """Precision of the embedding tables."""
+        return self.allocation.embeddings or self.config.embedding_precision
 
     @property
     def final(self) -> Accuracy:

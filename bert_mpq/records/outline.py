@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bert_mpq.settings.config import Granularity
 from bert_mpq.settings.errors import MpqError
@@ -72,16 +72,17 @@ class Outline:
     Args:
         linears: the Linear modules of the encoder layers, first layer first.
         embedding_weights: entries of the embedding tables.
-        embedding_scales: groups of features in all their rows, each of which has a scale when they are codes.
+        embedding_scales: groups of features in all their rows, each of which has a scale when they are codes;
+            0 in old files.
         norm_weights: LayerNorms, and the biases of the encoder layers.
         head_weights: pooler, classification head and what else there is.
     """
 
     linears: tuple[LinearShape, ...]
     embedding_weights: int
-    embedding_scales: int
     norm_weights: int
     head_weights: int
+    embedding_scales: int = field(default=0, compare=False)
 
     @property
     def layers(self) -> int:

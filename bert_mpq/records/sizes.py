@@ -76,6 +76,11 @@ class SizeReport:
         return self.embedding_bits / self.whole_bits
 
     @property
+    def wide_embeddings(self) -> bool:
+        """Whether the tables take over a third of the quantized model, and 8 bits would make them smaller."""
+        return self.embedding_share > 1 / 3 and self.bits_saved_by_int8 > 0
+
+    @property
     def bits_saved_by_int8(self) -> int:
         """What 8-bit embeddings would save where ``TABLE_GROUP`` divides the features; 0 = nothing."""
         coded = 8 * self.embedding_weights + 16 * self.embedding_weights // TABLE_GROUP
@@ -116,8 +121,9 @@ def unit_bits(unit: Unit, bits: int, quantizer: QuantizerName, group_size: int |
 def table_bits(outline: Outline, embeddings: EmbeddingPrecision) -> int:
     """Return the bits of all embedding tables, scales included."""
     facts = EMBEDDINGS[embeddings]
-    scales = 16 * outline.embedding_scales if facts.coded else 0
-    return facts.bits * outline.embedding_weights + scales
+    # Old files do not say it; the features of almost every model are a multiple of the group.
+    scales = outline.embedding_scales or outline.embedding_weights // TABLE_GROUP
+    return facts.bits * outline.embedding_weights + (16 * scales if facts.coded else 0)
 
 
 def size_report(

@@ -10,6 +10,7 @@ from bert_mpq.records.json_file import json_text, read_json, readable, refusals,
 from bert_mpq.records.outline import Outline
 from bert_mpq.settings.config import Granularity, RunConfig
 from bert_mpq.settings.config_json import from_json, to_json
+from bert_mpq.settings.embeddings import EmbeddingPrecision
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.metrics import Metric
 from bert_mpq.settings.paths import user_path
@@ -35,6 +36,25 @@ class MetricTable:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TableLosses:
+    """KL of the logits, in nats, when all embedding tables alone are kept in codes.
+
+    Args:
+        reviews: calibration reviews that it was measured on.
+        int8: with 8-bit codes.
+        int4: with 4-bit codes.
+    """
+
+    reviews: int
+    int8: float
+    int4: float
+
+    def of(self, precision: EmbeddingPrecision) -> float:
+        """Return the loss of a precision; float16 counts as none."""
+        return {"int8": self.int8, "int4": max(self.int4, self.int8)}.get(precision, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class WidthScores:
     """Phase 1 at several widths, with all that a plan needs to know of the model.
 
@@ -44,6 +64,7 @@ class WidthScores:
         revision: commit of the weights on the hub where it is known, else "".
         encoder_fingerprint: SHA-256 of the FP32 encoder layers; "" in old files.
         linears: the same of Linears, in the order of ``outline``, where there are any.
+        embeddings: what narrower embedding tables lose; None in old files.
     """
 
     config: RunConfig
@@ -56,6 +77,7 @@ class WidthScores:
     revision: str = ""
     encoder_fingerprint: str = ""
     linears: tuple[MetricTable, ...] = ()
+    embeddings: TableLosses | None = None
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -153,6 +175,9 @@ def _check_shape(scores: WidthScores) -> None:
         raise ValueError("outline.linears leaves layers out, or is not in their order")
     if any(linear.outputs < 1 or linear.inputs < 1 for linear in linears) or not linears:
         raise ValueError("outline.linears has a weight without entries")
+    losses = scores.embeddings
+    if losses and not all(math.isfinite(loss) and loss >= 0 for loss in (losses.int8, losses.int4)):
+        raise ValueError("embeddings has a loss that is no number from 0 on")
     for tables, units, words in (
         (scores.tables, scores.outline.units(), "layers"),
         (scores.linears, linears, "Linears"),

@@ -1,24 +1,49 @@
 """The smallest plan that keeps the accuracy, found by evaluating plans on calibration reviews."""
 
+from dataclasses import dataclass
+
 from torch import nn
 
 from bert_mpq.allocation.bisection import smallest_passing
+from bert_mpq.allocation.whole_plans import frontier
+from bert_mpq.compute.batches import Indices
 from bert_mpq.compute.encoder import outline_of
-from bert_mpq.compute.evaluate import evaluate
+from bert_mpq.compute.evaluate import Evaluation, evaluate
 from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.quantization.scheme import Scheme
 from bert_mpq.records.evaluation import BitAllocation
+from bert_mpq.records.numbers import megabytes
 from bert_mpq.runs.job import Job
 from bert_mpq.runs.label_check import check_labels
 from bert_mpq.runs.plan import QuantizationPlan
 from bert_mpq.settings.errors import MpqError
 
 
+@dataclass(frozen=True, kw_only=True)
+class Drop:
+    """Accuracy lost on the same reviews, as a share, and the standard error of that paired difference."""
+
+    value: float
+    error: float
+
+    @property
+    def text(self) -> str:
+        """The change in points: ``-0.20 +- 0.14 pp``."""
+        return f"{0.0 - 100 * self.value:+.2f} +- {100 * self.error:.2f} pp"
+
+
+def drop_between(before: Evaluation, after: Evaluation, labels: Indices) -> Drop:
+    """Return what ``after`` loses; each review is right or wrong in both."""
+    lost = (before.predictions == labels).astype(float) - (after.predictions == labels)
+    return Drop(value=float(lost.mean()), error=float(lost.std() / len(lost) ** 0.5))
+
+
 def smallest_accurate(job: Job[QuantizationPlan]) -> BitAllocation:
-    """Return the smallest Pareto-optimal allocation that loses no more accuracy than the target allows.
+    """Return the smallest Pareto-optimal plan that loses no more accuracy than the target allows.
 
     Every plan is quantized and evaluated for real, on as many calibration reviews as will be evaluated later:
-    the reviews of the report have no part in the choice.
+    the reviews of the report have no part in the choice. What it loses there must stay within the target with
+    its standard error added.
 
     Raises:
         MpqError: E-BUDGET when even the largest plan loses more; E-LAYERS; what loading and evaluating raise.
@@ -28,34 +53,40 @@ def smallest_accurate(job: Job[QuantizationPlan]) -> BitAllocation:
     config, budget = job.plan.config, job.plan.budget
     if budget is None:
         raise ValueError("only a budget has a target")
-    points = budget.frontier()
+    points = frontier(budget)
     size = min(job.plan.reviews["evaluation"], job.available("calibration"))
     work = job.draw("calibration", size)
     widths = {option.bits for each in budget.options for option in each}
     calibration = job.calibration(widths)
-    before = evaluate(model, work, reporter, "Search: FP32").accuracy
-    check_labels(job.plan, before, work.planned_sample)
+    before = evaluate(model, work, reporter, "Search: FP32")
+    check_labels(job.plan, before.accuracy, work.planned_sample)
     allowed = config.goal.value / 100 + 1e-12  # 0.5pp of 200 reviews is one review exactly
-    drops: dict[int, float] = {}
+    drops: dict[int, Drop] = {}
 
     def passes(index: int) -> bool:
-        bits = points[index].bits
-        quantized = quantized_copy(model, budget.by_name(bits), Scheme.of(config), calibration)
-        mean = f"{budget.sizes(bits).bits_per_weight:.2f} bits a weight"
-        after = evaluate(quantized.model, work, reporter, f"Search: {mean}").accuracy
-        drops[index] = before.accuracy - after.accuracy
-        reporter.note(f"{mean}: {-100 * drops[index] + 0.0:+.2f} pp")
-        return drops[index] <= allowed
+        plan = points[index]
+        bits, scheme = plan.assignment.bits, Scheme.of(config, plan.budget.embeddings)
+        quantized = quantized_copy(model, budget.by_name(bits), scheme, calibration)
+        sizes = plan.budget.sizes(bits)
+        title = f"{sizes.bits_per_weight:.2f} bits a weight"
+        if budget.embeddings_are_open:
+            title += f", {plan.budget.embeddings} embeddings, {megabytes(sizes.whole_bits):.1f} MB"
+        after = evaluate(quantized.model, work, reporter, f"Search: {title}")
+        drop = drops[index] = drop_between(before, after, work.tokens.labels)
+        reporter.note(f"{title}: {drop.text}")
+        return drop.value + drop.error <= allowed
 
     found = smallest_passing(len(points), passes)
     if found is None:
-        worst = 100 * drops[len(points) - 1]
+        worst = drops[len(points) - 1]
+        reached = 100 * (worst.value + worst.error)
         raise MpqError(
             "E-BUDGET",
-            f"Even the largest plan loses {worst:.2f} pp on {size:,} calibration reviews.",
-            f"Ask for --target {worst:.2f}pp or more, pin fewer layers, or take more reviews.",
+            f"Even the largest plan loses {reached:.2f} pp with its standard error ({worst.text} on"
+            f" {size:,} calibration reviews).",
+            f"Ask for --target {reached:.2f}pp or more, pin fewer layers, or take more reviews.",
         )
-    return budget.allocation(points[found])
+    return points[found].allocation
 
 
 def check_outline(plan: QuantizationPlan, model: nn.Module) -> None:

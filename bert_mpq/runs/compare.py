@@ -133,7 +133,7 @@ def _run(record: EvaluationRecord, scores: WidthScores | None) -> ComparedRun:
         clustering=result.allocation.method,
         group_bits=result.allocation.group_bits,
         quantizer=result.config.quantizer,
-        embeddings=result.config.embeddings,
+        embeddings=result.embeddings,
         accuracy=after.accuracy,
         drop=result.before.accuracy - after.accuracy,
         f1=after.f1,

@@ -62,7 +62,7 @@ def evaluated_model(record: EvaluationRecord, session: Session, reporter: Report
         )
     plan = _plan(result)
     classifier = Job(plan=plan, reporter=reporter, session=session).classifier()
-    allocation, scheme = result.allocation, Scheme.of(plan.config)
+    allocation, scheme = result.allocation, Scheme.of(plan.config, result.embeddings)
     bits = outline_of(classifier.model).bits_by_name(allocation.bits, allocation.granularity, tie=False)
     if result.weights_file:
         path = record.path.parent / result.weights_file

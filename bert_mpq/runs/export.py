@@ -109,7 +109,7 @@ def _facts(record: EvaluationRecord) -> dict[str, Any]:
         "revision": record.revision,
         "bits": list(result.allocation.bits),
         "quantizer": result.config.quantizer,
-        "embeddings": result.config.embeddings,
+        "embeddings": result.embeddings,
         "evaluated_fingerprint": result.weights_fingerprint,
         "accuracy": result.final.accuracy,
     }

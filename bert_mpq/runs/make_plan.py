@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from bert_mpq.allocation.budget import Budget, make_budget, sensitivities_of
 from bert_mpq.allocation.clustering import allocate
+from bert_mpq.allocation.whole_plans import best_plan
 from bert_mpq.compute import distributed
 from bert_mpq.compute.hardware import accelerator
 from bert_mpq.records.evaluation import BitAllocation, Sensitivities
@@ -232,6 +233,8 @@ def _scores(config: RunConfig) -> tuple[Sensitivities, Budget | None]:
     if config.clustering != "budget":
         return read_sensitivities(_file(config)), None
     budget = budget_of(config)
+    if config.goal.kind != "drop":
+        budget = best_plan(budget, config.goal).budget
     return sensitivities_of(budget.scores, config.score, user_path(_file(config)).name), budget
 
 

@@ -17,6 +17,7 @@ from bert_mpq.runs.job import Job, started
 from bert_mpq.runs.plan import AnalysisPlan
 from bert_mpq.runs.prepared import Prepared
 from bert_mpq.runs.session import Session
+from bert_mpq.runs.table_losses import table_losses
 from bert_mpq.sensitivity.measure import Measurement, measure
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.scoring import score
@@ -25,7 +26,6 @@ from bert_mpq.sensitivity.widths import width_tables
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.metrics import METRICS
 from bert_mpq.settings.quantizers import for_probes, quantizers_for
-from bert_mpq.sources.classifiers import Classifier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ def _run(job: Job[AnalysisPlan]) -> Analysis:
     clock.skip()
     first = measurement.of_width(0)
     scoring = score(first, config.metrics, job.reporter, config.rows)
-    widths = _width_scores(job, work.classifier, measurement, _of_linears(job, work, calibration))
+    widths = _width_scores(job, work, measurement, _of_linears(job, work, calibration))
     clock.lap("Score layers")
     used = dataclasses.replace(work, tokens=work.tokens.head(measurement.used))
     result = AnalysisResult(
@@ -142,13 +142,10 @@ def _of_linears(
 
 
 def _width_scores(
-    job: Job[AnalysisPlan],
-    classifier: Classifier,
-    measurement: Measurement,
-    linears: tuple[MetricTable, ...],
+    job: Job[AnalysisPlan], work: Prepared, measurement: Measurement, linears: tuple[MetricTable, ...]
 ) -> WidthScores | None:
     """Return what a budget is planned from; None where one width was probed."""
-    config, sources = job.plan.config, job.plan.sources
+    config, sources, classifier = job.plan.config, job.plan.sources, work.classifier
     if len(config.widths) < 2:
         return None
     return WidthScores(
@@ -162,6 +159,7 @@ def _width_scores(
         widths=config.widths,
         tables=width_tables(measurement, config.metrics, job.reporter),
         linears=linears,
+        embeddings=table_losses(job, work),
     )
 
 

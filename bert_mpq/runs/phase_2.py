@@ -67,7 +67,7 @@ def _run(job: Job[QuantizationPlan]) -> Quantization:
     setup = prepare_training(job, allocation)
     calibration = job.calibration(allocation.bits)
     bits = outline_of(model).bits_by_name(allocation.bits, allocation.granularity, tie=False)
-    scheme = Scheme.of(config)
+    scheme = Scheme.of(config, allocation.embeddings)
     checkpoint = None
     if calibration is not None and job.checkpoints is not None:
         identity = _identity(model, calibration, scheme, bits)  # now: quantizing takes the model apart
@@ -136,7 +136,7 @@ def _write(result: EvaluationResult, classifier: Classifier, final: QuantizedMod
     kept: tuple[Path, ...] = ()
     # What reviews had a part in is slow to compute again, and comes out alike only on the same machine.
     if result.trained is not None or result.gptq_sample is not None:
-        path = keep_weights(folder, stem, final, classifier.model, result.config.embeddings)
+        path = keep_weights(folder, stem, final, classifier.model, result.embeddings)
         kept, result = (path,), dataclasses.replace(result, weights_file=path.name)
     record = write_new(folder, stem, ".json", record_text(result, timestamp))
     return write_atomic(report_path(record), evaluation_text(result, timestamp)), record, *kept

@@ -16,6 +16,7 @@ from bert_mpq.compute.encoder import encoder_layers, linear_names, linears
 from bert_mpq.compute.evaluate import evaluate
 from bert_mpq.compute.reporting import Reporter, Silent
 from bert_mpq.compute.workload import Workload
+from bert_mpq.quantization.embeddings import round_tables
 from bert_mpq.records.evaluation import BitAllocation
 from bert_mpq.records.refinement import MeasuredPlan, Refinement
 from bert_mpq.runs.job import Job
@@ -82,7 +83,9 @@ def refine(job: Job[QuantizationPlan], budget: Budget) -> tuple[BitAllocation, R
     work = job.draw("calibration", size, "Tokenize for the refinement")
     widths = sorted({option.bits for each in budget.options for option in each})
     calibration = job.calibration(widths)
-    models = PlanModels(model, config, widths, calibration, reporter)
+    narrower = copy.deepcopy(model)
+    round_tables(narrower, budget.embeddings)
+    models = PlanModels(narrower, config, widths, calibration, reporter)
     logits = torch.from_numpy(evaluate(model, work, Silent(), "").logits)
     names = [linear.name for linear in budget.outline.linears]
     known: dict[tuple[int, ...], Divergences] = {}
@@ -96,7 +99,7 @@ def refine(job: Job[QuantizationPlan], budget: Budget) -> tuple[BitAllocation, R
 
     def identity() -> dict[str, str]:
         scheme = f"{config.quantizer}, {config.group_size}, {config.gptq_reviews}"
-        return {**pass_identity(model, work), "quantizer": scheme}
+        return {**pass_identity(narrower, work), "quantizer": scheme}
 
     checkpoint = job.checkpoints.open(TITLE, identity) if job.checkpoints else None
     if checkpoint is not None and checkpoint.restore(load):
@@ -127,7 +130,9 @@ def _outcome(
         reviews=reviews,
         plans=tuple(
             MeasuredPlan(
-                bits=bits, predicted=budget.assignment(dict(zip(names, bits, strict=True))).loss, kl=kl
+                bits=bits,
+                predicted=budget.embedding_loss + budget.assignment(dict(zip(names, bits, strict=True))).loss,
+                kl=kl,
             )
             for bits, kl in search.measured.items()
         ),

@@ -63,6 +63,7 @@ def _identity(
 ) -> dict[str, str]:
     """Return everything that the result of a training depends on."""
     config = plan.config
+    embeddings = allocation.embeddings or config.embedding_precision
     return {
         "model": plan.sources.model.name,
         "weights": weights_fingerprint(work.classifier.model.state_dict()),
@@ -70,7 +71,7 @@ def _identity(
         "max length": str(plan.max_length),
         "bits": str(allocation.bits),
         "quantizer": f"{config.quantizer}, group size {config.group_size or 'channel'},"
-        f" {config.gptq_reviews} GPTQ reviews, embeddings {config.embeddings}",
+        f" {config.gptq_reviews} GPTQ reviews, embeddings {embeddings}",
         "precision": config.precision,
         "batch tokens": str(work.batch_tokens),
         "recipe": str(recipe),

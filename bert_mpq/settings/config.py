@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from bert_mpq.settings.bits import parse_bits
 from bert_mpq.settings.checks import check_config
-from bert_mpq.settings.embeddings import EmbeddingPrecision
+from bert_mpq.settings.embeddings import EmbeddingChoice, EmbeddingPrecision
 from bert_mpq.settings.errors import UsageError
 from bert_mpq.settings.flag import common, phase_1, phase_2
 from bert_mpq.settings.label_words import EXAMPLE
-from bert_mpq.settings.metrics import Metric, Rows
+from bert_mpq.settings.metrics import METRICS, Metric, Rows
 from bert_mpq.settings.quantizers import GROUP_SIZES, QuantizerName
 from bert_mpq.settings.targets import EXAMPLES, Target, parse_pin, parse_target
 
@@ -60,6 +60,8 @@ class RunConfig:
         refine: plans of the target's size to measure as a whole on calibration reviews, a forward pass each;
             the best is taken. None = as many as take less than the evaluation.
         quantizer: the algorithm below 16 bits (see ``bert_mpq.settings.quantizers``).
+        embeddings: precision of all embedding tables (see ``bert_mpq.settings.embeddings``); ``auto``: fp32,
+            or what a budget of the whole model takes.
         qat_reviews: calibration reviews to train on, the validation slice included; None = the whole split.
         max_length: tokens per review; None = the model's own maximum, at most 512 (embedded: 256).
         batch_tokens: tokens per forward pass, padding included; None = chosen for the device.
@@ -196,7 +198,9 @@ class RunConfig:
         64, "weights that share one scale", shown=f"channel|{'|'.join(map(str, GROUP_SIZES))}", none="channel"
     )
     gptq_reviews: int = common(128, "calibration reviews that GPTQ looks at", shown="N", lowest=1)
-    embeddings: EmbeddingPrecision = phase_2("fp32", "precision of the embedding tables")
+    embeddings: EmbeddingChoice = phase_2(
+        "auto", "precision of the embedding tables; auto: fp32, or what a budget of the whole model takes"
+    )
     protect_last: int = phase_2(
         0,
         "keep the last N layers at 16 bits or more",
@@ -236,6 +240,20 @@ class RunConfig:
         if self.probe_bits is not None:
             return self.probe_bits
         return BUDGET_WIDTHS if self.clustering == "budget" else BUDGET_WIDTHS[:1]
+
+    @property
+    def embedding_precision(self) -> EmbeddingPrecision:
+        """The precision of the embedding tables where no budget chooses it."""
+        return "fp32" if self.embeddings == "auto" else self.embeddings
+
+    @property
+    def chooses_embeddings(self) -> bool:
+        """Whether the precision of the embeddings is chosen with the bits: by a budget of the whole model.
+
+        Their loss is a KL of the logits, which adds up with no other score.
+        """
+        whole = self.clustering == "budget" and self.goal.kind != "bits"
+        return whole and self.embeddings == "auto" and METRICS[self.score].of_logits
 
     @property
     def goal(self) -> Target:

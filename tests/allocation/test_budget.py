@@ -102,7 +102,7 @@ def test_the_message_of_an_impossible_target_says_where_the_bytes_are():
         best("9x")
     assert refused.value.title.startswith("9x cannot be reached: the smallest plan takes 2.25 bits")
     assert "of it not encoder weights" in refused.value.title
-    assert refused.value.hint.endswith("or less, or --embeddings fp16.")
+    assert refused.value.hint.endswith("or less, or --embeddings int8.")
     with pytest.raises(MpqError) as refused:
         best("2bits")
     assert refused.value.hint == "Ask for --target 2.25bits or more."

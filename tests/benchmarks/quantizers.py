@@ -1,4 +1,4 @@
-"""Quantizers x bit widths on a classifier and real held-out reviews: what each costs and what each saves.
+"""Quantizers x bit widths x embeddings on a classifier and real held-out reviews: what each costs and saves.
 
 Run: python tests/benchmarks/quantizers.py --reviews all --device auto --json out.json
 
@@ -34,6 +34,7 @@ from bert_mpq.sensitivity.measure import measure
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.scoring import score
 from bert_mpq.settings.bits import parse_bits
+from bert_mpq.settings.embeddings import EmbeddingPrecision
 from bert_mpq.settings.quantizers import QuantizerName, needs_calibration, quantizers_for
 from bert_mpq.sources.classifiers import Classifier, find_classifier, load_classifier
 from bert_mpq.sources.reviews import find_reviews, load_reviews
@@ -45,12 +46,13 @@ METRIC = "pwcca"
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """A quantizer with its group size, on one allocation."""
+    """A quantizer with its group size, on one allocation, and the precision of the embeddings."""
 
     bits: tuple[int, ...]  # of every layer
     name: str  # of the allocation
     quantizer: QuantizerName
     group_size: int | None
+    embeddings: EmbeddingPrecision
 
     @property
     def text(self) -> str:
@@ -66,6 +68,7 @@ class Row:
 
     bits: str
     quantizer: str
+    embeddings: str
     kl: float
     agreement: float
     accuracy: float
@@ -79,15 +82,16 @@ class Row:
     def markdown(self) -> str:
         """The row of the table."""
         return (
-            f"| {self.bits} | {self.quantizer} | {self.kl:.5f} | {self.agreement:.2%} | {self.accuracy:.4f} |"
-            f" {100 * self.change:+.2f} ± {100 * self.change_error:.2f} | {self.bits_per_weight:.2f} |"
-            f" {self.whole_ratio:.2f}x | {self.seconds:.1f} |"
+            f"| {self.bits} | {self.quantizer} | {self.embeddings} | {self.kl:.6f} | {self.agreement:.2%} |"
+            f" {self.accuracy:.4f} | {100 * self.change:+.2f} ± {100 * self.change_error:.2f} |"
+            f" {self.bits_per_weight:.2f} | {self.whole_ratio:.2f}x | {self.seconds:.1f} |"
         )
 
 
 HEADINGS = (
     "bits",
     "quantizer",
+    "embeddings",
     "KL",
     "same prediction",
     "accuracy",
@@ -112,6 +116,7 @@ def row(
     return Row(
         bits=setup.name,
         quantizer=words or setup.text,
+        embeddings=setup.embeddings,
         kl=after.divergence(before),
         agreement=float((before.predictions == after.predictions).mean()),
         accuracy=after.accuracy.accuracy,
@@ -127,6 +132,7 @@ def setups(
     quantizers: Sequence[str],
     widths: Sequence[int],
     mixes: Sequence[tuple[int, ...]],
+    embeddings: Sequence[EmbeddingPrecision],
     scores: tuple[float, ...],
     layers: int,
 ) -> list[Setup]:
@@ -139,8 +145,11 @@ def setups(
         for word in quantizers:
             quantizer, _, size = word.partition(":")
             group_size = None if size == "channel" else int(size or 64)
-            setup = Setup(bits=bits, name=name, quantizer=quantizer, group_size=group_size)
-            found.setdefault((name, quantizers_for(quantizer, bits, group_size)), setup)
+            for tables in embeddings:
+                setup = Setup(
+                    bits=bits, name=name, quantizer=quantizer, group_size=group_size, embeddings=tables
+                )
+                found.setdefault((name, quantizers_for(quantizer, bits, group_size), tables), setup)
     return list(found.values())
 
 
@@ -195,6 +204,7 @@ def arguments_of() -> argparse.Namespace:
         default="per-tensor,rtn:channel,rtn,rtn-mse,gptq:channel,gptq:32,gptq:128,auto",
         help="comma-separated, the group size after a colon (default 64)",
     )
+    parser.add_argument("--embeddings", default="fp32", help="comma-separated: fp32, fp16, int8, int4")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
 
@@ -221,7 +231,14 @@ def main() -> None:
     work = Workload(tokens=test, machine=machine)
     before = evaluate(classifier.model, work, reporter, "Evaluate FP32")
     widths = [int(width) for width in options.bits.split(",") if width]
-    todo = setups(options.quantizers.split(","), widths, mixes, scores, classifier.source.layers)
+    todo = setups(
+        options.quantizers.split(","),
+        widths,
+        mixes,
+        options.embeddings.split(","),
+        scores,
+        classifier.source.layers,
+    )
     cuda = machine.device.type == "cuda"
     report = {
         "version": __version__,
@@ -248,11 +265,11 @@ def main() -> None:
         synchronize(machine)
         started = time.perf_counter()
         quantized = quantized_at(
-            classifier.model, setup.bits, setup.quantizer, setup.group_size, calibration=needed
+            classifier.model, setup.bits, setup.quantizer, setup.group_size, needed, setup.embeddings
         )
         synchronize(machine)
         seconds = time.perf_counter() - started
-        after = evaluate(quantized.model, work, reporter, f"{setup.name} {setup.text}")
+        after = evaluate(quantized.model, work, reporter, f"{setup.name} {setup.text} {setup.embeddings}")
         line = row(setup, quantized, seconds, before, after, test.labels)
         print(line.markdown, flush=True)
         report["rows"].append({**asdict(line), "layers": setup.bits})

@@ -13,19 +13,27 @@ from typing import Any, Literal
 
 import torch
 from safetensors.torch import save
+from torch import nn
 
 from bert_mpq.compute.checkpoints import Checkpoint, State
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.export.layout import encoded, read_weights
 from bert_mpq.export.packed import PackedModel
 from bert_mpq.quantization import rtn
+from bert_mpq.quantization.embeddings import quantized_tables
 from bert_mpq.quantization.training import checkpoint as training
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.outline import LinearShape, Outline
 from bert_mpq.records.reading import read_evaluation
 from bert_mpq.records.run_record import record_text
 from bert_mpq.records.sensitivity_file import read_sensitivities
-from bert_mpq.records.width_scores import MetricTable, WidthScores, read_width_scores, write_width_scores
+from bert_mpq.records.width_scores import (
+    MetricTable,
+    TableLosses,
+    WidthScores,
+    read_width_scores,
+    write_width_scores,
+)
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.config_json import to_json
 from bert_mpq.settings.errors import MpqError
@@ -103,6 +111,7 @@ def _packed() -> bytes:
     torch.manual_seed(0)
     widths = (("a", 4), ("b.c", 3))
     weights = {name: rtn.quantize_clipped(torch.randn(8, 16), bits, 8) for name, bits in widths}
+    weights["e"] = quantized_tables(nn.Embedding.from_pretrained(torch.randn(6, 128)), "int4")[""]
     model = PackedModel(weights=weights, tensors={"d": torch.ones(3), "a.bias": torch.zeros(8)})
     return encoded(model, {"plan": [4, 3]})
 
@@ -125,6 +134,7 @@ def _widths() -> bytes:
                 ),
                 widths=(4, 2),
                 tables=(MetricTable(metric="cka", values=((0.1, 0.2),)),),
+                embeddings=TableLosses(reviews=8, int8=0.0, int4=0.1),
             ),
             "20250113_142530",
         )

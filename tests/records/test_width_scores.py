@@ -7,7 +7,13 @@ import pytest
 
 from bert_mpq.records.outline import LinearShape, Outline
 from bert_mpq.records.sensitivity_file import list_sensitivity_files
-from bert_mpq.records.width_scores import MetricTable, WidthScores, read_width_scores, write_width_scores
+from bert_mpq.records.width_scores import (
+    MetricTable,
+    TableLosses,
+    WidthScores,
+    read_width_scores,
+    write_width_scores,
+)
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
 
@@ -28,6 +34,7 @@ SCORES = WidthScores(
         MetricTable(metric="kl", values=((0.125, 1 / 3), (1e-9, 0.0))),
         MetricTable(metric="pwcca", values=((math.nan, 0.5), (0.25, 0.5))),
     ),
+    embeddings=TableLosses(reviews=8, int8=1e-5, int4=0.002),
 )
 
 
@@ -93,6 +100,9 @@ def test_a_file_that_is_not_there(tmp_path):
         (["outline", "linears", 0, "layer"], 1, "or is not in their order"),
         (["outline", "linears", 0, "inputs"], 0, "without entries"),
         (["outline", "embedding_weights"], 1.5, "embedding_weights"),
+        (["embeddings", "int4"], -0.1, "no number from 0 on"),
+        (["embeddings", "int8"], None, "no number from 0 on"),
+        (["embeddings"], {"int8": 0.1}, "embeddings.reviews is missing"),
         (["config", "nonsense"], 1, "nonsense"),
     ],
 )

@@ -1,12 +1,17 @@
 """Budgets end to end: the size that was planned comes out, and the search for an accuracy."""
 
 import json
+import re
 
+import numpy as np
 import pytest
 
 from bert_mpq import MpqError, RunConfig, analyse, quantize_and_evaluate, run
 from bert_mpq.compute.encoder import outline_of
-from bert_mpq.records.width_scores import MetricTable, WidthScores, write_width_scores
+from bert_mpq.compute.evaluate import Evaluation
+from bert_mpq.records.numbers import megabytes
+from bert_mpq.records.width_scores import MetricTable, TableLosses, WidthScores, write_width_scores
+from bert_mpq.runs.accuracy_search import drop_between
 from bert_mpq.runs.make_plan import budget_of, plan_quantization
 from bert_mpq.runs.session import Session
 
@@ -33,6 +38,9 @@ def test_a_budget_takes_the_size_that_it_planned_and_repeats_from_its_file(tmp_p
     cka = tuple(row[0] for row in scores.tables[1].values)
     assert cka == pytest.approx(done.analysis.result.scores[0].values)
     assert all(row[1] > row[3] for row in scores.tables[0].values)  # fewer bits, more damage
+    assert scores.embeddings.reviews == 16
+    assert 0 < scores.embeddings.int8 < scores.embeddings.int4
+    assert result.embeddings == "fp32"  # a budget of bits per encoder weight leaves them alone
     assert result.sizes.bits_per_weight <= 6.5
     assert result.allocation.bits[1] == 8
     second = config.replace(sensitivities=str(done.analysis.deciding_file(config)))
@@ -75,6 +83,7 @@ def searched(tmp_path_factory, classifier):
         outline=outline_of(classifier.model),
         widths=(2,),
         tables=(MetricTable(metric="kl", values=((1.0,), (0.9,), (0.8,), (0.7,), (0.6,), (0.5,))),),
+        embeddings=TableLosses(reviews=8, int8=1e-5, int4=0.01),
     )
     config = RunConfig(
         **BUDGET,
@@ -99,11 +108,12 @@ def test_the_search_finds_a_plan_that_keeps_the_accuracy_on_calibration_reviews(
             notes.append(text)
 
     found = quantize_and_evaluate(config, Listener(), session).result
-    tried = [float(note.split(": ")[1].split()[0]) for note in notes]
-    sizes = [float(note.split()[0]) for note in notes]
-    assert sizes[0] == 16  # the largest plan first: it decides whether there is an answer
-    passing = [size for size, change in zip(sizes, tried, strict=True) if change >= -9]
-    assert found.sizes.bits_per_weight == pytest.approx(min(passing), abs=0.01)
+    pattern = r"([\d.]+) bits a weight, (\w+) embeddings, ([\d.]+) MB: ([-+.\d]+) \+- ([.\d]+) pp"
+    tried = [re.fullmatch(pattern, note).groups() for note in notes]
+    assert tried[0][:2] == ("16.00", "fp32")  # the largest plan first: it decides whether there is an answer
+    passing = [float(size) for *_, size, change, error in tried if float(change) - float(error) >= -9]
+    assert megabytes(found.sizes.whole_bits) == pytest.approx(min(passing), abs=0.06)
+    assert found.embeddings != "fp32"
     assert 2 in found.allocation.bits
     assert found.sample.split == "TRAIN set, held-out half"
 
@@ -111,6 +121,20 @@ def test_the_search_finds_a_plan_that_keeps_the_accuracy_on_calibration_reviews(
 def test_a_drop_that_no_plan_keeps_is_refused_with_the_one_that_can_be_kept(searched):
     config, session = searched
     pins = tuple(f"layer_{layer}=2" for layer in range(6))
-    with pytest.raises(MpqError, match=r"Even the largest plan loses \d+\.\d\d pp") as refused:
+    with pytest.raises(MpqError, match=r"Even the largest plan loses \d+\.\d\d pp with its") as refused:
         quantize_and_evaluate(config.replace(target="0pp", pin=pins), session=session)
     assert refused.value.code == "E-BUDGET"
+
+
+def test_a_drop_has_the_standard_error_of_the_paired_difference():
+    labels = np.array([1] * 8)
+    before = evaluation(np.array([1, 1, 1, 1, 1, 1, 0, 0]))
+    after = evaluation(np.array([0, 0, 0, 1, 1, 1, 1, 0]))  # three lost, one won, of eight
+    drop = drop_between(before, after, labels)
+    assert drop.value == 0.25
+    assert drop.error == pytest.approx(np.std([1, 1, 1, 0, 0, 0, -1, 0]) / 8**0.5)
+    assert drop.text == "-25.00 +- 23.39 pp"
+
+
+def evaluation(predictions):
+    return Evaluation(accuracy=None, predictions=predictions, logits=None, batches=None)

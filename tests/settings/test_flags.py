@@ -20,7 +20,7 @@ from bert_mpq.settings.config import (
     Scope,
 )
 from bert_mpq.settings.config_json import from_json, to_json
-from bert_mpq.settings.embeddings import EmbeddingPrecision
+from bert_mpq.settings.embeddings import EmbeddingChoice
 from bert_mpq.settings.errors import UsageError
 from bert_mpq.settings.flag import Subcommand
 from bert_mpq.settings.metrics import Metric
@@ -76,7 +76,7 @@ fields = st.fixed_dictionaries(
         "quantizer": one_of(QuantizerName),
         "group_size": st.none() | st.sampled_from(GROUP_SIZES),
         "gptq_reviews": st.integers(1, 100_000),
-        "embeddings": one_of(EmbeddingPrecision),
+        "embeddings": one_of(EmbeddingChoice),
         "protect_last": st.integers(0, 100),
         "qat_epochs": st.integers(0, 100),
         "qat_reviews": st.none() | st.integers(20, 2**32 - 1),

@@ -1,6 +1,7 @@
 """Every table and panel as text, from the records of real runs: 60, 80 and 120 columns, and plain ASCII."""
 
 import io
+import json
 import re
 import shutil
 from pathlib import Path
@@ -73,6 +74,21 @@ def test_comparison(tmp_path, width):
     comparison = compare(tmp_path)
     text = shown(lambda console: comparison_views(comparison, console), width)
     check(f"comparison_{width}", fits(text, width))
+
+
+def test_the_comparison_names_the_embeddings_where_they_are_not_all_fp32(tmp_path):
+    shutil.copytree(RUNS, tmp_path / "Evaluation", ignore=shutil.ignore_patterns("run_*"))
+    record = min((tmp_path / "Evaluation").glob("eval_*.json"))
+    content = json.loads(record.read_text())
+    content["config"]["embeddings"], content["sizes"]["embedding_bits"] = "auto", 8 * 11_917_824
+    content["allocation"]["embeddings"] = "int8"
+    record.write_text(json.dumps(content))
+    lines = shown(lambda console: comparison_views(compare(tmp_path), console), 120).splitlines()
+    assert any("Embeddings" in line for line in lines)
+    assert sorted(word for line in lines for word in line.split() if word in ("fp32", "int8")) == [
+        *["fp32"] * 2,  # the FP32 model and the other run
+        "int8",
+    ]
 
 
 def plans(write_scores):

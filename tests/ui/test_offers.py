@@ -1,15 +1,20 @@
 """What the menu offers after an evaluation."""
 
+import dataclasses
 import io
+from argparse import Namespace
 
 import pytest
 from rich.console import Console
 
+from bert_mpq.records.reading import read_evaluation
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.ui.execution import Execution, Finished
+from bert_mpq.ui.wizard import embeddings_offer
 from bert_mpq.ui.wizard import offers as wizard
 from bert_mpq.ui.wizard.offers import Offer, offer
+from tests.helpers.golden import RUNS
 from tests.helpers.keyboard import pressing
 
 
@@ -80,3 +85,25 @@ def test_what_an_offer_makes_takes_the_place_of_what_was_there(asked):
     )
     run((train,), "down enter", "enter")
     assert asked == [["Back to the menu", "Train"]]  # and no second question
+
+
+@pytest.mark.parametrize(
+    ("bits", "trained", "offered"),
+    [(32, False, True), (16, False, True), (8, False, False), (32, True, False)],
+)
+def test_8_bit_embeddings_are_offered_where_tables_are_most_of_the_model(bits, trained, offered):
+    result = read_evaluation(min(RUNS.glob("eval_*.json"))).result
+    sizes = dataclasses.replace(result.sizes, embedding_bits=bits * result.sizes.embedding_weights)
+    result = dataclasses.replace(result, sizes=sizes, trained=True if trained else None)
+    assert embeddings_offer.applies(Finished(plan=None, quantization=Namespace(result=result))) is offered
+
+
+def test_8_bit_embeddings_are_evaluated_with_the_same_bits(monkeypatch):
+    result = read_evaluation(min(RUNS.glob("eval_*.json"))).result
+    planned, done = [], Finished(plan=None, quantization=None)
+    monkeypatch.setattr(embeddings_offer, "plan_quantization", lambda *given: planned.append(given))
+    monkeypatch.setattr(embeddings_offer.views, "plan_panel", lambda *_: "")
+    execution = Namespace(output=Console(file=io.StringIO()), run=lambda plan: done)
+    finished = Finished(plan=Namespace(sources="sources"), quantization=Namespace(result=result))
+    assert embeddings_offer.act(finished, execution) is done
+    assert planned == [(result.config.replace(embeddings="int8"), "sources")]

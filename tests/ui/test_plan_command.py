@@ -1,12 +1,19 @@
 """``bert-mpq plan`` on made-up scores: what is printed, and the command that carries it out."""
 
+import dataclasses
 import shlex
 from pathlib import Path
 
 import pytest
 
 from bert_mpq.records.outline import LinearShape, Outline
-from bert_mpq.records.width_scores import MetricTable, WidthScores, read_width_scores, write_width_scores
+from bert_mpq.records.width_scores import (
+    MetricTable,
+    TableLosses,
+    WidthScores,
+    read_width_scores,
+    write_width_scores,
+)
 from bert_mpq.settings import flags
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.ui.main import main
@@ -64,6 +71,29 @@ def test_the_screen_of_a_plan(plan, monkeypatch):
     shown = "\n".join(line.rstrip() for line in out.splitlines()) + "\n"
     assert shown == GOLDEN.read_text()
     assert max(map(len, shown.split("Plan again")[0].splitlines())) <= 80
+
+
+def test_a_plan_for_the_whole_model_chooses_the_embeddings_and_says_what_it_rests_on(plan, tmp_path):
+    losses = TableLosses(reviews=256, int8=0.000009, int4=0.0025)
+    write_width_scores(tmp_path, dataclasses.replace(SCORES, embeddings=losses), "20250113_142530")
+    (file,) = tmp_path.glob("widths_20250113_142530_*.json")
+    code, out, _ = plan("--target", "5x", "--sensitivities", str(file))
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert code == 0
+    assert "embeddings int4 6.04 MB 0.002500" in lines
+    assert max(map(len, out.split("Plan again")[0].splitlines())) <= 80
+    said = " ".join(lines)
+    assert "Embeddings: 4-bit codes in groups of 64, chosen with the bits." in said
+    assert "on 256 of these reviews" in said
+    whole = float(said.split("whole model ")[1].split()[0])
+    assert whole <= 86.65 / 5
+    points = [
+        line.split() for line in lines[lines.index("Other sizes: the best plan for each") :] if "MB" in line
+    ]
+    assert {"fp32", "int8", "int4"} == {cells[5] for cells in points}
+    assert plan("--target", "5x", "--embeddings", "int8", "--sensitivities", str(file))[0] == 0
+    fixed = plan("--target", "5x", "--embeddings", "fp32", "--sensitivities", str(file))[2]
+    assert "or --embeddings int8" in fixed
 
 
 def test_a_plan_needs_no_model(plan, tmp_path):

@@ -50,6 +50,13 @@ def test_a_plan_without_gptq_speaks_of_no_calibration_reviews(config):
     assert not any("GPTQ" in line for line in lines)
 
 
+@pytest.mark.parametrize(("target", "shown"), [("5x", True), ("0.5pp", True), ("4bits", False)])
+def test_the_plan_of_a_whole_model_says_that_the_embeddings_are_chosen(config, target, shown):
+    budget = config.replace(sensitivities=None, clustering="budget", target=target)
+    lines = panel(budget.replace(calibration_size=100, metrics=("cka",)), "run")
+    assert ("Embeddings fp32, int8, int4: chosen with the bits" in lines) is shown
+
+
 def test_the_size_table_shows_every_part_the_whole_and_the_figure_of_papers():
     mebibyte = 8 * 1024**2
     sizes = SizeReport(

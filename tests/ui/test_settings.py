@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from bert_mpq.settings.config import RunConfig
-from bert_mpq.settings.embeddings import EmbeddingPrecision
+from bert_mpq.settings.embeddings import EmbeddingChoice
 from bert_mpq.settings.quantizers import QuantizerName
 from bert_mpq.ui.wizard.settings import change_settings
 from tests.helpers.keyboard import pressing
@@ -67,8 +67,8 @@ def test_every_quantizer_and_every_precision_of_the_embeddings_can_be_chosen(cha
     to_quantizer, to_embeddings = "down down down down enter", "down down down down down enter"
     chosen = [change(to_quantizer, f"{'down ' * n}enter")[0].quantizer for n in range(5)]
     assert chosen == list(typing.get_args(QuantizerName))
-    chosen = [change(to_embeddings, f"{'down ' * n}enter")[0].embeddings for n in range(4)]
-    assert chosen == list(typing.get_args(EmbeddingPrecision))
+    chosen = [change(to_embeddings, f"{'down ' * n}enter")[0].embeddings for n in range(5)]
+    assert chosen == list(typing.get_args(EmbeddingChoice))
 
 
 def test_a_folder_that_cannot_be_written_is_not_accepted(change, tmp_path):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from bert_mpq.records.width_scores import write_width_scores
+from bert_mpq.records.width_scores import TableLosses, write_width_scores
 from bert_mpq.runs.plan import Sources
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.sources.reviews import DataSource
@@ -106,6 +106,17 @@ def test_a_broken_file_and_one_of_another_model_are_shown_with_the_reason(walk, 
     config = RunConfig(output=str(folder.parent))
     rows = file_options(config, Sources(**{**vars(SOURCES), "model": other}))
     assert rows[1].disabled == "measured on embedded"
+
+
+def test_a_target_of_the_whole_model_chooses_the_embeddings(walk, folder):
+    losses = TableLosses(reviews=256, int8=0.000009, int4=0.0025)
+    write_width_scores(folder, replace(SCORES, embeddings=losses), "20250113_142530")
+    _, screens = walk(True)
+    fifth = next(option for option in screens["Target"] if option.value == "5x")
+    assert fifth.description == "Model 17 of 87 MB (5.13x smaller), int4 embeddings"
+    assert not fifth.disabled
+    assert "embeddings" not in screens["Target"][0].description
+    check("Target", screens["Target"])
 
 
 def test_a_target_is_checked_where_it_is_typed(folder):

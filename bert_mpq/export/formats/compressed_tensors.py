@@ -47,7 +47,7 @@ class CompressedTensors(Format):
     def check(self, result: EvaluationResult) -> None:
         """Refuse what is not packed, what does not load back, and a missing or too old package."""
         hint = "Use --format mpq, which takes every plan."
-        if EMBEDDINGS[embeddings := result.config.embeddings].coded:
+        if EMBEDDINGS[embeddings := result.embeddings].coded:
             raise MpqError("E-EXPORT", f"compressed-tensors cannot load {embeddings} embeddings back.", hint)
         if not is_symmetric(quantizer := result.config.quantizer):
             raise MpqError(

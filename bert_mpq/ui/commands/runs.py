@@ -1,6 +1,7 @@
 """The commands that measure: the two phases one by one and together, ``plan``, ``validate`` and ``sweep``."""
 
 import argparse
+import dataclasses
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,7 @@ def _phase(phase: "Phase", text: str) -> Command:
 
 
 def _plan(namespace: argparse.Namespace, execution: "Execution") -> None:
+    from bert_mpq.allocation.whole_plans import best_plan
     from bert_mpq.runs.make_plan import budget_of, named, plan_analysis
     from bert_mpq.ui.views.budget import budget_views
 
@@ -67,7 +69,7 @@ def _plan(namespace: argparse.Namespace, execution: "Execution") -> None:
     if config.goal.kind == "drop" or config.refine != 0:
         views = _searched(config, execution)
     else:
-        views = budget_views(budget, budget.best(config.goal))
+        views = budget_views(budget, best_plan(budget, config.goal))
     for view in views:
         execution.output.print(view)
     config = named(config, budget.scores.model_name)
@@ -78,6 +80,7 @@ def _plan(namespace: argparse.Namespace, execution: "Execution") -> None:
 
 def _searched(config: RunConfig, execution: "Execution") -> "list[RenderableType]":
     """Return the views of the bits that are found by measuring plans."""
+    from bert_mpq.allocation.whole_plans import WholePlan
     from bert_mpq.runs.make_plan import budget_of, plan_quantization
     from bert_mpq.ui.views.budget import budget_views
 
@@ -88,9 +91,10 @@ def _searched(config: RunConfig, execution: "Execution") -> "list[RenderableType
 
         with started(plan, reporter, execution.session) as job:
             allocation, refinement = allocate(job)
-    budget = budget_of(config)
+    problem = budget_of(config)
+    budget = dataclasses.replace(problem, embeddings=allocation.embeddings or problem.embeddings)
     by_name = budget.outline.bits_by_name(allocation.bits, allocation.granularity, tie=False)
-    return budget_views(budget, budget.assignment(by_name), refinement)
+    return budget_views(problem, WholePlan(budget=budget, assignment=budget.assignment(by_name)), refinement)
 
 
 def _validate(namespace: argparse.Namespace, execution: "Execution") -> None:

@@ -9,9 +9,11 @@ from rich.text import Text
 
 from bert_mpq.allocation.budget import Budget
 from bert_mpq.allocation.knapsack import Assignment
+from bert_mpq.allocation.whole_plans import WholePlan, frontier
 from bert_mpq.records.numbers import megabytes, score_text
 from bert_mpq.records.refinement import Refinement
 from bert_mpq.settings.config import Granularity
+from bert_mpq.settings.embeddings import EMBEDDINGS
 from bert_mpq.settings.metrics import METRICS
 from bert_mpq.ui.views.panels import heading
 from bert_mpq.ui.views.tables import plain_table
@@ -21,9 +23,15 @@ KINDS: dict[Granularity, str] = {"layer": "layer", "linear": "Linear"}
 
 
 def budget_views(
-    budget: Budget, assignment: Assignment, refinement: Refinement | None = None
+    problem: Budget, plan: WholePlan, refinement: Refinement | None = None
 ) -> list[RenderableType]:
-    """Return the plan, what measuring told of it, the clusterings at its size, and other sizes."""
+    """Return the plan, what measuring told of it, the clusterings at its size, and other sizes.
+
+    Args:
+        problem: the budget as it was posed, the embeddings open where they were chosen.
+        plan: its answer.
+    """
+    budget, assignment = plan.budget, plan.assignment
     config, scores = budget.config, budget.scores
     facts = METRICS[config.score]
     loss = f"{facts.loss_title}{', in nats' if facts.of_logits else ''}"
@@ -32,10 +40,17 @@ def budget_views(
     notes = [
         f"{sizes.bits_per_weight:.2f} bits per encoder weight, scales included; whole model "
         f"{megabytes(sizes.whole_bits):.2f} MB, {sizes.whole_ratio:.2f}x smaller; predicted loss "
-        f"{score_text(assignment.loss)}.",
+        f"{score_text(plan.loss)}.",
         f"Loss: {loss}, one {KINDS[config.granularity]} quantized at a time, summed; probed at {widths} bits "
         f"on {scores.reviews:,} reviews ({scores.split}).",
     ]
+    if scores.embeddings and EMBEDDINGS[budget.embeddings].coded:
+        title = EMBEDDINGS[budget.embeddings].title
+        chosen = "chosen with the bits" if problem.embeddings_are_open else "as asked for"
+        notes.append(
+            f"Embeddings: {title}, {chosen}. Their loss is the KL of the logits with nothing else quantized, "
+            f"on {scores.embeddings.reviews:,} of these reviews; it is added."
+        )
     if refinement is not None:
         notes.append(refinement.text)
     if budget.foreign_quantizer:
@@ -47,7 +62,7 @@ def budget_views(
         heading("The clusterings at this size, with the best bits for each"),
         _clusterings(budget, assignment),
         heading("Other sizes: the best plan for each"),
-        _frontier(budget, assignment),
+        _frontier(problem, plan),
     ]
 
 
@@ -59,6 +74,9 @@ def _layers(budget: Budget, assignment: Assignment) -> Table:
         loss = math.fsum(assignment.options[k].loss for k in mine)
         pinned = " (pinned)" if any(k in budget.pins for k in mine) else ""
         table.add_row(f"layer_{layer}", f"{text}{pinned}", f"{megabytes(size):.2f} MB", score_text(loss))
+    if budget.config.goal.kind != "bits":
+        tables = f"{megabytes(budget.sizes(assignment.bits).embedding_bits):.2f} MB"
+        table.add_row("embeddings", budget.embeddings, tables, score_text(budget.embedding_loss))
     return table
 
 
@@ -74,23 +92,28 @@ def _clusterings(budget: Budget, assignment: Assignment) -> Table:
     return table
 
 
-def _frontier(budget: Budget, assignment: Assignment) -> Table:
-    last = "Bits per layer" if budget.config.granularity == "layer" else "Linears at each width"
-    table = plain_table("Bits a weight", "Whole model", "Ratio", "Loss", last, left=(last,))
+def _frontier(problem: Budget, plan: WholePlan) -> Table:
+    last = "Bits per layer" if problem.config.granularity == "layer" else "Linears at each width"
+    names = ["Bits a weight", "Whole model", "Ratio", "Loss", "Embeddings", last]
+    if not problem.embeddings_are_open:
+        names.remove("Embeddings")
+    table = plain_table(*names, left=("Embeddings", last))
     table.columns[-1].no_wrap = False
-    points = list(budget.frontier())
+    points = list(frontier(problem))
     step = max(1, -(-len(points) // OTHER_SIZES))
-    shown = [*points[::step], assignment, points[-1]]
-    for point in sorted({p.bits: p for p in shown}.values(), key=lambda p: p.cost):
-        sizes = budget.sizes(point.bits)
-        mark = " (the plan)" if point.bits == assignment.bits else ""
-        table.add_row(
-            f"{sizes.bits_per_weight:.2f}",
-            f"{megabytes(sizes.whole_bits):.2f} MB",
-            f"{sizes.whole_ratio:.2f}x",
-            score_text(point.loss),
-            f"{_in_short(budget, point)}{mark}",
-        )
+    shown = {point.key: point for point in (*points[::step], plan, points[-1])}
+    for point in sorted(shown.values(), key=lambda p: p.whole_bits):
+        sizes = point.budget.sizes(point.assignment.bits)
+        mark = " (the plan)" if point.key == plan.key else ""
+        cells = {
+            "Bits a weight": f"{sizes.bits_per_weight:.2f}",
+            "Whole model": f"{megabytes(sizes.whole_bits):.2f} MB",
+            "Ratio": f"{sizes.whole_ratio:.2f}x",
+            "Loss": score_text(point.loss),
+            "Embeddings": point.budget.embeddings,
+            last: f"{_in_short(problem, point.assignment)}{mark}",
+        }
+        table.add_row(*(cells[name] for name in names))
     return table
 
 

@@ -38,7 +38,7 @@ def evaluation_views(result: EvaluationResult) -> list[RenderableType]:
 
 def embeddings_advice(sizes: SizeReport) -> str:
     """Return what 8-bit embeddings would come to; "" where the tables are a third of the model or less."""
-    if sizes.embedding_share <= 1 / 3 or not sizes.bits_saved_by_int8:
+    if not sizes.wide_embeddings:
         return ""
     smaller = f"{megabytes(sizes.whole_bits - sizes.bits_saved_by_int8):.1f} MB"
     share = f"{100 * sizes.embedding_share:.0f} %"

@@ -13,6 +13,7 @@ from bert_mpq.compute.hardware import accelerator
 from bert_mpq.records.evaluation import BitAllocation
 from bert_mpq.records.numbers import duration
 from bert_mpq.runs.plan import EvaluationPlan, Plan, QuantizationPlan
+from bert_mpq.settings.embeddings import OFFERED
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.quantizers import needs_calibration, quantizers_for
 from bert_mpq.ui.console import is_live, is_utf8
@@ -31,8 +32,10 @@ def plan_panel(plan: Plan, console: Console, time: str = "") -> RenderableType:
     config = plan.config
     bits: tuple[int, ...] = ()  # where they are known before the run
     layers: dict[str, list[int]] = {}
+    tables = None if config.chooses_embeddings else config.embedding_precision  # None: not known before it
     if isinstance(plan, QuantizationPlan) and plan.allocation is not None:
         bits, layers = plan.allocation.bits, _layers_of(plan.allocation)
+        tables = plan.allocation.embeddings or tables
     widths = {*(config.widths if "calibration" in plan.reviews else ())}
     if isinstance(plan, EvaluationPlan):
         widths |= {*(bits or (config.widths if config.clustering == "budget" else config.bits))}
@@ -44,6 +47,8 @@ def plan_panel(plan: Plan, console: Console, time: str = "") -> RenderableType:
         layers_of=layers,
         quantizers=quantizers_for(config.quantizer, widths, config.group_size),
         calibrated=needs_calibration(config.quantizer, widths),
+        tables=tables,
+        offered=OFFERED,
         accelerator=accelerator(),
         time=time,
     )

@@ -4,9 +4,8 @@ from typing import Any
 
 from bert_mpq.compute.hardware import accelerator
 from bert_mpq.records.files import EVALUATION, SENSITIVITIES, check_writable
-from bert_mpq.settings import quantizers
+from bert_mpq.settings import embeddings, quantizers
 from bert_mpq.settings.config import RunConfig
-from bert_mpq.settings.embeddings import EMBEDDINGS
 from bert_mpq.settings.errors import UsageError
 from bert_mpq.settings.flag import read_number
 from bert_mpq.settings.flags import FLAGS
@@ -149,12 +148,7 @@ SETTINGS: tuple[Step, ...] = (
     Step(
         name="Embeddings",
         field="embeddings",
-        options=menu(
-            *(
-                (f"{name} (default)" if name == "fp32" else name, name, facts.menu)
-                for name, facts in EMBEDDINGS.items()
-            )
-        ),
+        options=menu(*embeddings.menu_rows()),
         about="Precision of the embedding tables",
     ),
     Step(

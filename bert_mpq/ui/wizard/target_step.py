@@ -1,6 +1,7 @@
 """What a budget asks for: a size, a ratio, mean bits or an accuracy drop, with what each comes to."""
 
 from bert_mpq.allocation.budget import Budget, make_budget
+from bert_mpq.allocation.whole_plans import best_plan
 from bert_mpq.records.numbers import megabytes
 from bert_mpq.records.width_scores import read_width_scores
 from bert_mpq.settings.config import RunConfig
@@ -14,7 +15,8 @@ TARGET_PRESETS = (
     ("6 bits a weight (careful)", "6bits"),
     ("4 bits a weight (recommended)", DEFAULT_TARGET),
     ("3 bits a weight (small)", "3bits"),
-    ("At most 0.5 points of accuracy", "0.5pp"),
+    ("A fifth of the whole model", "5x"),
+    ("Smallest within 0.5 points", "0.5pp"),
 )
 
 
@@ -42,14 +44,20 @@ def _options(config: RunConfig) -> list[Option]:
 
 
 def _option(config: RunConfig, name: str, text: str) -> Option:
-    target, budget, size = parse_target(text), _budget(config), ""
+    target, budget, size = parse_target(text), _budget(config, text), ""
     problem = problem_of(lambda: read_target(config, text))
+    chosen = "Bits and embeddings" if config.replace(target=text).chooses_embeddings else "Bits"
     if target.kind == "drop":
-        size = "Evaluates plans on calibration reviews until it fits"
+        size = f"{chosen}, by measuring plans on calibration reviews"
+    elif budget is None and target.kind != "bits":
+        size = f"{chosen} that lose least at this size"
     elif budget is not None and not problem:
-        sizes = budget.sizes(budget.best(target).bits)
+        best = best_plan(budget, target)
+        sizes = best.budget.sizes(best.assignment.bits)
         whole = f"{megabytes(sizes.whole_bits):.0f} of {megabytes(sizes.whole_original_bits):.0f} MB"
         size = f"Model {whole} ({sizes.whole_ratio:.2f}x smaller)"
+        if best.budget.embeddings != "fp32":
+            size += f", {best.budget.embeddings} embeddings"
     return Option(title=name, value=text, description=size, disabled="cannot be reached" if problem else "")
 
 
@@ -60,10 +68,10 @@ def read_target(config: RunConfig, text: str) -> str:
         MpqError: it is none, or cannot be reached with the scores of ``config``: in one line of the prompt,
             with the nearest one that can be, if any.
     """
-    target, budget = parse_target(text), _budget(config)
+    target, budget = parse_target(text), _budget(config, text)
     if budget is not None and target.kind != "drop":
         try:
-            budget.best(target)
+            best_plan(budget, target)
         except MpqError as error:
             what, found, _ = error.title.partition(" cannot be reached: ")
             if not found:
@@ -73,8 +81,8 @@ def read_target(config: RunConfig, text: str) -> str:
     return target.text
 
 
-def _budget(config: RunConfig) -> Budget | None:
-    """Return the problem where the scores are known already."""
+def _budget(config: RunConfig, target: str) -> Budget | None:
+    """Return the problem of a target where the scores are known already."""
     if config.sensitivities is None:
         return None
-    return make_budget(config, read_width_scores(config.sensitivities))
+    return make_budget(config.replace(target=target), read_width_scores(config.sensitivities))
