@@ -95,8 +95,8 @@ def evaluate(
     resumable.keep()
     logits = answers.of_all_processes(len(tokens))[:, list(outputs_of(model).order)]
     predictions = logits.argmax(1)
-    accuracy = figures(logits, predictions, tokens.labels, resumable.seconds)
     batches = resumable.batches.of_all_processes()
+    accuracy = figures(logits, predictions, tokens.labels, resumable.seconds, batches.count)
     return Evaluation(accuracy=accuracy, predictions=predictions, logits=logits, batches=batches)
 
 
@@ -146,6 +146,7 @@ def figures(
     predictions: npt.NDArray[np.int64],
     labels: npt.NDArray[np.int64],
     seconds: float,
+    batches: int = 0,
 ) -> Accuracy:
     """Return accuracy, precision, recall, F1 (positive class 1) and mean cross-entropy in nats.
 
@@ -167,4 +168,5 @@ def figures(
         correct=correct,
         size=len(labels),
         seconds=seconds,
+        batches=batches,
     )

@@ -40,19 +40,26 @@ class BatchUse:
     Args:
         largest: most reviews in one forward pass.
         budget: tokens per forward pass at the end; less than asked when memory has run out.
+        count: forward passes.
     """
 
     largest: int
     budget: int
+    count: int = 0
 
     def after(self, done: Completed[Result]) -> "BatchUse":
         """Return the use with one more batch."""
-        return BatchUse(largest=max(self.largest, len(done.batch.indices)), budget=done.budget)
+        largest = max(self.largest, len(done.batch.indices))
+        return BatchUse(largest=largest, budget=done.budget, count=self.count + 1)
 
     def of_all_processes(self) -> "BatchUse":
-        """Return the largest batch and the smallest budget of all processes."""
+        """Return the largest batch, the smallest budget and the forward passes of all processes."""
         uses = distributed.gather(self)
-        return BatchUse(largest=max(use.largest for use in uses), budget=min(use.budget for use in uses))
+        return BatchUse(
+            largest=max(use.largest for use in uses),
+            budget=min(use.budget for use in uses),
+            count=sum(use.count for use in uses),
+        )
 
 
 def run_batches(

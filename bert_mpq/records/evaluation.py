@@ -88,6 +88,7 @@ class Accuracy:
     Args:
         loss: mean cross-entropy in nats.
         seconds: time of the forward passes.
+        batches: forward passes; 0 in old records.
     """
 
     accuracy: float
@@ -98,6 +99,7 @@ class Accuracy:
     correct: int
     size: int
     seconds: float
+    batches: int = 0
 
     @property
     def figures(self) -> dict[str, float]:

@@ -33,6 +33,7 @@ def test_evaluation_equals_one_review_at_a_time(classifier, reviews):
     few = reviews.take(list(range(24)))
     tokens = tokenize(few, classifier.tokenizer, 64, Silent())
     got = evaluate(classifier.model, on_cpu(tokens, 512), Silent(), "Evaluate")
+    assert got.accuracy.batches == got.batches.count == len(tokens.plan(512))
     with torch.inference_mode():
         for index, text in enumerate(few.texts):
             inputs = classifier.tokenizer(text, truncation=True, max_length=64, return_tensors="pt")

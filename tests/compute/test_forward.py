@@ -169,4 +169,4 @@ def test_what_was_used_is_known_after_memory_ran_out():
         on_cpu(sample_of([5] * 32), 160), Memory(20, MemoryError()), Silent(), "Evaluate"
     ):
         use = use.after(done)
-    assert use == BatchUse(largest=4, budget=20)
+    assert use == BatchUse(largest=4, budget=20, count=8)

@@ -29,6 +29,12 @@ def test_the_report_is_as_released(evaluation_result):
     assert evaluation_text(evaluation_result, TIMESTAMP) == (GOLDEN / f"{STEM}.txt").read_text()
 
 
+def test_speed_is_reported_where_the_run_counted_its_batches(evaluation_result):
+    timed = dataclasses.replace(evaluation_result.after, size=1000, seconds=20.0, batches=40)
+    text = evaluation_text(dataclasses.replace(evaluation_result, after=timed), TIMESTAMP)
+    assert text.count("latency_per_batch_s: 0.500000\nthroughput_samples_per_s: 50.000\n") == 1
+
+
 def test_each_section_begins_with_the_lines_of_the_original_tool(evaluation_result):
     original = sections((GOLDEN / "readme_evaluation.txt").read_text())
     ours = sections(evaluation_text(evaluation_result, TIMESTAMP))
