@@ -3,7 +3,11 @@
 import glob
 import os
 import platform
+import re
 import shutil
+from pathlib import Path
+
+FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 
 
 def accelerator() -> str:
@@ -15,3 +19,16 @@ def accelerator() -> str:
     if platform.system() == "Darwin" and platform.machine() == "arm64":
         return "mps"
     return "cpu"
+
+
+def processor() -> str:
+    """Return the processor's name, and what it has for products of integers."""
+    try:
+        facts = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor() or platform.machine()
+    named = re.search(r"^model name\s*:\s*(.*)$", facts, re.MULTILINE)
+    flags = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", facts, re.MULTILINE)
+    present = set(flags[1].split()) if flags else set()
+    words = [feature for feature in FEATURES if feature in present]
+    return f"{named[1] if named else platform.machine()} ({', '.join(words) or 'no vector features known'})"

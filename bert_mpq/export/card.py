@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bert_mpq.export.formats import Format
-from bert_mpq.export.result import FileSize, ReloadComparison
+from bert_mpq.export.result import FileSize, ReloadComparison, RuntimeFigures
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.files import SENSITIVITIES
 from bert_mpq.records.template import render
@@ -20,6 +20,7 @@ def card_text(
     folder: str,
     size: FileSize,
     comparison: ReloadComparison,
+    runtime: RuntimeFigures | None = None,
 ) -> str:
     """Return the text of README.md, metadata block included."""
     return render(
@@ -31,6 +32,7 @@ def card_text(
         folder=folder,
         size=size,
         comparison=comparison,
+        runtime=runtime,
         widths=", ".join(map(str, sorted(set(result.allocation.bits), reverse=True))),
         command=_command(result),
     )

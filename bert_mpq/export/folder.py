@@ -75,7 +75,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def _publish(temporary: Path, path: Path) -> None:
-    for file in temporary.iterdir():
+    for file in filter(Path.is_file, temporary.rglob("*")):
         with file.open("rb") as opened:
             os.fsync(opened.fileno())
     os.chmod(temporary, 0o777 & ~umask())

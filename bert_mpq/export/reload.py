@@ -31,7 +31,10 @@ from bert_mpq.settings.errors import MpqError
 
 @dataclass(frozen=True, kw_only=True)
 class Reloaded:
-    """What a folder gave in a fresh process: (reviews, 2) logits, and the asked tensors' fingerprint."""
+    """What a folder gave in a fresh process: (reviews, 2) logits, and the asked tensors' fingerprint.
+
+    The fingerprint is "" where the format has no such tensors.
+    """
 
     logits: npt.NDArray[np.float64]
     fingerprint: str
@@ -72,9 +75,9 @@ def reloaded(
         "max_length": max_length,
     }
     process = subprocess.run(
-        [sys.executable, "-m", "bert_mpq.export.reload"],
+        [sys.executable, "-m", file_format.reloader],
         input=json.dumps(question),
-        env=_environment(),
+        env=fresh_environment(),
         capture_output=True,
         text=True,
         errors="replace",
@@ -105,7 +108,7 @@ def answer(question: Mapping[str, Any]) -> dict[str, Any]:
     return {"logits": logits.tolist(), "fingerprint": fingerprint}
 
 
-def _environment() -> dict[str, str]:
+def fresh_environment() -> dict[str, str]:
     """Return an environment in which this very package is found and nothing is fetched."""
     here = str(Path(__file__).parents[2])
     paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bert_mpq.export.formats import Format
+from bert_mpq.records.evaluation import Accuracy
 from bert_mpq.records.reading import EvaluationRecord
 
 
@@ -45,8 +46,24 @@ class ReloadComparison:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RuntimeFigures:
+    """What ONNX Runtime measured with the file itself, on the held-out reviews of the evaluation.
+
+    Args:
+        processor: its name, and what it has for products of integers.
+    """
+
+    accuracy: Accuracy
+    processor: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Export:
-    """An exported folder."""
+    """An exported folder.
+
+    Args:
+        runtime: figures of a file that computes otherwise than what was evaluated.
+    """
 
     record: EvaluationRecord
     file_format: Format
@@ -55,6 +72,7 @@ class Export:
     size: FileSize
     comparison: ReloadComparison
     seconds: float
+    runtime: RuntimeFigures | None = None
 
     @property
     def folder_bytes(self) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.reporting import Reporter
+from bert_mpq.compute.reviews import Reviews
 from bert_mpq.export.layout import restored
 from bert_mpq.export.packed import PackedModel, pack_model
 from bert_mpq.quantization.model import quantized_copy
@@ -27,11 +28,13 @@ class Evaluated:
     """The model whose figures a run record holds.
 
     Args:
+        original: the FP32 classifier.
         model: fake-quantized, on the CPU.
         packed: the same as codes, scales and plain tensors.
     """
 
     plan: QuantizationPlan
+    original: Any
     model: Any
     packed: PackedModel
     tokenizer: Any
@@ -40,6 +43,11 @@ class Evaluated:
     def max_length(self) -> int:
         """Tokens per review at most."""
         return self.plan.max_length
+
+    def reviews(self) -> Reviews:
+        """Return the reviews of the evaluation."""
+        config, every = self.plan.config, load_reviews(self.plan.sources.data, "evaluation")
+        return sample(every, self.plan.reviews["evaluation"], config.sampling, config.seed)
 
     def texts(self, count: int) -> tuple[str, ...]:
         """Return up to ``count`` reviews of the evaluation split, as many positive as negative."""
@@ -80,7 +88,9 @@ def evaluated_model(record: EvaluationRecord, session: Session, reporter: Report
         )
     model = copy.deepcopy(classifier.model).cpu().eval()
     model.load_state_dict(state)
-    return Evaluated(plan=plan, model=model, packed=packed, tokenizer=classifier.tokenizer)
+    return Evaluated(
+        plan=plan, original=classifier.model, model=model, packed=packed, tokenizer=classifier.tokenizer
+    )
 
 
 def _plan(result: EvaluationResult) -> QuantizationPlan:

@@ -1,25 +1,34 @@
 """``export_model``: from a run record to a folder that has been loaded again and compared."""
 
+import copy
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from bert_mpq.compute.evaluate import figures
 from bert_mpq.compute.fingerprint import weights_fingerprint
+from bert_mpq.compute.hardware import processor
 from bert_mpq.compute.reporting import Reporter, Silent
 from bert_mpq.export.card import card_text
 from bert_mpq.export.folder import check_space, check_target, new_folder
-from bert_mpq.export.formats import DEFAULT, FORMATS, Format
+from bert_mpq.export.formats import DEFAULT, Activations, Format, format_for
 from bert_mpq.export.reload import logits_of, reloaded
-from bert_mpq.export.result import Export, FileSize, ReloadComparison
+from bert_mpq.export.result import Export, FileSize, ReloadComparison, RuntimeFigures
 from bert_mpq.records.files import write_atomic
+from bert_mpq.records.json_file import json_text
 from bert_mpq.records.reading import EvaluationRecord, read_evaluation
 from bert_mpq.runs.evaluated_model import Evaluated, evaluated_model
 from bert_mpq.runs.session import Session
-from bert_mpq.settings.errors import MpqError, UsageError
+from bert_mpq.settings.errors import MpqError
 
 REVIEWS = 64  # whose logits are compared after the reload
 TOKENS = 128  # longer reviews are cut: every weight is compared anyway
 CARD = "README.md"
+FIGURES = "evaluation.json"  # beside it, of a file that has an accuracy of its own
+PART = 256  # reviews between two steps of the progress
 
 
 def export_model(
@@ -28,6 +37,7 @@ def export_model(
     format_name: str = DEFAULT,
     reporter: Reporter | None = None,
     session: Session | None = None,
+    activations: Activations = "fp32",
 ) -> Export:
     """Write the model of an evaluation as a folder, load it again in a fresh process, and compare.
 
@@ -36,15 +46,14 @@ def export_model(
     Args:
         evaluation: the run record (.json) of the evaluation, or the report (.txt) beside it.
         format_name: one of ``bert_mpq.export.formats.FORMATS``.
+        activations: int8 = the fast form of the format onnx, which is evaluated before it is published.
 
     Raises:
         MpqError: E-EXPORT for a plan or a folder that cannot be; E-EXTRA; E-WEIGHTS when the evaluated
             weights cannot be made again; E-DISK; E-READONLY; what loading the model raises.
     """
     reporter, session = reporter or Silent(), session or Session()
-    if format_name not in FORMATS:
-        raise UsageError("E-EXPORT", f"There is no format {format_name}.", f"Take {' or '.join(FORMATS)}.")
-    file_format = FORMATS[format_name]
+    file_format = format_for(format_name, activations)
     record = read_evaluation(evaluation)
     target = check_target(to)
     file_format.check(record.result)
@@ -54,25 +63,39 @@ def export_model(
     packed = evaluated.packed
     with new_folder(target) as folder:
         facts = _facts(record)
-        weights = file_format.write(folder, packed, evaluated.model, evaluated.tokenizer, facts)
+        weights = file_format.write(folder, packed, evaluated.model, _tokenizer(evaluated), facts)
         size = FileSize(
-            total=weights.stat().st_size,
+            total=sum(file.stat().st_size for file in weights.parent.glob(f"{weights.name}*")),
             header=file_format.header_bytes(weights),
             predicted=file_format.predicted_bytes(record.result.sizes, packed),
             original=record.result.sizes.whole_original_bits // 8,
         )
         comparison = _compare(folder, file_format, evaluated, reporter)
-        text = card_text(record.result, file_format, target.name, size, comparison)
+        runtime = _figures(folder, file_format, evaluated, reporter) if file_format.measured else None
+        if runtime is not None:
+            write_atomic(folder / FIGURES, json_text(dataclasses.asdict(runtime)))
+        text = card_text(record.result, file_format, target.name, size, comparison, runtime)
         write_atomic(folder / CARD, text)
     return Export(
         record=record,
         file_format=file_format,
         folder=target,
-        files=tuple(sorted(target.iterdir())),
+        files=tuple(sorted(filter(Path.is_file, target.rglob("*")))),
         size=size,
         comparison=comparison,
         seconds=time.perf_counter() - started,
+        runtime=runtime,
     )
+
+
+def _tokenizer(evaluated: Evaluated) -> Any:
+    """Return the tokenizer so that its files alone cut where it was evaluated, and do not pad."""
+    tokenizer = copy.deepcopy(evaluated.tokenizer)
+    tokenizer.model_max_length = evaluated.max_length
+    if fast := getattr(tokenizer, "backend_tokenizer", None):
+        fast.no_padding()
+        fast.enable_truncation(evaluated.max_length)
+    return tokenizer
 
 
 def _compare(folder: Path, file_format: Format, evaluated: Evaluated, reporter: Reporter) -> ReloadComparison:
@@ -88,7 +111,11 @@ def _compare(folder: Path, file_format: Format, evaluated: Evaluated, reporter: 
         again = reloaded(folder, file_format, sorted(state), texts, length)
     difference = float(abs(again.logits - before).max())
     identical = again.fingerprint == weights_fingerprint(state)
-    if file_format.exact and (difference or not identical):
+    same = int((again.logits.argmax(1) == before.argmax(1)).sum())
+    exact = identical or file_format.rounding
+    if file_format.tolerance is not None and not (
+        exact and difference <= file_format.tolerance and same == len(texts)
+    ):
         raise MpqError(
             "E-EXPORT",
             f"The reloaded model differs from the evaluated one (logits by up to {difference:g}).",
@@ -98,8 +125,21 @@ def _compare(folder: Path, file_format: Format, evaluated: Evaluated, reporter: 
         reviews=len(texts),
         max_difference=difference,
         identical=identical,
-        same_predictions=int((again.logits.argmax(1) == before.argmax(1)).sum()),
+        same_predictions=same,
     )
+
+
+def _figures(folder: Path, file_format: Format, evaluated: Evaluated, reporter: Reporter) -> RuntimeFigures:
+    """Classify the held-out reviews of the evaluation with the file itself."""
+    reviews, running = evaluated.reviews(), file_format.load(folder)
+    parts = [reviews.texts[start : start + PART] for start in range(0, len(reviews), PART)]
+    started = time.perf_counter()
+    logits = np.concatenate(
+        [running.logits(part) for part in reporter.track(parts, "Evaluate the file", len(reviews), len)]
+    )
+    seconds = time.perf_counter() - started
+    accuracy = figures(logits, logits.argmax(1), np.asarray(reviews.labels), seconds)
+    return RuntimeFigures(accuracy=accuracy, processor=processor())
 
 
 def _facts(record: EvaluationRecord) -> dict[str, Any]:

@@ -39,7 +39,7 @@ from bert_mpq.settings.config_json import to_json
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.embedded.lora import ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE, adapted
 from bert_mpq.ui.commands.runs import read_config
-from tests.fuzz import fuzz_data, fuzz_models
+from tests.fuzz import fuzz_data, fuzz_models, fuzz_onnx
 from tests.fuzz.fuzz_mutations import Source, broken_bytes, broken_json, broken_safetensors
 
 
@@ -281,6 +281,16 @@ TARGETS = {
                 parse=partial(fuzz_models.read, form),
             )
             for name, (form, file, broken) in fuzz_models.FILES.items()
+        ),
+        *(
+            Target(
+                name=name,
+                file=Path(file).name,
+                valid=partial(lambda file: fuzz_onnx.folder()[file], file),
+                broken=broken,
+                parse=partial(fuzz_onnx.read, file, summed),
+            )
+            for name, (file, broken, summed) in fuzz_onnx.FILES.items()
         ),
     )
 }

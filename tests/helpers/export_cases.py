@@ -6,6 +6,7 @@ import pytest
 
 from bert_mpq import RunConfig, quantize_and_evaluate
 from bert_mpq.export.packed import pack_model
+from bert_mpq.runs.export import export_model
 from tests.helpers.quantized import quantized_at
 
 
@@ -39,3 +40,9 @@ def evaluate(tmp_path_factory, tiny_folder):
 def record(evaluate):
     """The run record of a plan of 8 and 2 bits."""
     return evaluate(bits=(8, 2), quantizer="rtn")
+
+
+@pytest.fixture(scope="session")
+def onnx_export(tmp_path_factory, record):
+    """That evaluation as an ONNX folder. Read only."""
+    return export_model(record, tmp_path_factory.mktemp("onnx") / "tiny-onnx", "onnx")

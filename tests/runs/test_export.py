@@ -1,5 +1,6 @@
 """From a run record to a folder, loaded again in a fresh process."""
 
+import copy
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 from typing import ClassVar
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from huggingface_hub import ModelCard
@@ -17,6 +19,8 @@ import bert_mpq
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.export import reload
 from bert_mpq.export.formats.mpq import Mpq
+from bert_mpq.export.formats.onnx import Onnx
+from bert_mpq.export.onnx_classifier import OnnxClassifier
 from bert_mpq.records.reading import read_evaluation
 from bert_mpq.runs import export as exporting
 from bert_mpq.runs.evaluated_model import evaluated_model
@@ -90,6 +94,59 @@ def test_dense_files_hold_the_values_that_codes_of_embeddings_stand_for(evaluate
     name = "bert.embeddings.word_embeddings.weight"
     assert len(evaluated[name][5].unique()) <= 16
     assert tensors[name].equal(evaluated[name].half())
+
+
+def test_an_onnx_folder_gives_the_same_predictions_and_says_so_in_its_card(onnx_export):
+    export, comparison, size = onnx_export, onnx_export.comparison, onnx_export.size
+    assert 0 <= comparison.max_difference < 1e-5
+    assert (comparison.reviews, comparison.same_predictions) == (64, 64)
+    assert abs(size.total - size.header - size.predicted) < 0.01 * size.total
+    names = {str(path.relative_to(export.folder)) for path in export.files}
+    assert {"onnx/model.onnx", "config.json", "tokenizer.json", "README.md"} <= names
+    card = (export.folder / "README.md").read_text()
+    assert f"differ from the evaluated model's by at most {comparison.max_difference:g}, and 64" in card
+    assert "Needs `onnxruntime>=1.30` and `tokenizers`." in card
+    shown = {}
+    exec(card.split("```python\n")[1].split("```")[0].replace("tiny-onnx", str(export.folder)), shown)
+    expected = OnnxClassifier(export.folder).logits(["A wonderful film."])
+    np.testing.assert_allclose(shown["logits"], expected, atol=1e-6)
+    assert json.loads((export.folder / "tokenizer_config.json").read_text())["model_max_length"] == 16
+    config = json.loads((export.folder / "config.json").read_text())
+    assert config["transformers.js_config"] == {"dtype": "fp32"}
+
+
+def test_an_onnx_file_that_gives_other_logits_is_not_kept(record, tmp_path, monkeypatch):
+    def other(self, path, packed, model, facts):
+        changed = copy.deepcopy(model)
+        changed.classifier.bias.data += 2e-4
+        write(self, path, packed, changed, facts)
+
+    write = Onnx.write_weights
+    monkeypatch.setattr(Onnx, "write_weights", other)
+    with pytest.raises(MpqError, match=r"differs from the evaluated one \(logits by up to 0.0002") as refused:
+        export_model(record, tmp_path / "out", "onnx")
+    assert refused.value.code == "E-EXPORT"
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_fast_form_is_evaluated_before_it_is_kept(record, tmp_path):
+    export = export_model(record, tmp_path / "fast", "onnx", activations="int8")
+    exact, runtime = export.record.result.final, export.runtime
+    assert runtime.accuracy.size == exact.size == 8
+    assert 0 < export.comparison.max_difference < 0.1  # another model
+    card = (tmp_path / "fast" / "README.md").read_text()
+    assert f"accuracy {runtime.accuracy.accuracy:.4f}, precision" in card
+    kept = json.loads((tmp_path / "fast" / "evaluation.json").read_text())
+    assert kept["accuracy"]["correct"] == runtime.accuracy.correct
+    labels = [each.op_type for each in onnx.load(tmp_path / "fast" / "onnx" / "model.onnx").graph.node]
+    assert labels.count("MatMulInteger") == 12
+    assert "MatMulNBits" not in labels
+
+
+def test_only_onnx_has_int8_activations(record, tmp_path):
+    with pytest.raises(UsageError, match="mpq has no int8 activations") as refused:
+        export_model(record, tmp_path / "out", "mpq", activations="int8")
+    assert refused.value.code == "E-EXPORT"
 
 
 def test_dense_files_need_nothing_and_are_close(record, tmp_path):

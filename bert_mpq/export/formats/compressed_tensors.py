@@ -5,13 +5,13 @@ A quantized weight ``m.weight`` becomes ``m.weight_packed`` (int32 words along t
 Only what every release since 0.17 reads back bit-exactly is written: symmetric codes of 2, 4 and 8 bits.
 """
 
-import importlib.metadata
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bert_mpq.export.formats.format import Format
+from bert_mpq.export.formats.format import Safetensors
+from bert_mpq.export.formats.packages import Package, check_packages
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.sizes import SizeReport
 from bert_mpq.settings.embeddings import EMBEDDINGS
@@ -21,18 +21,17 @@ from bert_mpq.settings.quantizers import is_symmetric
 if TYPE_CHECKING:
     from bert_mpq.export.packed import PackedModel
 
-PACKAGE = "compressed-tensors"
-OLDEST = "0.17"  # the first release that reads 2 bits
+PACKAGE = Package(name="compressed-tensors", oldest="0.17")  # the first release that reads 2 bits
 PACKED_WIDTHS = (2, 4, 8)
 SHAPE_BYTES = 16  # weight_shape: two int64
 
 
-class CompressedTensors(Format):
+class CompressedTensors(Safetensors):
     """Packed codes that transformers itself loads."""
 
-    name = "compressed-tensors"
+    name = PACKAGE.name
     title = "2, 4, 8, 16, 32 bits, bit-exact; loads with from_pretrained"
-    needs = f"{PACKAGE}>={OLDEST}"
+    needs = ("transformers", PACKAGE.text)
     caveats = (
         "Saves disk space and download time. The first forward pass unpacks the weights to float32: no less"
         " memory, no more speed.",
@@ -67,7 +66,7 @@ class CompressedTensors(Format):
                 " pack them in different ways.",
                 "Use --format mpq, or a plan of 2, 4, 8, 16 and 32 bits.",
             )
-        check_package()
+        check_packages([PACKAGE], "export")
 
     def content(self, packed: "PackedModel", facts: Mapping[str, Any]) -> bytes:
         """Return a safetensors file without the facts."""
@@ -99,23 +98,6 @@ class CompressedTensors(Format):
     def predicted_bytes(self, sizes: SizeReport, packed: "PackedModel") -> int:
         """Return the bytes of the tensors, shapes of packed weights included."""
         return super().predicted_bytes(sizes, packed) + SHAPE_BYTES * len(packed.weights)
-
-
-def check_package() -> None:
-    """Refuse to go on without a compressed-tensors that reads every width back.
-
-    Raises:
-        MpqError: E-EXTRA.
-    """
-    from packaging.version import Version
-
-    hint = "pip install 'bert-mpq[export]', or use --format mpq."
-    try:
-        version = importlib.metadata.version(PACKAGE)
-    except importlib.metadata.PackageNotFoundError as error:
-        raise MpqError("E-EXTRA", f"{PACKAGE} is not installed.", hint) from error
-    if Version(version) < Version(OLDEST):
-        raise MpqError("E-EXTRA", f"{PACKAGE} {version} is too old; {OLDEST} or newer is needed.", hint)
 
 
 def quantization_config(packed: "PackedModel", linears: Sequence[str]) -> dict[str, Any]:

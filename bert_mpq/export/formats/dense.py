@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bert_mpq.export.formats.format import Format
+from bert_mpq.export.formats.format import Safetensors
 from bert_mpq.records.sizes import SizeReport
 from bert_mpq.settings.errors import MpqError
 
@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     from bert_mpq.export.packed import PackedModel
 
 
-class DenseFloat16(Format):
+class DenseFloat16(Safetensors):
     """A plain checkpoint: floating-point tensors in float16, the others as they are."""
 
     name = "dense-fp16"
     title = "all weights in float16; loads anywhere, rounds a little"
+    tolerance = None
     rounding = "rounded to float16"
     memory = "The model needs as much memory as before, and is not faster on a CPU."
     caveats = (

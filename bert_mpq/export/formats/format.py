@@ -11,6 +11,8 @@ from bert_mpq.records.files import write_atomic
 from bert_mpq.records.sizes import SizeReport
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from bert_mpq.export.packed import PackedModel
 
 
@@ -22,47 +24,39 @@ class Format(ABC):
     Attributes:
         name: what ``--format`` calls it.
         title: one line for menus.
-        needs: what must be installed to load it, beside transformers; "" = nothing.
+        needs: what must be installed to load it.
         weights_file: name of the file with the weights.
+        tolerance: largest difference of the logits that a reload may show; None = whatever it shows.
         rounding: what becomes of the weights; "" = the reloaded model is the evaluated one, bit by bit.
-        loading: Python that gives the model of ``{folder}``.
+        reloader: the module that answers for a folder in a fresh process; see ``bert_mpq.export.reload``.
+        loading: Python that gives the model of ``{folder}``, and its tokenizer.
         memory: what the loaded model gains in memory and speed, one sentence.
+        measured: whether the file computes otherwise than what was evaluated, so that it has an accuracy of
+            its own.
         caveats: what to know before use, sentences for the model card.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
-    needs: ClassVar[str] = ""
+    needs: ClassVar[tuple[str, ...]] = ("transformers",)
     weights_file: ClassVar[str] = "model.safetensors"
+    tolerance: ClassVar[float | None] = 0.0
     rounding: ClassVar[str] = ""
+    reloader: ClassVar[str] = "bert_mpq.export.reload"
     loading: ClassVar[str] = (
-        "from transformers import AutoModelForSequenceClassification\n\n"
-        'model = AutoModelForSequenceClassification.from_pretrained("{folder}").eval()'
+        "from transformers import AutoModelForSequenceClassification, AutoTokenizer\n\n"
+        'model = AutoModelForSequenceClassification.from_pretrained("{folder}").eval()\n'
+        'tokenizer = AutoTokenizer.from_pretrained("{folder}")'
     )
     memory: ClassVar[str] = "Only the file is smaller: in memory the weights are float32 again, no faster."
+    measured: ClassVar[bool] = False
     caveats: ClassVar[tuple[str, ...]]
-
-    @property
-    def exact(self) -> bool:
-        """Whether the reloaded model is the evaluated one, bit by bit."""
-        return not self.rounding
 
     def check(self, result: EvaluationResult) -> None:  # noqa: B027
         """Refuse what the format cannot hold; by default every plan fits.
 
         Raises:
             MpqError: E-EXPORT with the reason; E-EXTRA when a package is missing or too old.
-        """
-
-    @abstractmethod
-    def content(self, packed: "PackedModel", facts: Mapping[str, Any]) -> bytes:
-        """Return the file with the weights.
-
-        Args:
-            facts: JSON values for a header: the plan, the source model, ...
-
-        Raises:
-            MpqError: E-MODEL when a weight is beyond what the format can store.
         """
 
     def config(self, packed: "PackedModel", model: Any) -> Any:
@@ -72,15 +66,32 @@ class Format(ABC):
         config.dtype = "float32"  # float16 tensors become float32 on the way in
         return config
 
+    @abstractmethod
+    def write_weights(
+        self, path: Path, packed: "PackedModel", model: "nn.Module", facts: Mapping[str, Any]
+    ) -> None:
+        """Write the file with the weights, whose folder is there.
+
+        Args:
+            model: the same model as modules.
+            facts: JSON values for a header: the plan, the source model, ...
+
+        Raises:
+            MpqError: E-MODEL when a weight is beyond what the format can store; E-EXPORT when the model is;
+                E-READONLY or E-DISK.
+        """
+
     def write(
         self, folder: Path, packed: "PackedModel", model: Any, tokenizer: Any, facts: Mapping[str, Any]
     ) -> Path:
         """Write weights, config.json and tokenizer into an empty folder; return the weights file.
 
         Raises:
-            MpqError: E-READONLY or E-DISK; what ``content`` raises.
+            MpqError: what ``write_weights`` raises.
         """
-        path = write_atomic(folder / self.weights_file, self.content(packed, facts))
+        path = folder / self.weights_file
+        path.parent.mkdir(exist_ok=True)
+        self.write_weights(path, packed, model, facts)
         self.config(packed, model).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         return path
@@ -89,8 +100,37 @@ class Format(ABC):
         """Return the bytes that the evaluation's size report promises for the tensors of the file."""
         return (sizes.whole_bits + packed.buffer_bits + 7) // 8
 
+    @abstractmethod
     def header_bytes(self, path: Path) -> int:
-        """Return the bytes of a weights file that are no tensors: a safetensors file begins with them."""
+        """Return the bytes of a weights file that are no tensors."""
+
+    @abstractmethod
+    def load(self, folder: Path | str) -> Any:
+        """Return the model of an exported folder: modules of torch, or an ``OnnxClassifier``."""
+
+
+class Safetensors(Format):
+    """A format whose weights are one safetensors file, and whose folder loads as modules."""
+
+    @abstractmethod
+    def content(self, packed: "PackedModel", facts: Mapping[str, Any]) -> bytes:
+        """Return the file with the weights.
+
+        Args:
+            facts: JSON values for a header.
+
+        Raises:
+            MpqError: E-MODEL when a weight is beyond what the format can store.
+        """
+
+    def write_weights(
+        self, path: Path, packed: "PackedModel", model: "nn.Module", facts: Mapping[str, Any]
+    ) -> None:
+        """Write the file of ``content``."""
+        write_atomic(path, self.content(packed, facts))
+
+    def header_bytes(self, path: Path) -> int:
+        """Return the bytes that a safetensors file begins with."""
         with path.open("rb") as file:
             return 8 + int.from_bytes(file.read(8), "little")
 

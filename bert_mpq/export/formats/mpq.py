@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bert_mpq.export.formats.format import Format
+from bert_mpq.export.formats.format import Safetensors
 from bert_mpq.settings.paths import user_path
 
 if TYPE_CHECKING:
@@ -13,14 +13,17 @@ if TYPE_CHECKING:
     from bert_mpq.export.packed import PackedModel
 
 
-class Mpq(Format):
+class Mpq(Safetensors):
     """Codes of every width and scales of every kind, as ``bert_mpq.export.layout`` stores them."""
 
     name = "mpq"
     title = "every plan, smallest file, bit-exact; loads with bert_mpq.load"
-    needs = "bert-mpq"
+    needs = ("bert-mpq",)
     weights_file = "model_mpq.safetensors"
-    loading = 'import bert_mpq\n\nmodel = bert_mpq.load("{folder}")'
+    loading = (
+        "import bert_mpq\nfrom transformers import AutoTokenizer\n\n"
+        'model = bert_mpq.load("{folder}")\ntokenizer = AutoTokenizer.from_pretrained("{folder}")'
+    )
     caveats = (
         "Saves disk space and download time. In memory the weights are float32 again: no less memory, no more"
         " speed.",

@@ -2,9 +2,10 @@
 
 import argparse
 import shlex
+import typing
 from typing import TYPE_CHECKING
 
-from bert_mpq.export.formats import DEFAULT, FORMATS
+from bert_mpq.export.formats import DEFAULT, FORMATS, Activations
 from bert_mpq.ui.commands.command import Command
 
 if TYPE_CHECKING:
@@ -23,13 +24,22 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=tuple(FORMATS), default=DEFAULT, help=f"{titles} (default: {DEFAULT})"
     )
+    parser.add_argument(
+        "--activations",
+        choices=typing.get_args(Activations),
+        default="fp32",
+        help="int8, with --format onnx: 8-bit weights and activations, faster; the file is evaluated"
+        " (default: fp32)",
+    )
 
 
 def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
-    export_and_show(namespace.evaluation, namespace.to, namespace.format, execution)
+    export_and_show(namespace.evaluation, namespace.to, namespace.format, execution, namespace.activations)
 
 
-def export_and_show(evaluation: str, to: str, format_name: str, execution: "Execution") -> None:
+def export_and_show(
+    evaluation: str, to: str, format_name: str, execution: "Execution", activations: Activations = "fp32"
+) -> None:
     """Export, and print what came back and the command that repeats it; raises as ``export_model``."""
     from bert_mpq.ui.views import panels
     from bert_mpq.ui.views.export import export_views
@@ -37,19 +47,20 @@ def export_and_show(evaluation: str, to: str, format_name: str, execution: "Exec
     with execution.reporter() as reporter:
         from bert_mpq.runs.export import export_model
 
-        export = export_model(evaluation, to, format_name, reporter, execution.session)
+        export = export_model(evaluation, to, format_name, reporter, execution.session, activations)
     execution.written = True
     for view in (*export_views(export), panels.heading("Load it")):
         execution.output.print(view)
     loading = export.file_format.loading.format(folder=export.folder)
     execution.output.print(loading, soft_wrap=True, markup=False)  # unwrapped, so that it can be copied
     execution.show([""], export.files, export.seconds)
-    panels.print_repeat(command_line(evaluation, to, format_name), execution.output)
+    panels.print_repeat(command_line(evaluation, to, format_name, activations), execution.output)
 
 
-def command_line(evaluation: str, to: str, format_name: str) -> str:
+def command_line(evaluation: str, to: str, format_name: str, activations: Activations = "fp32") -> str:
     """Return the shell command that exports this way."""
-    return shlex.join(["bert-mpq", "export", "--evaluation", evaluation, "--format", format_name, "--to", to])
+    words = ["bert-mpq", "export", "--evaluation", evaluation, "--format", format_name, "--to", to]
+    return shlex.join([*words, *(["--activations", activations] if activations != "fp32" else [])])
 
 
 EXPORT = Command(

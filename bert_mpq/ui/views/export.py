@@ -25,6 +25,6 @@ def export_views(export: "Export") -> list[RenderableType]:
     for row in rows(TEMPLATE, export=export, file=export.size, comparison=export.comparison):
         table.add_row(*row)
     note = f"1 MB = 1024^2 bytes. {export.file_format.memory}"
-    if export.file_format.exact and (advice := embeddings_advice(export.record.result.sizes)):
+    if not export.file_format.rounding and (advice := embeddings_advice(export.record.result.sizes)):
         note += f" {advice}"
     return [heading(f"Exported as {export.file_format.name}"), table, Text(note)]

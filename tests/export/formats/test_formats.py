@@ -6,7 +6,6 @@ import sys
 import pytest
 
 from bert_mpq.export.formats import DEFAULT, FORMATS
-from bert_mpq.export.formats.compressed_tensors import check_package
 from bert_mpq.records.reading import read_evaluation
 from bert_mpq.settings.errors import MpqError
 from tests.helpers.golden import RUNS
@@ -78,7 +77,7 @@ def test_an_old_package_is_refused_with_the_extra_that_helps(monkeypatch, versio
 @pytest.mark.parametrize("version", ["0.17.0", "0.20.0", "1.0", "0.17.1.a20260801", "2"])
 def test_new_packages_are_taken(monkeypatch, version):
     monkeypatch.setattr(importlib.metadata, "version", lambda _: version)
-    check_package()
+    PACKED.check(evaluation((8, 4)))
 
 
 def test_without_the_package_only_its_own_format_is_refused(monkeypatch):
@@ -89,5 +88,15 @@ def test_without_the_package_only_its_own_format_is_refused(monkeypatch):
     with pytest.raises(MpqError, match="compressed-tensors is not installed") as refused:
         PACKED.check(evaluation((8, 4)))
     assert refused.value.code == "E-EXTRA"
+    with pytest.raises(MpqError, match="onnx is not installed") as refused:
+        FORMATS["onnx"].check(evaluation((8, 4)))
+    assert refused.value.code == "E-EXTRA"
+    assert "bert-mpq[onnx]" in refused.value.hint
     for name in ("mpq", "dense-fp16"):
         FORMATS[name].check(evaluation((8, 4)))
+
+
+def test_zero_points_are_refused_for_onnx_with_the_reason():
+    with pytest.raises(MpqError, match="many times slower with zero points") as refused:
+        FORMATS["onnx"].check(evaluation((8, 4), "per-tensor"))
+    assert refused.value.code == "E-EXPORT"
