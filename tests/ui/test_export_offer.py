@@ -26,7 +26,10 @@ def test_an_evaluation_is_exported_from_the_menu(terminal, tmp_path, tiny_classi
     screen.wait("Folder to make").press("ctrl-u", "Sensitivities").wait("Folder to make").press("enter")
     screen.wait("is not empty; nothing is overwritten").press("ctrl-u", "small", "enter")
     screen.wait("Reloaded weights", 120).wait("identical").wait("--format compressed-tensors --to small")
+    screen.wait("Measure speed and memory here").press("enter")
     assert (tmp_path / "small" / "model.safetensors").is_file()
     assert "Traceback" not in screen.text
+    screen.choose("Try a review").wait("A review").press("A wonderful film.", "enter")
+    screen.wait("probability of positive", 60).wait("points").wait("A review").press("esc")
     screen.wait("What next?").press("esc").wait("What would you like to do?").press("ctrl-c")
     assert screen.finish() == 130

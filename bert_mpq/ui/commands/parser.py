@@ -4,13 +4,15 @@ import argparse
 
 from bert_mpq import __version__
 from bert_mpq.settings import flags
+from bert_mpq.ui.commands.bench import BENCH
+from bert_mpq.ui.commands.classify import CLASSIFY
 from bert_mpq.ui.commands.command import Command
 from bert_mpq.ui.commands.export import EXPORT
 from bert_mpq.ui.commands.help import COMPLETION, HELP
 from bert_mpq.ui.commands.reports import COMPARE, DOCTOR
 from bert_mpq.ui.commands.runs import RUNS
 
-COMMANDS: tuple[Command, ...] = (*RUNS, COMPARE, EXPORT, DOCTOR, HELP, COMPLETION)
+COMMANDS: tuple[Command, ...] = (*RUNS, COMPARE, EXPORT, CLASSIFY, BENCH, DOCTOR, HELP, COMPLETION)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -3,12 +3,21 @@
 import textwrap
 from pathlib import Path
 
+import questionary
+
 from bert_mpq.export.folder import check_target
-from bert_mpq.export.formats import DEFAULT, FORMATS, Format
+from bert_mpq.export.formats import DEFAULT, FORMATS, Activations, Format
+from bert_mpq.export.formats.onnx import Onnx
 from bert_mpq.records.evaluation import EvaluationResult
+from bert_mpq.ui.commands.bench import bench_and_show
 from bert_mpq.ui.commands.export import export_and_show
 from bert_mpq.ui.execution import Execution, Finished
-from bert_mpq.ui.wizard.prompts import Back, Option, ask_text, choose, problem_of
+from bert_mpq.ui.wizard.prompts import Back, Option, ask, ask_text, choose, problem_of, rows_of
+
+ACTIVATIONS = rows_of(
+    ("float32 (recommended)", "fp32", "Exactly the model whose figures are above"),
+    ("int8", "int8", "Faster; another model, evaluated before it is kept"),
+)
 
 
 def act(finished: Finished, execution: Execution) -> None:
@@ -17,11 +26,19 @@ def act(finished: Finished, execution: Execution) -> None:
     name = choose("Which format?", _formats(result), DEFAULT, code="E-EXPORT", hint="Take another plan.")
     if isinstance(name, Back):
         return
+    activations: Activations = "fp32"
+    if name == Onnx.name:
+        activations = choose("Which activations?", ACTIVATIONS, "fp32")
+        if isinstance(activations, Back):
+            return
     to = ask_text("Folder to make", _problem, f"exported-{record.stem.removeprefix('eval_')}")
     if isinstance(to, Back):
         return
-    export_and_show(str(record), to, name, execution)
+    export_and_show(str(record), to, name, execution, activations)
     execution.output.print()
+    measure = ask(questionary.confirm("Measure speed and memory here, beside FP32?", default=False))
+    if measure is True:
+        bench_and_show([to], result.setting.model_name, execution)
 
 
 def _formats(result: EvaluationResult) -> list[Option]:

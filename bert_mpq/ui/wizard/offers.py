@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.ui.execution import Execution, Finished
 from bert_mpq.ui.views import panels as views
-from bert_mpq.ui.wizard import embeddings_offer, export_offer, rounding_offer, training_offer
+from bert_mpq.ui.wizard import embeddings_offer, export_offer, rounding_offer, training_offer, try_offer
 from bert_mpq.ui.wizard.prompts import Back, Option, choose
 
 MENU = "menu"
@@ -58,6 +58,11 @@ OFFERS: tuple[Offer, ...] = (
         title="Export the quantized model",
         description="A folder with the small file, loaded again and compared",
         act=export_offer.act,
+    ),
+    Offer(
+        title="Try a review",
+        description="Type one, and see what both models say of it",
+        act=try_offer.act,
     ),
 )
 
