@@ -52,7 +52,7 @@ class Setup:
     name: str  # of the allocation
     quantizer: QuantizerName
     group_size: int | None
-    embeddings: EmbeddingPrecision
+    embeddings: EmbeddingPrecision = "fp32"
 
     @property
     def text(self) -> str:

@@ -18,10 +18,7 @@ from bert_mpq.runs.make_plan import plan_quantization
 from bert_mpq.runs.refinement import PlanModels
 from bert_mpq.runs.session import Session
 from bert_mpq.ui.main import main
-from tests.helpers.export_cases import tiny_folder
 from tests.helpers.quantized import quantized_at
-
-__all__ = ["tiny_folder"]
 
 WIDTHS = (4, 2, 8)
 # Of query, key, value, attention output, intermediate, output at 4 bits; fewer bits hurt four times a bit.
