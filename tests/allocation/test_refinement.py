@@ -62,7 +62,7 @@ def test_where_the_prediction_is_right_its_optimum_is_kept(tie):
     assert tuple(search.best.values()) == search.optimum
 
 
-@settings(max_examples=10)
+@settings(max_examples=4)
 @given(st.integers(0, 1000), st.sampled_from((0.3, 1.0)), st.booleans())
 def test_a_finer_plan_never_loses_to_a_coarser_one_and_keeps_the_size(seed, spread, tie):
     measure, problem = real_damage(seed, spread), budget(seed, tie=tie)
@@ -86,7 +86,7 @@ def test_a_search_that_had_more_passes_is_never_worse():
     assert found[-1] < found[0]
 
 
-@settings(max_examples=10)
+@settings(max_examples=4)
 @given(st.integers(0, 1000), st.sampled_from((None, 3)))
 def test_neighbours_fit_differ_and_keep_pins_and_the_number_of_widths(seed, max_widths):
     problem = budget(seed, pin=("layer_0=8", "*.intermediate.dense=3"), max_widths=max_widths, protect_last=0)

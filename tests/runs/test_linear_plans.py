@@ -101,12 +101,6 @@ def test_an_export_of_it_reloads_bit_by_bit(config, session, tmp_path, file_form
     assert f"| layer_0 | {text} |" in (tmp_path / "folder" / "README.md").read_text()
 
 
-def test_a_dense_export_has_the_same_weights_in_float16(config, session, tmp_path):
-    record = quantize_and_evaluate(config, session=session).files[1]
-    export = export_model(record, tmp_path / "dense", "dense-fp16", session=session)
-    assert export.comparison.max_difference < 0.01
-
-
 def test_trained_weights_keep_their_widths(config, session):
     done = quantize_and_evaluate(config.replace(qat_epochs=1, qat_reviews=20), session=session)
     assert done.result.trained is not None
