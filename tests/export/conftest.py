@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from tests.helpers.export_cases import evaluate, onnx_export, packed_pair, record
+from tests.helpers.export_cases import evaluate, onnx_export, packed_pair, record, reloads_here
 
-__all__ = ["evaluate", "onnx_export", "record"]
+__all__ = ["evaluate", "onnx_export", "record", "reloads_here"]
 
 
 @pytest.fixture(params=[(4, 2), (3, 6), (8, 16), (5, 32), "per-tensor", "signed"], ids=str)

@@ -20,6 +20,7 @@ def signals():
     signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.usefixtures("reloads_here")
 def test_the_command_prints_sizes_comparison_and_how_to_repeat_it(record, tmp_path, capsys):
     target = tmp_path / "packed"
     arguments = ["--evaluation", str(record), "--format", "compressed-tensors", "--to", str(target)]

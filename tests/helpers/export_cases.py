@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from bert_mpq import RunConfig, quantize_and_evaluate
+from bert_mpq.export import reload
 from bert_mpq.export.packed import pack_model
-from bert_mpq.runs.export import export_model
+from bert_mpq.runs import export as exporting
 from tests.helpers.quantized import quantized_at
 
 
@@ -45,4 +47,16 @@ def record(evaluate):
 @pytest.fixture(scope="session")
 def onnx_export(tmp_path_factory, record):
     """That evaluation as an ONNX folder. Read only."""
-    return export_model(record, tmp_path_factory.mktemp("onnx") / "tiny-onnx", "onnx")
+    return exporting.export_model(record, tmp_path_factory.mktemp("onnx") / "tiny-onnx", "onnx")
+
+
+@pytest.fixture
+def reloads_here(monkeypatch):
+    """Load exports again in this process: that a fresh one does it has tests of its own."""
+
+    def reloaded(folder, file_format, names, texts, max_length):
+        question = {"folder": str(folder), "format": file_format.name, "names": names, "texts": texts}
+        said = reload.answer({**question, "max_length": max_length})
+        return reload.Reloaded(logits=np.array(said["logits"]), fingerprint=said["fingerprint"])
+
+    monkeypatch.setattr(exporting, "reloaded", reloaded)

@@ -1,3 +1,3 @@
-from tests.helpers.export_cases import evaluate, onnx_export, record
+from tests.helpers.export_cases import evaluate, onnx_export, record, reloads_here
 
-__all__ = ["evaluate", "onnx_export", "record"]
+__all__ = ["evaluate", "onnx_export", "record", "reloads_here"]

@@ -52,6 +52,7 @@ def test_mpq_reloads_bit_by_bit_with_its_card(record, tmp_path):
     assert bert_mpq.load(tmp_path / "small").config.num_hidden_layers == 2
 
 
+@pytest.mark.usefixtures("reloads_here")
 def test_compressed_tensors_reloads_bit_by_bit_with_the_embeddings_that_were_evaluated(evaluate, tmp_path):
     record = evaluate(bits=(8, 2), quantizer="rtn", embeddings="fp16")
     export = export_model(record, tmp_path / "packed", "compressed-tensors")
@@ -74,6 +75,7 @@ def test_compressed_tensors_reloads_bit_by_bit_where_threads_share_the_batches(
     assert export.comparison.identical
 
 
+@pytest.mark.usefixtures("reloads_here")
 @pytest.mark.parametrize("embeddings", ["fp16", "int8", "int4"])
 def test_odd_widths_and_narrow_embeddings_go_into_the_own_layout(evaluate, tmp_path, embeddings):
     odd = evaluate(bits=(6, 3), quantizer="per-tensor", embeddings=embeddings)
@@ -86,6 +88,7 @@ def test_odd_widths_and_narrow_embeddings_go_into_the_own_layout(evaluate, tmp_p
     assert export.size.predicted == planned / 8
 
 
+@pytest.mark.usefixtures("reloads_here")
 def test_dense_files_hold_the_values_that_codes_of_embeddings_stand_for(evaluate, tmp_path):
     record = evaluate(bits=(32, 32), quantizer="rtn", embeddings="int4")
     export_model(record, tmp_path / "dense", "dense-fp16")
