@@ -1,7 +1,6 @@
 """Phase 2's measurement: a classifier on labelled reviews."""
 
 import functools
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from bert_mpq.compute import distributed
-from bert_mpq.compute.batches import Batch, Indices
+from bert_mpq.compute.batches import Batch
 from bert_mpq.compute.checkpoints import Checkpoints, pass_identity
 from bert_mpq.compute.divergence import kl_of_logits
-from bert_mpq.compute.forward import BatchUse, Completed
+from bert_mpq.compute.forward import BatchUse
 from bert_mpq.compute.outputs import outputs_of
+from bert_mpq.compute.per_review import answer_each_review
 from bert_mpq.compute.reporting import Reporter
-from bert_mpq.compute.resumable import ResumablePass
 from bert_mpq.compute.workload import Workload
 from bert_mpq.records.evaluation import Accuracy
 
@@ -84,61 +83,15 @@ def evaluate(
             return answer
 
     identity = functools.partial(pass_identity, module, work)
-    answers = _Answers()
-    checkpoint = checkpoints.open(title, identity) if checkpoints else None
-    resumable = ResumablePass(work, reporter, checkpoint, answers.tensors)
-    if resumable.resume(answers.load):
-        reporter.note(f"{title}: going on from a checkpoint, {len(answers.order):,} reviews are done.")
-    own = resumable.share([np.arange(len(tokens))])
-    for done in resumable.run(forward, title, [own[~np.isin(own, answers.order)]]):
-        answers.add(done)
-    resumable.keep()
-    logits = answers.of_all_processes(len(tokens))[:, list(outputs_of(model).order)]
+    answers = answer_each_review(forward, 2, work, reporter, title, identity, checkpoints)
+    logits = answers.rows.astype(np.float64)[:, list(outputs_of(model).order)]
     predictions = logits.argmax(1)
-    batches = resumable.batches.of_all_processes()
-    accuracy = figures(logits, predictions, tokens.labels, resumable.seconds, batches.count)
-    return Evaluation(accuracy=accuracy, predictions=predictions, logits=logits, batches=batches)
-
-
-class _Answers:
-    """The logits so far of this process's reviews; a GPU is not waited for after every batch."""
-
-    def __init__(self) -> None:
-        self._order: list[Indices] = []
-        self._logits: list[Tensor] = []
-
-    @property
-    def order(self) -> Indices:
-        """(done,) the reviews that are done."""
-        return np.concatenate([np.empty(0, np.int64), *self._order])
-
-    def add(self, done: Completed[Tensor]) -> None:
-        """Add a batch."""
-        self._order.append(done.batch.indices)
-        self._logits.append(done.result)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return (done,) reviews and (done, 2) logits."""
-        self._logits = [torch.cat([torch.empty(0, 2), *(logits.float().cpu() for logits in self._logits)])]
-        return {"order": torch.from_numpy(self.order), "logits": self._logits[0]}
-
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over what ``tensors`` returned; raises ValueError or KeyError when it is something else."""
-        order, logits = tensors["order"].numpy(), tensors["logits"]
-        if logits.shape != (len(order), 2):
-            raise ValueError("logits and reviews do not match")
-        self._order, self._logits = [order], [logits]
-
-    def of_all_processes(self, reviews: int) -> npt.NDArray[np.float64]:
-        """Return (reviews, 2) logits; each process adds zeros for the reviews of the others.
-
-        Raises:
-            MpqError: E-DISTRIBUTED.
-        """
-        logits, own = torch.zeros(reviews, 2, dtype=torch.float64), self.tensors()
-        logits[own["order"]] = own["logits"].double()
-        distributed.add(logits)
-        return logits.numpy()
+    return Evaluation(
+        accuracy=figures(logits, predictions, tokens.labels, answers.seconds, answers.batches.count),
+        predictions=predictions,
+        logits=logits,
+        batches=answers.batches,
+    )
 
 
 def figures(

@@ -29,6 +29,11 @@ class Workload:
         """Tokens per forward pass of ``streams`` copies of a batch, all of them counted."""
         return self.asked or self.machine.stacked_tokens(streams)
 
+    @property
+    def gradient_tokens(self) -> int:
+        """Tokens per forward pass, padding included, where activations are kept for a backward pass."""
+        return self.asked or self.machine.gradient_tokens
+
     def on_one_device(self) -> "Workload":
         """Return the same work on the first of several GPUs."""
         machine = dataclasses.replace(self.machine, num_gpus=min(1, self.machine.num_gpus))

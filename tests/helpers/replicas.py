@@ -24,7 +24,7 @@ def replicas_of(module):
         _PATCHING,
         mock.patch.object(torch_replicate, "_broadcast_coalesced_reshape", clones),
         mock.patch.object(torch_replicate, "_get_device_index", lambda device, optional: device),
-        torch.inference_mode(),
+        torch.no_grad(),
     ):
         return torch_replicate.replicate(module, list(range(COUNT)), detach=True)
 
