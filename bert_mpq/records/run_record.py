@@ -5,6 +5,7 @@ import importlib.metadata
 import platform
 from typing import Any
 
+from bert_mpq.records.decision import decide
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.json_file import json_text
 from bert_mpq.records.sensitivity import AnalysisResult
@@ -36,6 +37,13 @@ def record_text(result: AnalysisResult | EvaluationResult, timestamp: str) -> st
         **{key: value for key, value in dataclasses.asdict(result).items() if key != "config"},
         "seconds": result.seconds,
     }
+    if isinstance(result, AnalysisResult):
+        decision = decide(result)
+        content["decision"] = {
+            "metric": decision.metric,
+            "spearman": decision.spearman,
+            "sentence": decision.sentence,
+        }
     if isinstance(result, EvaluationResult):
         content["sizes"] |= {name: getattr(result.sizes, name) for name in SIZES}
     return json_text(content)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from bert_mpq.records.context import file_words
+from bert_mpq.records.decision import damage_correlation, decide
 from bert_mpq.records.evaluation import Sensitivities
 from bert_mpq.records.files import RUN_PREFIX, SENSITIVITIES, VALIDATION_PREFIX, WIDTHS_PREFIX, write_atomic
 from bert_mpq.records.json_file import read_json, refusals
@@ -64,6 +65,8 @@ def sensitivity_text(result: AnalysisResult, scores: Scores) -> str:
         config=result.config,
         setting=result.setting,
         sample=result.sample,
+        spearman=damage_correlation(result, scores.metric) if result.kl else None,
+        decision=decide(result),
     )
 
 
@@ -84,6 +87,7 @@ def read_sensitivities(path: Path | str) -> Sensitivities:
         model_name=facts.get("model", ""),
         encoder_fingerprint=facts.get("encoder_fingerprint", ""),
         samples=facts.get("calibration_samples", ""),
+        damage_correlation=facts.get("spearman_with_kl", ""),
     )
 
 

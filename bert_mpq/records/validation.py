@@ -1,6 +1,7 @@
 """What ``validate`` finds out about the scores."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,9 +23,9 @@ class Predictor:
     """One score of every unit at one width, and how well it ranks the damage.
 
     Args:
-        name: ``pwcca``, ``svcca``, ``cka``, ``mse`` (relative squared error of the output), ``weight`` (of
-            the weights) or ``depth`` (earlier = worse).
-        scope: what was compared: ``propagated`` or ``isolated``; empty for those that need no forward pass.
+        name: ``predicted`` (from one backward pass), ``pwcca``, ``svcca``, ``cka``, ``mse`` (relative squared
+            error of the output), ``weight`` (of the weights) or ``depth`` (earlier = worse).
+        scope: what was compared: ``propagated`` or ``isolated``; empty for those that compare no outputs.
         values: one per unit; higher = more damage expected.
         spearman: rank correlation with the KL over the units; None where a score is invalid or constant.
     """
@@ -40,7 +41,7 @@ class WidthValidation:
     """All predictors at one width.
 
     Args:
-        kl: KL of the logits in nats when one unit is quantized: the truth.
+        kl: KL of the logits in nats when one unit is quantized, the truth; NaN where it was not measured.
     """
 
     bits: int
@@ -115,11 +116,16 @@ class ValidationResult(Staged):
         return "predicts" if mean >= PREDICTS else "roughly" if mean >= ROUGHLY else "no"
 
     @property
+    def measured(self) -> int:
+        """Units whose damage was measured at each width."""
+        return sum(math.isfinite(value) for value in self.widths[0].kl)
+
+    @property
     def chance(self) -> float:
         """The rank correlation that so many units reach by chance in one case of 20 (t approximation)."""
         from scipy.stats import t
 
-        free = len(self.units) - 2
+        free = self.measured - 2
         if free < 1:
             return 1.0
         limit = float(t.ppf(0.975, free))

@@ -60,7 +60,8 @@ class WidthScores:
 
     Args:
         widths: the probed widths, in the order asked.
-        tables: of layers: one per metric, and the KL of the logits where the scope has it.
+        tables: of layers: one per metric that has all widths: the predicted damage, and the KL of the logits
+            and others where they were measured.
         revision: commit of the weights on the hub where it is known, else "".
         encoder_fingerprint: SHA-256 of the FP32 encoder layers; "" in old files.
         linears: the same of Linears, in the order of ``outline``, where there are any.

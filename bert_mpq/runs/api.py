@@ -6,6 +6,7 @@ share, and raises MpqError with any of its codes.
 
 from bert_mpq.compute import distributed
 from bert_mpq.compute.reporting import Reporter, Silent
+from bert_mpq.records.decision import decide
 from bert_mpq.runs import full_run, phase_1, phase_2
 from bert_mpq.runs.make_plan import plan_analysis, plan_full_run, plan_quantization
 from bert_mpq.runs.session import Session
@@ -34,13 +35,12 @@ def quantize_and_evaluate(
 def run(
     config: RunConfig, reporter: Reporter | None = None, session: Session | None = None
 ) -> full_run.FullRun:
-    """Both phases; a note says which metric decides the bits where it is not the first one."""
+    """Both phases; a note says which metric decides the bits, and why."""
     distributed.join()
     plan, shown = plan_full_run(config), reporter or Silent()
 
     def tell(analysis: phase_1.Analysis) -> None:
-        note = analysis.deciding_note(plan.config)
-        if note:
-            shown.note(note)
+        if plan.config.clustering != "budget":
+            shown.note(decide(analysis.result).sentence)
 
     return full_run.run(plan, shown, session or Session(), tell)

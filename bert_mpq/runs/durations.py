@@ -66,7 +66,11 @@ def _alike(result: AnalysisResult | EvaluationResult, config: RunConfig) -> bool
         if (result.config.quantizer == "learned") != (config.quantizer == "learned"):
             return False
         return config.target is None or config.goal.kind != "drop"  # a search evaluates who knows how often
-    return (result.config.scope, len(result.config.widths)) == (config.scope, len(config.widths))
+    mine, planned = (
+        (each.scope if each.measured_widths else "", len(each.measured_widths), each.predicts)
+        for each in (result.config, config)
+    )
+    return mine == planned
 
 
 def _rate(timestamp: str, result: AnalysisResult | EvaluationResult) -> Rate:

@@ -27,9 +27,7 @@ def run(
     session: Session,
     after_phase_1: Callable[[phase_1.Analysis], None],
 ) -> FullRun:
-    """Both phases; the first metric of the configuration that has enough reviews decides the allocation.
-
-    With ``until_stable`` it is the first one, whose allocation was waited for.
+    """Both phases; the metric that ``decide`` names decides the allocation.
 
     Args:
         after_phase_1: is given the result of Phase 1 before Phase 2 starts.

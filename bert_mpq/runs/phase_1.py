@@ -1,16 +1,16 @@
 """Phase 1: score every encoder layer."""
 
-import dataclasses
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bert_mpq.compute import distributed
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.reporting import Reporter
+from bert_mpq.records.decision import Decision, decide
 from bert_mpq.records.files import RUN_PREFIX, SENSITIVITIES, WIDTHS_PREFIX, prepare_folder, write_new
 from bert_mpq.records.run_record import record_text
-from bert_mpq.records.sensitivity import AnalysisResult, Scores
+from bert_mpq.records.sensitivity import AnalysisResult
 from bert_mpq.records.sensitivity_file import check_scores, sensitivity_path, write_sensitivities
 from bert_mpq.records.width_scores import MetricTable, WidthScores, write_width_scores
 from bert_mpq.runs.job import Job, started
@@ -19,10 +19,11 @@ from bert_mpq.runs.prepared import Prepared
 from bert_mpq.runs.session import Session
 from bert_mpq.runs.table_losses import table_losses
 from bert_mpq.sensitivity.measure import Measurement, measure
+from bert_mpq.sensitivity.predicted import PredictedDamage, predict
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.scoring import score
 from bert_mpq.sensitivity.stability import Stability
-from bert_mpq.sensitivity.widths import width_tables
+from bert_mpq.sensitivity.widths import predicted_tables, width_tables
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.metrics import METRICS
 from bert_mpq.settings.quantizers import for_probes, quantizers_for
@@ -48,33 +49,12 @@ class Analysis:
         Raises:
             MpqError: E-SCORE when that metric has no valid score for every layer.
         """
-        if config.clustering == "budget":
-            return self.width_scores_file
-        scores = self.deciding_scores(config)
-        check_scores(scores)
-        return sensitivity_path(self.files[-1].parent, self.result, scores.metric)
+        return self.width_scores_file if config.clustering == "budget" else self.file_of(decide(self.result))
 
-    def deciding_note(self, config: RunConfig) -> str:
-        """Say which metric decides where it is not the first one, and why; "" where it is."""
-        first = self.result.scores[0]
-        scores = first if config.clustering == "budget" else self.deciding_scores(config)
-        if scores is first:
-            return ""
-        decides, passed_over = (METRICS[entry.metric].title for entry in (scores, first))
-        why = f"too few reviews for {passed_over}" if first.usable else f"{passed_over} has no valid scores"
-        return f"{decides} decides the bits: {why}."
-
-    def deciding_scores(self, config: RunConfig) -> Scores:
-        """Return the scores of the first metric that has enough reviews; of the first one where none has.
-
-        Not every metric may take over from the first. A run that stopped as soon as the allocation of its
-        first metric was stable keeps to that.
-        """
-        first, *others = self.result.scores
-        if config.until_stable:
-            return first
-        candidates = [first, *(scores for scores in others if METRICS[scores.metric].may_take_over)]
-        return next((scores for scores in candidates if scores.enough_reviews), first)
+    def file_of(self, decision: Decision) -> Path:
+        """Return the sensitivity file of a metric; raises MpqError E-SCORE where there is none."""
+        check_scores(decision.scores)
+        return sensitivity_path(self.files[-1].parent, self.result, decision.metric)
 
 
 def run(plan: AnalysisPlan, reporter: Reporter, session: Session) -> Analysis:
@@ -92,28 +72,22 @@ def _run(job: Job[AnalysisPlan]) -> Analysis:
     config, clock = job.plan.config, job.clock
     work = job.prepare("calibration")
     calibration = job.calibration(config.widths)
-    measurement = measure(
-        work.classifier,
-        work,
-        Probe.of(config),
-        job.reporter,
-        calibration=calibration,
-        checkpoints=job.checkpoints,
-        stability=Stability(config=config) if config.until_stable else None,
-    )
+    measurement = _measured(job, work, calibration) if config.measured_widths else None
+    used = work if measurement is None else replace(work, tokens=work.tokens.head(measurement.used))
+    predicted = _predicted(job, used, calibration) if config.predicts else None
     clock.skip()
-    first = measurement.of_width(0)
-    scoring = score(first, config.metrics, job.reporter, config.rows)
-    widths = _width_scores(job, work, measurement, _of_linears(job, work, calibration))
+    first = None if measurement is None else measurement.of_width(0)
+    scoring = score(first, config.metrics, job.reporter, config.rows, predicted)
+    widths = _width_scores(job, used, measurement, predicted, calibration)
     clock.lap("Score layers")
-    used = dataclasses.replace(work, tokens=work.tokens.head(measurement.used))
+    passes = [each for each in (measurement, predicted) if each is not None]
     result = AnalysisResult(
         config=config,
-        setting=work.setting(job.plan, measurement.batches.budget),
-        sample=used.sample(measurement.batches.largest),
-        stopping=measurement.stopping,
+        setting=work.setting(job.plan, passes[0].batches.budget),
+        sample=used.sample(max(each.batches.largest for each in passes)),
+        stopping=None if measurement is None else measurement.stopping,
         scores=scoring.scores,
-        kl=first.kl,
+        kl=() if first is None else first.kl,
         agreement=scoring.agreement,
         quantizers=quantizers_for(
             for_probes(config.quantizer),
@@ -122,18 +96,38 @@ def _run(job: Job[AnalysisPlan]) -> Analysis:
             calibrated=calibration is not None,
         ),
         gptq_sample=None if calibration is None else calibration.planned_sample,
-        stages=(*clock.stages[:-1], *measurement.stages, *clock.stages[-1:]),
+        stages=(*clock.stages[:-1], *(stage for each in passes for stage in each.stages), *clock.stages[-1:]),
     )
     files = distributed.on_first(lambda: _write(result, widths))
     return Analysis(result=result, files=files, width_scores=widths)
 
 
+def _measured(job: Job[AnalysisPlan], work: Prepared, calibration: Prepared | None) -> Measurement:
+    """Run the quantized layers beside the model."""
+    config = job.plan.config
+    return measure(
+        work.classifier,
+        work,
+        Probe.of(config, bits=config.measured_widths),
+        job.reporter,
+        calibration=calibration,
+        checkpoints=job.checkpoints,
+        stability=Stability(config=config) if config.until_stable else None,
+    )
+
+
+def _predicted(job: Job[AnalysisPlan], work: Prepared, calibration: Prepared | None) -> PredictedDamage:
+    """Predict the damage of every width."""
+    probe = Probe.of(job.plan.config)
+    return predict(work.classifier.model, work, probe, job.reporter, calibration, job.checkpoints)
+
+
 def _of_linears(
     job: Job[AnalysisPlan], work: Prepared, calibration: Prepared | None
 ) -> tuple[MetricTable, ...]:
-    """Measure every Linear alone, where a budget is to give each bits of its own."""
+    """Measure every Linear alone, where a budget is to give each bits of its own by a measured loss."""
     config = job.plan.config
-    if config.granularity == "layer" or len(config.widths) < 2:
+    if config.granularity == "layer" or not METRICS[config.score].measured:
         return ()
     job.reporter.note("Every Linear alone:")
     probe = Probe.of(config, granularity="linear")
@@ -142,23 +136,30 @@ def _of_linears(
 
 
 def _width_scores(
-    job: Job[AnalysisPlan], work: Prepared, measurement: Measurement, linears: tuple[MetricTable, ...]
+    job: Job[AnalysisPlan],
+    work: Prepared,
+    measurement: Measurement | None,
+    predicted: PredictedDamage | None,
+    calibration: Prepared | None,
 ) -> WidthScores | None:
     """Return what a budget is planned from; None where one width was probed."""
-    config, sources, classifier = job.plan.config, job.plan.sources, work.classifier
-    if len(config.widths) < 2:
+    config, sources = job.plan.config, job.plan.sources
+    if len(config.widths) < 2 or predicted is None:
         return None
+    tables = predicted_tables(predicted)
+    if measurement is not None and measurement.widths == len(config.widths):
+        tables = (*tables, *width_tables(measurement, config.metrics, job.reporter))
     return WidthScores(
         config=config,
         model_name=sources.model.name,
-        revision=classifier.revision,
-        encoder_fingerprint=classifier.encoder_fingerprint,
+        revision=work.classifier.revision,
+        encoder_fingerprint=work.classifier.encoder_fingerprint,
         split=sources.data.split_name("calibration"),
-        reviews=measurement.used,
-        outline=outline_of(classifier.model),
+        reviews=len(work.tokens),
+        outline=outline_of(work.classifier.model),
         widths=config.widths,
-        tables=width_tables(measurement, config.metrics, job.reporter),
-        linears=linears,
+        tables=tables,
+        linears=(*predicted_tables(predicted, "linear"), *_of_linears(job, work, calibration)),
         embeddings=table_losses(job, work),
     )
 

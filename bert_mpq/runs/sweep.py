@@ -7,9 +7,9 @@ from typing import Any
 
 from bert_mpq.compute.forward import memory_errors
 from bert_mpq.compute.reporting import Reporter
+from bert_mpq.records.decision import decide
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.files import EVALUATION, prepare_folder, write_new
-from bert_mpq.records.sensitivity_file import sensitivity_path
 from bert_mpq.runs import phase_1, phase_2
 from bert_mpq.runs.job import Job
 from bert_mpq.runs.label_check import check_few
@@ -18,7 +18,6 @@ from bert_mpq.runs.phase_1 import Analysis
 from bert_mpq.runs.plan import SweepPlan
 from bert_mpq.runs.presets import PRESETS
 from bert_mpq.runs.session import Session
-from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.metrics import METRICS, titles_of
 
 
@@ -28,7 +27,7 @@ class SweepRow:
 
     Args:
         name: preset, or the preset it has the size of.
-        metric: scores behind the allocation, in words.
+        metric: scores that decided the allocation, in words.
     """
 
     name: str
@@ -56,7 +55,6 @@ def run(plan: SweepPlan, reporter: Reporter, session: Session) -> Sweep:
     with memory_errors():
         check_few(Job(plan=plan, reporter=reporter, session=session))
     analysis = phase_1.run(plan.first, reporter, session)
-    folder = analysis.files[-1].parent
     rows = []
 
     def evaluated(**changes: Any) -> EvaluationResult:
@@ -64,14 +62,12 @@ def run(plan: SweepPlan, reporter: Reporter, session: Session) -> Sweep:
         return phase_2.run(second, reporter, session).result
 
     for preset in PRESETS:
-        scores = next(scores for scores in analysis.result.scores if scores.metric == preset.metrics[0])
-        if not scores.usable:
-            title = METRICS[scores.metric].title
-            raise MpqError("E-SCORE", f"{title} has no valid score for every layer.", "Take more reviews.")
-        reporter.note(f"{preset.name}: {'/'.join(map(str, preset.bits))}")
-        file = sensitivity_path(folder, analysis.result, scores.metric)
-        result = evaluated(bits=preset.bits, sensitivities=str(file))
-        rows.append(SweepRow(name=preset.name, metric=titles_of(preset.metrics), result=result))
+        decision = decide(analysis.result, preset.metrics)
+        reporter.note(f"{preset.name}, {'/'.join(map(str, preset.bits))}: {decision.sentence}")
+        result = evaluated(bits=preset.bits, sensitivities=str(analysis.file_of(decision)))
+        others = [metric for metric in preset.metrics if metric != decision.metric]
+        metric = METRICS[decision.metric].title + (f" (not {titles_of(others)})" if others else "")
+        rows.append(SweepRow(name=preset.name, metric=metric, result=result))
         # The target is cut to what a user can type, never above the size of the row.
         size = int(1000 * result.sizes.bits_per_weight) / 1000
         reporter.note(f"{preset.name}: the optimum at {size:.3f} bits per weight")

@@ -1,9 +1,13 @@
 """Do the scores predict the damage? One unit quantized at a time, its scores against the KL of the logits."""
 
+import math
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
 
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.reporting import Reporter
@@ -18,11 +22,13 @@ from bert_mpq.runs.plan import ValidationPlan
 from bert_mpq.runs.prepared import Prepared
 from bert_mpq.runs.session import Session
 from bert_mpq.sensitivity.measure import Measurement, measure
+from bert_mpq.sensitivity.predicted import PredictedDamage, predict
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.scoring import spearman
 from bert_mpq.sensitivity.widths import metric_values, output_errors
 from bert_mpq.settings.config import RunConfig
 
+MEASURED = 12  # units whose damage is measured at each width, unless all are asked for
 SCOPES: tuple[Literal["propagated", "isolated"], ...] = ("propagated", "isolated")
 
 
@@ -35,10 +41,11 @@ class Validation:
 
 
 def run(plan: ValidationPlan, reporter: Reporter, session: Session) -> Validation:
-    """Measure every score and the KL of the logits, unit by unit and width by width; compare whole plans.
+    """Measure scores and the KL of the logits, unit by unit and width by width; compare whole plans.
 
-    The units are encoder layers or Linear modules (``granularity``). Scores and KL come from the calibration
-    reviews; plans of equal size, each the best by one score, are evaluated on the others.
+    The units are encoder layers or Linear modules (``granularity``). The damage of all of them is predicted;
+    at each width 12 are measured, spread over the predicted range, or all (``exact``). Scores and KL come
+    from the calibration reviews; plans of equal size, each the best by one score, are evaluated on others.
 
     Args:
         plan: what to run; the scopes ``propagated`` and ``isolated`` are both compared.
@@ -52,7 +59,8 @@ def run(plan: ValidationPlan, reporter: Reporter, session: Session) -> Validatio
     check_few(job)
     calibration = job.calibration(config.widths)
     outline = outline_of(work.classifier.model)
-    passes = _Passes(work=work, calibration=calibration)
+    predicted = predict(work.classifier.model, work, Probe.of(config), reporter, calibration)
+    passes = _Passes(work=work, calibration=calibration, predicted=predicted)
     widths = tuple(passes.width(config, bits, outline, reporter) for bits in config.widths)
     clock.lap("Score units")
     compared = compare_plans(job, widths, calibration)
@@ -79,26 +87,37 @@ class _Passes:
 
     work: Prepared
     calibration: Workload | None
+    predicted: PredictedDamage
     largest_batch: int = 0  # reviews
     most_tokens: int = 0  # per forward pass
 
     def width(self, config: RunConfig, bits: int, outline: Outline, reporter: Reporter) -> WidthValidation:
-        """Measure all units at one width: two passes, one for each scope."""
-        kl: tuple[float, ...] = ()
-        predictors: list[Predictor] = []
-        weights: tuple[float, ...] = ()
+        """Predict the damage of all units at one width, and measure that of some or all: a pass per scope."""
+        losses = self.predicted.losses(config.granularity)[:, config.widths.index(bits)].tolist()
+        chosen = range(len(losses)) if config.exact else spread(losses, MEASURED)
+
+        def in_place(values: Sequence[float]) -> tuple[float, ...]:
+            by_unit = dict(zip(chosen, values, strict=True))
+            return tuple(by_unit.get(unit, math.nan) for unit in range(len(losses)))
+
+        found: list[tuple[str, str, tuple[float, ...]]] = [("predicted", "", tuple(losses))]
+        kl = weights = tuple[float, ...]()
         for scope in SCOPES:
             reporter.note(f"{bits} bits, scope {scope}:")
             probe = Probe.of(config, scope=scope, bits=(bits,), granularity=config.granularity)
-            measurement = self._measure(probe, reporter)
+            measurement = self._measure(replace(probe, chosen=frozenset(chosen)), reporter)
             if scope == "propagated":
-                kl, weights = measurement.kl, measurement.weight_errors
-            predictors += _predictors(measurement, config, scope, kl, reporter)
+                kl, weights = in_place(measurement.kl), in_place(measurement.weight_errors)
+            scores = metric_values(measurement, config.metrics, reporter)
+            found += [(name, scope, in_place(values)) for name, values in scores.items()]
+            found.append(("mse", scope, in_place(output_errors(measurement))))
         depths = [unit.layer for unit in outline.units(config.granularity, tie=False)]
-        earlier = tuple(float(max(depths) - depth) for depth in depths)
-        for name, values in (("weight", weights), ("depth", earlier)):
-            predictors.append(Predictor(name=name, scope="", values=values, spearman=spearman(values, kl)))
-        return WidthValidation(bits=bits, kl=kl, predictors=tuple(predictors))
+        found += [("weight", "", weights), ("depth", "", tuple(float(max(depths) - each) for each in depths))]
+        predictors = tuple(
+            Predictor(name=name, scope=scope, values=values, spearman=_spearman(values, kl))
+            for name, scope, values in found
+        )
+        return WidthValidation(bits=bits, kl=kl, predictors=predictors)
 
     def _measure(self, probe: Probe, reporter: Reporter) -> Measurement:
         measurement = measure(
@@ -114,12 +133,14 @@ class _Passes:
         return measurement
 
 
-def _predictors(
-    measurement: Measurement, config: RunConfig, scope: str, kl: tuple[float, ...], reporter: Reporter
-) -> list[Predictor]:
-    scores = metric_values(measurement, config.metrics, reporter)
-    found: list[tuple[str, tuple[float, ...]]] = [*scores.items(), ("mse", output_errors(measurement))]
-    return [
-        Predictor(name=name, scope=scope, values=values, spearman=spearman(values, kl))
-        for name, values in found
-    ]
+def spread(losses: Sequence[float], most: int) -> list[int]:
+    """Return the places of at most ``most`` losses, evenly spaced in their order, both ends among them."""
+    order = sorted(range(len(losses)), key=losses.__getitem__)
+    count = min(most, len(order))
+    return sorted({order[round(rank)] for rank in np.linspace(0, len(order) - 1, count)})
+
+
+def _spearman(values: tuple[float, ...], kl: tuple[float, ...]) -> float | None:
+    """Return the rank correlation over the units that were measured."""
+    pairs = [(value, truth) for value, truth in zip(values, kl, strict=True) if not math.isnan(truth)]
+    return spearman([value for value, _ in pairs], [truth for _, truth in pairs])

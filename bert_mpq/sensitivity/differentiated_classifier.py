@@ -115,7 +115,10 @@ class _Perturbable(LayerStandIn):
     def forward(self, x: Tensor) -> Tensor:
         """Return what the Linear returns."""
         change, own = self._current.changes[self._index], cast(nn.Linear, self.layer)
-        return cast(Tensor, _PerturbableLinear.apply(x, own.weight, own.bias, self.errors, change))
+        answer: Tensor = _PerturbableLinear.apply(  # type: ignore[no-untyped-call]
+            x, own.weight, own.bias, self.errors, change
+        )
+        return answer
 
 
 class DifferentiatedClassifier(nn.Module):

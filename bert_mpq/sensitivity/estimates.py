@@ -8,6 +8,7 @@ from itertools import product
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import threadpoolctl
 import torch
 
@@ -98,12 +99,23 @@ def kl_estimate(sums: BlockSums) -> Estimate:
     """
     if sums.kl is None:
         raise ValueError("no KL of the logits was added up")
-    counts = sums.counts
-    total, filled = sums.kl.sum(0), counts > 0
+    return divergence_estimate("kl", sums.kl, sums.counts)
+
+
+def divergence_estimate(
+    metric: Metric, sums: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]
+) -> Estimate:
+    """Return the mean of a divergence in nats over the reviews.
+
+    Args:
+        sums: (blocks, K) over the reviews of each block.
+        counts: (blocks,) reviews.
+    """
+    total, filled = sums.sum(0), counts > 0
     values = np.maximum(total / counts.sum(), 0.0)  # rounding can leave -1e-17; NaN stays
-    rest = (total - sums.kl[filled]) / np.maximum(counts.sum() - counts[filled], 1)[:, None]
+    rest = (total - sums[filled]) / np.maximum(counts.sum() - counts[filled], 1)[:, None]
     return Estimate(
-        scores=Scores(metric="kl", layers=tuple(map(_divergence, values.tolist()))),
+        scores=Scores(metric=metric, layers=tuple(map(_divergence, values.tolist()))),
         jackknife=Jackknife.from_scores(values, rest),
     )
 

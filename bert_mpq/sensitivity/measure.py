@@ -116,7 +116,8 @@ def measure(
     hidden = classifier.source.hidden
     looks = stability.looks(len(work.tokens), hidden) if stability else [len(work.tokens)]
     sums = Accumulation(hidden, probed.probes, len(work.tokens), blocks)
-    names = [unit.name for unit in outline_of(classifier.model).units(probe.granularity, tie=False)]
+    units = outline_of(classifier.model).units(probe.granularity, tie=False)
+    names = [unit.name for place, unit in enumerate(units) if probe.chosen is None or place in probe.chosen]
     watch = LiveScores(reporter, names, probe.bits)
     identity = functools.partial(_identity, probed, probe, work, looks)
     checkpoint = checkpoints.open(PASS_TITLE, identity) if checkpoints else None
@@ -158,6 +159,7 @@ def _identity(probed: ProbedClassifier, probe: Probe, work: Workload, looks: lis
         "looks": str(looks),
         "scope": probe.scope,
         "pooling": probe.pooling,
+        "units": str(sorted(probe.chosen)) if probe.chosen is not None else "",
         **pass_identity(probed, work),
     }
 

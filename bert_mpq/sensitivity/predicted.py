@@ -21,7 +21,9 @@ from bert_mpq.compute.per_review import answer_each_review
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.workload import Workload
 from bert_mpq.records.context import Stage
+from bert_mpq.sensitivity.accumulation import BLOCKS
 from bert_mpq.sensitivity.differentiated_classifier import DifferentiatedClassifier
+from bert_mpq.sensitivity.estimates import Estimate, divergence_estimate
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.settings.config import Granularity
 from bert_mpq.settings.errors import MpqError
@@ -59,11 +61,23 @@ class PredictedDamage:
             return self.changes.astype(np.float64)
         layers = [unit.partition(".")[0] for unit in self.units]
         starts = [index for index, layer in enumerate(layers) if layer not in layers[:index]]
-        return np.add.reduceat(self.changes.astype(np.float64), starts, axis=1)
+        return np.asarray(np.add.reduceat(self.changes.astype(np.float64), starts, axis=1))
 
     def losses(self, granularity: Granularity) -> Array:
         """Return the (units, widths) predicted KL in nats, mean over the reviews."""
-        return self.divergence(self.of_units(granularity)).mean(0)
+        return np.asarray(self.divergence(self.of_units(granularity)).mean(0))
+
+    def estimate(self, granularity: Granularity, width: int, blocks: int = BLOCKS) -> Estimate:
+        """Return the predicted KL of every unit at one width, with the jackknife of all scores.
+
+        Args:
+            width: its place in ``widths``.
+            blocks: review i belongs to block i % blocks.
+        """
+        found = self.divergence(self.of_units(granularity)[:, :, width])
+        counts = np.array([len(found[block::blocks]) for block in range(blocks)])
+        sums = np.stack([found[block::blocks].sum(0) for block in range(blocks)])
+        return divergence_estimate("predicted", sums, counts)
 
     def of_plan(self, bits: Sequence[int]) -> float:
         """Return the predicted KL of a whole plan: the changes of all Linears are added up.
@@ -100,7 +114,7 @@ def margin_divergence(margins: Array, changes: Array) -> Array:
     p = scipy.special.expit(towards)
     near = np.log1p(p * np.expm1(np.maximum(falling, -1.0))) - p * falling
     far = np.logaddexp(0.0, towards + falling) - np.logaddexp(0.0, towards) - p * falling
-    return np.maximum(np.where(falling > -1.0, near, far), 0.0)
+    return np.asarray(np.maximum(np.where(falling > -1.0, near, far), 0.0))
 
 
 def predict(

@@ -3,7 +3,8 @@
 import contextlib
 import copy
 import dataclasses
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ class Probe:
     Args:
         bits: the widths that are probed.
         granularity: ``layer`` quantizes a whole encoder layer at a time, ``linear`` one Linear module.
+        chosen: the units to quantize, by their places in the model; None = all.
     """
 
     scope: Scope
@@ -34,6 +36,7 @@ class Probe:
     quantizer: QuantizerName
     group_size: int | None
     granularity: Granularity = "layer"
+    chosen: frozenset[int] | None = None
 
     @classmethod
     def of(cls, config: RunConfig, **changes: Any) -> "Probe":
@@ -47,17 +50,28 @@ class Probe:
         )
         return dataclasses.replace(probe, **changes)
 
-    def twins(self, layer: nn.Module, hessians: Mapping[str, Hessian] | None = None) -> list[nn.Module]:
+    def units(self, model: nn.Module) -> list[list[str]]:
+        """Return the units of each encoder layer that are quantized, by their names in it; "" = all of it."""
+        places, units = itertools.count(), []
+        for layer in encoder_layers(model):
+            names = [""] if self.granularity == "layer" else [name for name, _ in linears(layer)]
+            numbered = zip(names, places, strict=False)
+            units.append([name for name, place in numbered if self.chosen is None or place in self.chosen])
+        return units
+
+    def twins(
+        self, layer: nn.Module, names: Sequence[str], hessians: Mapping[str, Hessian] | None = None
+    ) -> list[nn.Module]:
         """Return quantized copies of ``layer``, unit by unit, each at every width; they share all weights
         with it but those that are quantized.
 
         Args:
+            names: the units of the layer.
             hessians: of the inputs of its Linears, for GPTQ.
 
         Raises:
             MpqError: E-MODEL when a weight holds NaN or infinity.
         """
-        names = [""] if self.granularity == "layer" else [name for name, _ in linears(layer)]
         twins = []
         for name in names:
             own = {id(linear.weight) for _, linear in linears(layer.get_submodule(name))}
@@ -76,11 +90,12 @@ def quantized_twins(
     model: nn.Module, probe: Probe, calibration: Workload | None, reporter: Reporter
 ) -> list[list[nn.Module]]:
     """Return every encoder layer's quantized copies; ``model`` itself stays FP32."""
-    layers, twins = list(encoder_layers(model)), []
+    layers, units, twins = list(encoder_layers(model)), probe.units(model), []
     with contextlib.ExitStack() as stack:
         source = None
         if calibration is not None and needs_calibration(probe.quantizer, probe.bits):
             source = stack.enter_context(LayerReviews(model, calibration))
         for index in reporter.track(range(len(layers)), "Quantize the twins", len(layers)):
-            twins.append(probe.twins(layers[index], source.hessians(index) if source else None))
+            hessians = source.hessians(index) if source and units[index] else None
+            twins.append(probe.twins(layers[index], units[index], hessians))
     return twins

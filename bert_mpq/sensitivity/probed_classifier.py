@@ -17,6 +17,7 @@ over a twin would not survive that.
 """
 
 import copy
+import itertools
 from typing import Any
 
 import torch
@@ -76,15 +77,16 @@ class ProbedClassifier(nn.Module):
         self.probe = probe
         layers = list(encoder_layers(self.model))
         twins = quantized_twins(self.model, probe, calibration, reporter or Silent())
+        before = itertools.accumulate(map(len, twins), initial=0)
         compared = range(len(layers)) if probe.scope != "propagated" else [len(layers) - 1]
         probed = [
-            ProbedLayer(layer, made, index, probe.scope, probe.pooling if index in compared else None)
-            for index, (layer, made) in enumerate(zip(layers, twins, strict=True))
+            ProbedLayer(layer, made, earlier, probe.scope, probe.pooling if index in compared else None)
+            for index, (layer, made, earlier) in enumerate(zip(layers, twins, before, strict=False))
         ]
         # A plain list would be registered nowhere; the encoder iterates over its ModuleList.
         self.model.set_submodule(layer_path(self.model), nn.ModuleList(probed))
-        self.layers = len(probed)
-        self.twins = len(twins[0])
+        self.probes = sum(map(len, twins))  # perturbed models that one pass compares with the FP32 one
+        self.twins = max(map(len, twins))  # of a layer; most of them where not all units are probed
         # Of a bare model that is no transformers classifier the head reads no mask.
         prefix = getattr(self.model, "base_model_prefix", "")
         self._repeats = self.streams if prefix else 1
@@ -105,11 +107,6 @@ class ProbedClassifier(nn.Module):
                 error = sum(float((q - w).square().sum()) for w, q in changed)
                 errors.append(error / sum(float(w.square().sum()) for w, _ in changed))
         return tuple(errors)
-
-    @property
-    def probes(self) -> int:
-        """Perturbed models that one pass compares with the FP32 one: layers x twins."""
-        return self.layers * self.twins
 
     @property
     def streams(self) -> int:
@@ -135,9 +132,10 @@ class ProbedClassifier(nn.Module):
 
         Returns:
             reference (B, R, hidden): pooled FP32 outputs, R = 1 for scope propagated (the last layer's), else
-            one per layer; perturbed (B, probes, hidden), the twins of the first layer first; logits
-            (B, 1 + K, labels): the FP32 model's, then K = probes for propagated, K = twins (the whole model
-            quantized) for cumulative, 0 for isolated.
+            one per layer, or per probe where layers have different numbers of twins; perturbed
+            (B, probes, hidden), the twins of the first layer first; logits (B, 1 + K, labels): the FP32
+            model's, then K = probes for propagated, K = twins (the whole model quantized) for cumulative, 0
+            for isolated.
         """
         layers = self._probed()
         for layer in layers:
@@ -148,5 +146,9 @@ class ProbedClassifier(nn.Module):
         finally:  # also when memory runs out
             pooled = [kept for layer in layers if (kept := layer.take_pooled()) is not None]
         logits = logits.reshape(-1, len(input_ids), logits.shape[-1]).transpose(0, 1)
-        reference = torch.cat([kept[:, :1] for kept in pooled], 1)
+        ragged = len({kept.shape[1] for kept in pooled}) > 1
+        copies = [kept.shape[1] - 1 if ragged else 1 for kept in pooled]
+        reference = torch.cat(
+            [kept[:, :1].repeat_interleave(count, 1) for kept, count in zip(pooled, copies, strict=True)], 1
+        )
         return reference, torch.cat([kept[:, 1:] for kept in pooled], 1), logits

@@ -15,23 +15,32 @@ SHARED = frozenset({"relative_pos", "rel_embeddings"})
 
 
 class ProbedLayer(LayerStandIn):
-    """Encoder layer ``index`` with its quantized twins, on a stack of streams.
+    """An encoder layer with its quantized twins, on a stack of streams.
 
     Args:
-        index: its place in the encoder.
+        earlier: quantized copies of the layers before it.
         scope: as in ``Probe``.
         pooling: of the outputs that are to be compared; None = none are, of this layer.
     """
 
     def __init__(
-        self, layer: nn.Module, twins: Sequence[nn.Module], index: int, scope: Scope, pooling: Pooling | None
+        self,
+        layer: nn.Module,
+        twins: Sequence[nn.Module],
+        earlier: int,
+        scope: Scope,
+        pooling: Pooling | None,
     ) -> None:
         super().__init__(layer)
         self.twins = nn.ModuleList(twins)
         self.scope = scope
         self.pooling = pooling
-        before: dict[Scope, int] = {"propagated": index, "isolated": 0, "cumulative": min(index, 1)}
-        self.streams = 1 + len(twins) * before[scope]
+        before: dict[Scope, int] = {
+            "propagated": earlier,
+            "isolated": 0,
+            "cumulative": len(twins) if earlier else 0,
+        }
+        self.streams = 1 + before[scope]
         # By thread: replicas and concurrent batches share these tables, but never a thread.
         self._masks: dict[int, Tensor] = {}
         self._pooled: dict[int, Tensor] = {}

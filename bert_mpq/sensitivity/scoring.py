@@ -12,6 +12,7 @@ from bert_mpq.compute.reporting import Reporter
 from bert_mpq.records.sensitivity import MetricAgreement, Scores
 from bert_mpq.sensitivity.estimates import Estimate, estimate, kl_estimate
 from bert_mpq.sensitivity.measure import Measurement
+from bert_mpq.sensitivity.predicted import PredictedDamage
 from bert_mpq.settings.metrics import Metric
 from bert_mpq.similarity.jackknife import LEVEL
 
@@ -31,17 +32,30 @@ class Scoring:
 
 
 def score(
-    measurement: Measurement, metrics: tuple[Metric, ...], reporter: Reporter, rows: str = "reviews"
+    measurement: Measurement | None,
+    metrics: tuple[Metric, ...],
+    reporter: Reporter,
+    rows: str = "reviews",
+    predicted: PredictedDamage | None = None,
 ) -> Scoring:
-    """Turn moments into scores with intervals; ``rows`` names what was compared (reviews, tokens).
+    """Turn what the passes gave into scores with intervals, at the first width.
+
+    Args:
+        measurement: of that width; None where nothing but the prediction was asked for.
+        rows: what was compared: reviews, or tokens.
+        predicted: the predicted damage, where it was asked for.
 
     Raises:
         MpqError: E-MODEL when the FP32 model gave NaN or infinity.
     """
-    entries = estimate(measurement.sums, metrics, reporter, rows=rows)
-    made: dict[str, Estimate] = {entry.scores.metric: entry for entry in entries}
-    if measurement.kl:
-        made["kl"] = kl_estimate(measurement.sums)
+    made: dict[str, Estimate] = {}
+    if measurement is not None:
+        entries = estimate(measurement.sums, metrics, reporter, rows=rows)
+        made = {entry.scores.metric: entry for entry in entries}
+        if measurement.kl:
+            made["kl"] = kl_estimate(measurement.sums)
+    if predicted is not None and "predicted" in metrics:
+        made["predicted"] = predicted.estimate("layer", 0)
     ordered = [made[metric] for metric in dict.fromkeys([*metrics, *made])]
     return Scoring(
         scores=tuple(_with_intervals(entry) for entry in ordered if entry.scores.metric in metrics),

@@ -8,6 +8,8 @@ from bert_mpq.compute.reporting import Reporter
 from bert_mpq.records.width_scores import MetricTable
 from bert_mpq.sensitivity.estimates import estimate
 from bert_mpq.sensitivity.measure import Measurement
+from bert_mpq.sensitivity.predicted import PredictedDamage
+from bert_mpq.settings.config import Granularity
 from bert_mpq.settings.metrics import Metric
 
 
@@ -34,6 +36,14 @@ def output_errors(measurement: Measurement) -> tuple[float, ...]:
     sums = measurement.sums
     covariances = [sums.total(probe).covariances() for probe in range(len(sums.blocks[0]))]
     return tuple(float(np.trace(c.ee) / np.trace(c.xx)) for c in covariances)
+
+
+def predicted_tables(
+    predicted: PredictedDamage, granularity: Granularity = "layer"
+) -> tuple[MetricTable, ...]:
+    """Return the predicted KL over units and widths."""
+    values = predicted.losses(granularity).tolist()
+    return (MetricTable(metric="predicted", values=tuple(map(tuple, values))),)
 
 
 def width_tables(

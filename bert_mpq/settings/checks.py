@@ -39,9 +39,10 @@ def check_config(config: "RunConfig") -> None:
         _check_number(field.name, getattr(config, field.name), field.metadata["flag"].lowest)
     if not 0 < config.qat_learning_rate <= 1:
         raise _invalid("qat-learning-rate", config.qat_learning_rate, "use a number such as 0.0002")
-    of_logits = [metric for metric in config.metrics if METRICS[metric].of_logits]
-    if of_logits and config.scope != "propagated":
-        raise _invalid("metrics", of_logits[0], "only --scope propagated has logits for each layer")
+    if "kl" in config.metrics and config.scope != "propagated":
+        raise _invalid("metrics", "kl", "only --scope propagated has logits for each layer")
+    if config.until_stable and not METRICS[config.metrics[0]].measured:
+        raise _invalid("until-stable", config.metrics[0], "one short pass takes all reviews")
     for name in ("model", "data", "text_column", "label_column"):
         value = getattr(config, name)
         if value is not None and not value.strip():

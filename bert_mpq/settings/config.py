@@ -43,18 +43,21 @@ class RunConfig:
             pretrained); None = keep the head it has.
         swap_labels: take the model's outputs to mean the opposite of what its config says, or, where it says
             nothing, of 0 negative and 1 positive.
-        metrics: scores to compute. The first one that has enough reviews decides the allocation of a full
-            run; with ``until_stable`` the first one.
+        metrics: scores to compute. Which one decides the allocation of a full run: see
+            ``bert_mpq.records.decision``.
         probe_bits: widths of the fake-quantized layer in Phase 1; the sensitivity files hold the scores of
             the first. None = 4, and 4, 2, 3 and 8 where a budget is to be planned.
         scope: where the effect of quantizing a layer is measured (see ``bert_mpq.sensitivity.probe``).
         granularity: what has a width of its own in a budget, and what ``validate`` quantizes at a time: an
             encoder layer, or a Linear module.
         tie: keep query, key and value of an attention at one width where Linears have their own.
+        exact: whether ``validate`` measures every unit, instead of 12 at each width.
         sensitivities: sensitivity file for Phase 2; None = the one Phase 1 has just written.
         clustering: how layers are grouped by score; ``budget`` finds the best bits for ``target`` instead.
         bits: bits per group, most sensitive group first; its length is the number of groups.
         target: what a budget asks for: ``4x``, ``30MB``, ``4.5bits`` or ``0.5pp``; see ``parse_target``.
+        score: the loss that a budget minimises. Where several widths are probed Phase 1 measures it at all of
+            them, and what else it measures at the first one alone; predicted damage comes at every width.
         pin: layers, modules or Linears that a budget keeps at a width, by name or pattern, as
             ``layer_11=16`` or ``*.attention.*=8``.
         refine: plans of the target's size to measure as a whole on calibration reviews, a forward pass each;
@@ -109,7 +112,7 @@ class RunConfig:
     sampling: Sampling = common("stratified", "how reviews are drawn", remembered=True)
     metrics: tuple[Metric, ...] = phase_1(
         ("pwcca", "cka"),
-        "comma-separated; the first one with enough reviews decides the bits of a full run",
+        "comma-separated; the one that agrees best with the measured damage decides the bits",
         commands=("sensitivity", "run", "plan", "validate"),
         remembered=True,
     )
@@ -144,6 +147,7 @@ class RunConfig:
         "query, key and value of an attention have the same bits (with --granularity linear)",
         commands=("quantize", "run", "plan"),
     )
+    exact: bool = common(False, "validate: measure every unit, not 12 at each width", commands=("validate",))
     sensitivities: str | None = phase_2(
         None, "sensitivity file of Phase 1", shown="FILE", commands=("quantize", "plan"), remembered=True
     )
@@ -178,7 +182,11 @@ class RunConfig:
         commands=("quantize", "run", "plan"),
         remembered=True,
     )
-    score: Metric = phase_2("kl", "the loss that a budget minimises")
+    score: Metric = common(
+        "predicted",
+        "the loss that a budget minimises; Phase 1 has it at every width",
+        commands=("sensitivity", "quantize", "run", "plan", "sweep"),
+    )
     pin: tuple[str, ...] = phase_2(
         (), "keep layers or Linears at a width; may be repeated", shown="NAME=BITS", repeats=True
     )
@@ -254,6 +262,18 @@ class RunConfig:
         """
         whole = self.clustering == "budget" and self.goal.kind != "bits"
         return whole and self.embeddings == "auto" and METRICS[self.score].of_logits
+
+    @property
+    def measured_widths(self) -> tuple[int, ...]:
+        """The widths at which Phase 1 runs quantized layers; empty where it only predicts the damage."""
+        if METRICS[self.score].measured and len(self.widths) > 1:
+            return self.widths
+        return self.widths[:1] if any(METRICS[metric].measured for metric in self.metrics) else ()
+
+    @property
+    def predicts(self) -> bool:
+        """Whether Phase 1 predicts the damage: where it was asked to, and where a budget could need it."""
+        return not all(METRICS[metric].measured for metric in self.metrics) or len(self.widths) > 1
 
     @property
     def goal(self) -> Target:

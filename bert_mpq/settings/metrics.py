@@ -10,7 +10,7 @@ from typing import Literal
 
 from bert_mpq.settings.errors import MpqError
 
-Metric = Literal["pwcca", "svcca", "cka", "debiased_cka", "kl"]
+Metric = Literal["pwcca", "svcca", "cka", "debiased_cka", "kl", "predicted"]
 Rows = Literal["reviews", "tokens"]  # what is compared: a row per review, or one per token
 FEWEST = 4  # reviews that every metric needs
 FRUGAL: Metric = "cka"  # the one to take where there are few reviews
@@ -26,6 +26,7 @@ class MetricFacts:
         full_ranks: it is saturated, and means nothing, below this many times the hidden size plus 1 reviews.
         may_take_over: whether it decides the bits where a metric named before it has too few reviews.
         of_logits: it is the divergence of the logits in nats, not 1 - a similarity of two layers.
+        measured: whether quantized layers are run for it; else a backward pass of the FP32 model predicts it.
     """
 
     title: str
@@ -33,6 +34,7 @@ class MetricFacts:
     full_ranks: int = 0
     may_take_over: bool = True
     of_logits: bool = False
+    measured: bool = True
 
     @property
     def loss_title(self) -> str:
@@ -55,6 +57,12 @@ METRICS: dict[Metric, MetricFacts] = {
     "cka": MetricFacts(title="CKA", menu="Kernel alignment: robust, few reviews suffice"),
     "debiased_cka": MetricFacts(title="debiased CKA"),
     "kl": MetricFacts(title="KL", of_logits=True),
+    "predicted": MetricFacts(
+        title="Predicted KL",
+        menu="Predicted damage: about 4 forward passes, whatever the widths",
+        of_logits=True,
+        measured=False,
+    ),
 }
 SEVERAL: tuple[tuple[str, tuple[Metric, ...], str], ...] = (
     ("PWCCA + CKA (recommended)", ("pwcca", "cka"), "Weighted canonical correlations, and a check"),

@@ -120,9 +120,6 @@ class Execution:
         def after_phase_1(analysis: "Analysis") -> None:
             with display.paused():
                 self._show_analysis(analysis)
-                note = analysis.deciding_note(plan.config)
-                if note:
-                    self.output.print(note)
 
         return full_run.run(plan, display, self.session, after_phase_1).quantization
 

@@ -32,7 +32,7 @@ SCORES = WidthScores(
     outline=OUTLINE,
     widths=(4, 2, 8),
     tables=(
-        MetricTable(metric="kl", values=tuple((0.1 * k, 1.6 * k, 0.0004 * k) for k in (1, 4, 2, 3))),
+        MetricTable(metric="predicted", values=tuple((0.1 * k, 1.6 * k, 0.0004 * k) for k in (1, 4, 2, 3))),
         MetricTable(metric="cka", values=((0.1, 1.0, 0.0),) * 3 + ((0.1, float("nan"), 0.0),)),
     ),
 )
@@ -52,14 +52,14 @@ def test_the_losses_are_those_of_the_score_asked_for():
 
 
 def test_the_sensitivities_of_a_report_are_those_of_the_first_width():
-    found = sensitivities_of(SCORES, "kl", "widths_x.json")
+    found = sensitivities_of(SCORES, "predicted", "widths_x.json")
     assert found.values == pytest.approx((0.1, 0.4, 0.2, 0.3))
-    assert (found.metric, found.samples, found.file_name) == ("kl", "64", "widths_x.json")
+    assert (found.metric, found.samples, found.file_name) == ("predicted", "64", "widths_x.json")
 
 
 @pytest.mark.parametrize(("metric", "said"), [("pwcca", "was not measured"), ("cka", "no valid value")])
 def test_a_score_that_is_not_there_is_refused_with_those_that_are(metric, said):
-    with pytest.raises(MpqError, match=f"{said}.*there are: kl") as refused:
+    with pytest.raises(MpqError, match=f"{said}.*there are: predicted") as refused:
         make_budget(config(score=metric), SCORES)
     assert refused.value.code == "E-SCORE"
 

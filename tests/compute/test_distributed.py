@@ -12,7 +12,7 @@ from bert_mpq.ui.main import main
 from tests.helpers.forked import ranks
 
 SIZES = {"calibration_size": 90, "eval_size": 70, "max_length": 24}
-METRICS = ("pwcca", "svcca", "cka", "kl")
+METRICS = ("pwcca", "svcca", "cka", "kl", "predicted")
 
 
 @pytest.fixture(scope="module")

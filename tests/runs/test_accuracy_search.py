@@ -28,14 +28,15 @@ def test_a_budget_takes_the_size_that_it_planned_and_repeats_from_its_file(tmp_p
         target="6.5bits",
         pin=("layer_1=8",),
         max_widths=2,
+        score="kl",
     )
     done = run(config)
     scores, result = done.analysis.width_scores, done.quantization.result
     assert scores.widths == (4, 2, 3, 8)
-    assert scores.metrics == ("kl", "cka")
+    assert scores.metrics == ("predicted", "kl", "cka")
     # The first width is what the sensitivity files and the run record hold.
-    assert tuple(row[0] for row in scores.tables[0].values) == pytest.approx(done.analysis.result.kl)
-    cka = tuple(row[0] for row in scores.tables[1].values)
+    assert tuple(row[0] for row in scores.tables[1].values) == pytest.approx(done.analysis.result.kl)
+    cka = tuple(row[0] for row in scores.tables[2].values)
     assert cka == pytest.approx(done.analysis.result.scores[0].values)
     assert all(row[1] > row[3] for row in scores.tables[0].values)  # fewer bits, more damage
     assert scores.embeddings.reviews == 16
@@ -82,7 +83,7 @@ def searched(tmp_path_factory, classifier):
         reviews=8,
         outline=outline_of(classifier.model),
         widths=(2,),
-        tables=(MetricTable(metric="kl", values=((1.0,), (0.9,), (0.8,), (0.7,), (0.6,), (0.5,))),),
+        tables=(MetricTable(metric="predicted", values=((1.0,), (0.9,), (0.8,), (0.7,), (0.6,), (0.5,))),),
         embeddings=TableLosses(reviews=8, int8=1e-5, int4=0.01),
     )
     config = RunConfig(

@@ -1,12 +1,12 @@
 """The Python API, end to end on real reviews."""
 
-import dataclasses
 import json
 
 import pytest
 
 from bert_mpq import MpqError, RunConfig, analyse, quantize_and_evaluate, run
 from bert_mpq.compute.reporting import Silent
+from bert_mpq.records.decision import decide
 from bert_mpq.runs.session import Session
 from bert_mpq.settings.errors import ERROR_CODES
 
@@ -36,20 +36,10 @@ def test_run_writes_what_its_result_says(tmp_path):
     assert all(path.is_file() for path in (*result.analysis.files, *result.quantization.files))
 
 
-@pytest.mark.parametrize(
-    ("reviews", "metrics", "deciding"),
-    [
-        (120, ("pwcca", "cka"), "cka"),  # fewer than 10 for each of 2 x 16 directions
-        (400, ("pwcca", "cka"), "pwcca"),
-        (120, ("pwcca", "svcca"), "pwcca"),  # neither has enough
-        (12, ("svcca", "cka"), "cka"),  # SVCCA is saturated
-    ],
-)
-def test_the_first_metric_with_enough_reviews_decides_the_bits(
-    small_model, tmp_path, reviews, metrics, deciding
-):
+@pytest.mark.parametrize("metrics", [("pwcca", "cka"), ("cka", "svcca"), ("predicted", "kl")])
+def test_the_metric_that_decides_is_said_and_is_that_of_the_bits(small_model, tmp_path, metrics):
     config = RunConfig(**SMALL | {"model": str(small_model)}, output=str(tmp_path))
-    config = config.replace(calibration_size=reviews, metrics=metrics, bits=(8, 4))
+    config = config.replace(calibration_size=120, metrics=metrics, bits=(8, 4))
     told = []
 
     class Listening(Silent):
@@ -57,37 +47,36 @@ def test_the_first_metric_with_enough_reviews_decides_the_bits(
             told.append(text)
 
     result = run(config, Listening())
-    assert result.quantization.result.sensitivities.metric == deciding
-    why = {120: "too few reviews for PWCCA", 12: "SVCCA has no valid scores"}
-    assert told == ([f"CKA decides the bits: {why[reviews]}."] if deciding == "cka" else [])
+    decision = decide(result.analysis.result)
+    assert result.quantization.result.sensitivities.metric == decision.metric
+    assert told[-1] == decision.sentence
+    assert f"decision: {decision.sentence}\n" in result.analysis.files[1].read_text()
+    saved = json.loads(result.analysis.files[-1].read_text())["decision"]
+    assert saved == {
+        "metric": decision.metric,
+        "spearman": pytest.approx(decision.spearman),
+        "sentence": decision.sentence,
+    }
 
 
-def test_svcca_decides_only_where_it_is_the_first(small_model, tmp_path):
+def test_predicted_alone_runs_no_quantized_layer(small_model, tmp_path):
     config = RunConfig(**SMALL | {"model": str(small_model)}, output=str(tmp_path))
-    analysis = analyse(config.replace(calibration_size=300, metrics=("pwcca", "svcca", "cka")))
-    pwcca, svcca, cka = analysis.result.scores
-    assert svcca.enough_reviews
-    few = dataclasses.replace(
-        pwcca, layers=tuple(dataclasses.replace(layer, status="few_samples") for layer in pwcca.layers)
-    )
-
-    def deciding(*scores):
-        result = dataclasses.replace(analysis.result, scores=scores)
-        return dataclasses.replace(analysis, result=result).deciding_scores(config).metric
-
-    assert deciding(few, svcca, cka) == "cka"
-    assert deciding(few, svcca) == "pwcca"
-    assert deciding(svcca, cka) == "svcca"
+    result = analyse(config.replace(metrics=("predicted",))).result
+    assert "Compare activations" not in [stage.name for stage in result.stages]
+    assert result.kl == ()
+    assert all(0 < layer.interval[0] < layer.value < layer.interval[1] for layer in result.scores[0].layers)
+    assert decide(result).sentence.endswith("No damage was measured: the choice is unverified.")
 
 
-def test_a_run_until_stable_keeps_to_the_metric_it_waited_for(small_model, tmp_path):
+def test_a_budget_measures_one_width_and_predicts_all(small_model, tmp_path):
     config = RunConfig(**SMALL | {"model": str(small_model)}, output=str(tmp_path))
-    config = config.replace(calibration_size=120, metrics=("pwcca", "cka"), bits=(8, 4))
-    analysis = analyse(config)
-    assert analysis.deciding_scores(config).metric == "cka"
-    assert analysis.deciding_scores(config.replace(until_stable=True)).metric == "pwcca"
-    assert analysis.deciding_note(config.replace(until_stable=True)) == ""
-    assert analysis.deciding_note(config.replace(clustering="budget", target="4bits")) == ""
+    analysis = analyse(config.replace(probe_bits=(4, 2)))
+    assert analysis.width_scores.metrics == ("predicted",)
+    (linears,) = analysis.width_scores.linears
+    assert len(linears.values) == 30
+    measured = analyse(config.replace(probe_bits=(4, 2), score="cka"))
+    assert measured.width_scores.metrics == ("predicted", "kl", "cka")
+    assert measured.result.kl == pytest.approx(analysis.result.kl, rel=1e-3)
 
 
 def test_phases_agree_on_samples_but_never_share_a_review(tmp_path):

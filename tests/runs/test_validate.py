@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from bert_mpq.runs.make_plan import plan_validation
 from bert_mpq.runs.session import Session
 from bert_mpq.sources.reviews import find_reviews, load_reviews
 from bert_mpq.sources.sampling import sample
-from bert_mpq.ui.views.validation import verdict
+from bert_mpq.ui.views.validation import validation_views, verdict
 from tests.helpers.quantized import quantize_whole
 
 
@@ -77,7 +78,8 @@ def test_the_kl_is_that_of_quantizing_one_linear_at_a_time(config, validation, t
 
 def test_every_predictor_is_there_at_every_width_and_saved(validation):
     result = validation.result
-    expected = [(name, scope) for scope in ("propagated", "isolated") for name in ("pwcca", "cka", "mse")]
+    expected = [("predicted", "")]
+    expected += [(name, scope) for scope in ("propagated", "isolated") for name in ("pwcca", "cka", "mse")]
     assert result.names == (*expected, ("weight", ""), ("depth", ""))
     assert [width.bits for width in result.widths] == [2, 4, 3]
     assert len(result.units) == 12
@@ -85,7 +87,7 @@ def test_every_predictor_is_there_at_every_width_and_saved(validation):
     assert saved["units"][0] == "layer_0.attention.self.query"
     assert saved["widths"][0]["kl"] == list(result.widths[0].kl)
     assert saved["command"].startswith("bert-mpq validate --model")
-    assert saved["mean_spearman"][0]["value"] == result.mean_spearman("pwcca", "propagated")
+    assert saved["mean_spearman"][0]["value"] == result.mean_spearman("predicted", "") > 0.95
 
 
 def test_plans_are_compared_only_within_the_same_size(validation):
@@ -97,7 +99,29 @@ def test_plans_are_compared_only_within_the_same_size(validation):
         assert len(plan.bits) == 12
     for size in sizes:
         scores = [plan.score for plan in validation.result.plans if plan.size == size]
-        assert scores == ["kl", "pwcca", "cka", "mse", "weight", "depth", "uniform"]
+        assert scores == ["kl", "predicted", "pwcca", "cka", "mse", "weight", "depth", "uniform"]
+
+
+def test_twelve_units_are_measured_and_all_are_predicted(config, small_model, tmp_path):
+    config = config.replace(model=str(small_model), metrics=("cka",), probe_bits=(2, 4), output=str(tmp_path))
+    found = validate.run(plan_validation(config), Silent(), Session())
+    result = found.result
+    assert (len(result.units), result.measured) == (30, 12)
+    for width in result.widths:
+        measured = [unit for unit, kl in enumerate(width.kl) if math.isfinite(kl)]
+        predicted = width.predictors[0]
+        assert predicted.name == "predicted"
+        assert all(map(math.isfinite, predicted.values))
+        assert validate.spread(predicted.values, 12) == measured
+        assert {predicted.values.index(end(predicted.values)) for end in (min, max)} <= set(measured)
+        assert predicted.spearman > 0.9
+        cka = next(p for p in width.predictors if p.name == "cka")
+        assert [unit for unit, value in enumerate(cka.values) if math.isfinite(value)] == measured
+    saved = json.loads(found.file.read_text())
+    assert saved["widths"][0]["kl"].count(None) == 18
+    assert {plan.score for plan in result.plans} == {"predicted", "depth", "uniform"}
+    assert verdict(result)[-1] == "The others were predicted, not measured: --exact measures all."
+    assert "over 12 of 30 Linear modules" in str(validation_views(result)[0])
 
 
 def result(correlations, units=6, granularity="layer"):

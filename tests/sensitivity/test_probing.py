@@ -1,6 +1,7 @@
 """The one-pass probe against the naive way: quantize one layer in a copy of the model, run it, compare."""
 
 import copy
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
@@ -163,6 +164,22 @@ def test_each_linear_module_is_quantized_by_itself(small):
                     assert_close(logits[:, 1 + index], naive_logits)
                     index += 1
         assert index == module.probes == perturbed.shape[1] == 3 * 6 * 2
+
+
+@pytest.mark.parametrize("scope", ["propagated", "isolated"])
+def test_some_of_the_units_give_what_they_give_among_all(small, scope):
+    ids, mask = random_batch()
+    chosen = [1, 4, 14]  # none in the second layer
+    every = probe(scope, granularity="linear")
+    some = dataclasses.replace(every, chosen=frozenset(chosen))
+    with torch.inference_mode():
+        reference, perturbed, logits = ProbedClassifier(small, some)(ids, mask)
+        references, columns, all_logits = ProbedClassifier(small, every)(ids, mask)
+    assert_close(perturbed, columns[:, chosen])
+    layers = [0, 0, 2] if scope == "isolated" else [0]
+    assert_close(reference, references[:, layers])
+    if scope == "propagated":
+        assert_close(logits, all_logits[:, [0, *(1 + unit for unit in chosen)]])
 
 
 @pytest.mark.parametrize("scope", ["propagated", "isolated", "cumulative"])

@@ -55,6 +55,7 @@ fields = st.fixed_dictionaries(
         "granularity": one_of(Granularity),
         "tie": st.booleans(),
         "refine": st.none() | st.integers(0, 99),
+        "exact": st.booleans(),
         "sensitivities": st.none() | names,
         "eval_size": sizes,
         "clustering": one_of(Clustering),
@@ -91,7 +92,9 @@ configs = fields.filter(lambda given: "kl" not in given["metrics"] or given["sco
         **{
             **given,
             "target": given["target"] if given["clustering"] == "budget" else None,
-            "until_stable": given["until_stable"] and given["clustering"] != "budget",
+            "until_stable": given["until_stable"]
+            and given["clustering"] != "budget"
+            and given["metrics"][0] != "predicted",
         }
     )
 )
@@ -142,7 +145,7 @@ def test_a_command_takes_the_fields_of_the_phases_it_runs_and_no_others():
         assert flag.taken_by, name
         assert set(flag.taken_by) <= set(typing.get_args(Subcommand)), name
         runs = "run" in flag.taken_by
-        assert runs == (name != "sensitivities")
+        assert runs == (name not in ("sensitivities", "exact"))
         if flag.phase == 1:
             assert runs, name
             assert "quantize" not in flag.taken_by, name
@@ -153,7 +156,7 @@ def test_a_command_takes_the_fields_of_the_phases_it_runs_and_no_others():
 def test_each_phase_leaves_the_fields_of_the_other_out():
     assert "eval_size" not in flags.fields_of("sensitivity")
     assert "metrics" not in flags.fields_of("quantize")
-    assert set(flags.FLAGS) - set(flags.fields_of("run")) == {"sensitivities"}
+    assert set(flags.FLAGS) - set(flags.fields_of("run")) == {"sensitivities", "exact"}
 
 
 def test_phase_1_has_an_allocation_only_where_it_may_stop_early():

@@ -23,6 +23,7 @@ def test_every_metric_has_facts_and_a_function_that_computes_it():
 
     assert list(METRICS) == list(typing.get_args(Metric))
     assert [metric for metric, facts in METRICS.items() if not facts.of_logits] == list(SIMILARITIES)
+    assert [metric for metric, facts in METRICS.items() if not facts.measured] == ["predicted"]
 
 
 @pytest.mark.parametrize(
@@ -52,5 +53,5 @@ def test_the_words_of_a_metric():
 def test_the_menu_begins_with_what_a_run_does_by_default():
     rows = menu_rows()
     assert rows[0][1] == RunConfig().metrics
-    assert {metric for _, metrics, _ in rows for metric in metrics} == set(COMPARED)
+    assert {metric for _, metrics, _ in rows for metric in metrics} == {*COMPARED, "predicted"}
     assert len({metrics for _, metrics, _ in rows}) == len(rows)

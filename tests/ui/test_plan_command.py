@@ -19,7 +19,7 @@ from bert_mpq.settings.config import RunConfig
 from bert_mpq.ui.main import main
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "plan.txt"
-# KL of the embedded classifier's shape: fragile first layers, noise in one value (layer_3 at 3 bits).
+# Predicted KL, in the shape of the embedded classifier: fragile first layers, noise in layer_3 at 3 bits.
 KL = (
     (0.0316, 0.92, 0.148, 0.000131),
     (0.0287, 0.61, 0.121, 0.000119),
@@ -47,7 +47,7 @@ SCORES = WidthScores(
         head_weights=148_610,
     ),
     widths=(4, 2, 3, 8),
-    tables=(MetricTable(metric="kl", values=KL),),
+    tables=(MetricTable(metric="predicted", values=KL),),
 )
 
 
@@ -157,5 +157,5 @@ def test_without_a_file_the_scores_are_measured_first(tmp_path, model_folder, ca
     assert "Plan for 6bits" in out
     assert "Loss: 1 - CKA" in out
     (file,) = (tmp_path / "Sensitivities").glob("widths_*.json")
-    assert read_width_scores(file).metrics == ("kl", "cka")
+    assert read_width_scores(file).metrics == ("predicted", "kl", "cka")
     assert f"--sensitivities {file}" in out.splitlines()[-1]

@@ -9,6 +9,7 @@ from bert_mpq.records.width_scores import TableLosses, write_width_scores
 from bert_mpq.runs.plan import Sources
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.sources.reviews import DataSource
+from bert_mpq.ui.wizard.file_step import file_options, file_step
 from bert_mpq.ui.wizard.prompts import BACK, problem_of
 from bert_mpq.ui.wizard.questions import phase_2_steps
 from bert_mpq.ui.wizard.steps import Walk
@@ -88,6 +89,23 @@ def test_a_file_of_one_width_is_for_the_clusterings_only(walk, folder):
     assert "Target" not in screens
 
 
+def test_the_pointer_is_on_the_file_that_agrees_best_with_the_damage(folder):
+    scores = json.dumps({f"layer_{index}": 0.1 * (index + 1) for index in range(6)})
+    for metric, line in (("pwcca", "+0.38"), ("cka", "+0.99"), ("svcca", "much"), ("debiased_cka", None)):
+        path = folder / f"layer_sensitivity_BERT_IMDB_{metric}.json"
+        path.write_text(scores)
+        known = f"spearman_with_kl: {line}\n" if line else ""
+        path.with_suffix(".txt").write_text(f"metric: {metric}\ncalibration_samples: 900\n{known}")
+    config = RunConfig(output=str(folder.parent))
+    step, best = file_step(SOURCES), str(folder / "layer_sensitivity_BERT_IMDB_cka.json")
+    assert step.last(config, config) == best
+    about = {row.value: row.description for row in step.options(config)}
+    assert about.pop(best).startswith("6 layers, CKA, 900 reviews, damage +0.99, ")
+    assert ["damage" in text for text in about.values()].count(True) == 1
+    other = Sources(**{**vars(SOURCES), "model": replace(SOURCES.model, layers=12)})
+    assert file_step(other).last(config, config.replace(sensitivities="earlier")) == "earlier"
+
+
 def test_a_full_pipeline_may_end_in_a_budget_whose_scores_are_yet_to_be_measured(walk):
     config, screens = walk(False, **{"Clustering strategy": "budget", "Target": "0.5pp"})
     assert (config.clustering, config.target, config.widths) == ("budget", "0.5pp", (4, 2, 3, 8))
@@ -101,8 +119,6 @@ def test_a_broken_file_and_one_of_another_model_are_shown_with_the_reason(walk, 
     broken, _ = screens["Load sensitivity file"]
     assert broken.disabled == "broken JSON"
     other = replace(SOURCES.model, name="other")
-    from bert_mpq.ui.wizard.file_step import file_options
-
     config = RunConfig(output=str(folder.parent))
     rows = file_options(config, Sources(**{**vars(SOURCES), "model": other}))
     assert rows[1].disabled == "measured on embedded"

@@ -45,7 +45,7 @@ def comparison_views(comparison: Comparison, console: Console) -> list[Renderabl
 
 def _table(group: ComparedGroup, width: int) -> Table:
     columns = _columns(group, width)
-    words = ("", "Bits", "Clustering", "Scores", "Quantizer", "When", "Embeddings")
+    words = ("", "Bits", "Clustering", "Decided by", "Quantizer", "When", "Embeddings")
     table = plain_table(*(name for name, _, _ in columns), left=words)
     table.add_row(*(before for _, before, _ in columns))
     for run in group.runs:
@@ -55,7 +55,7 @@ def _table(group: ComparedGroup, width: int) -> Table:
 
 def _columns(group: ComparedGroup, width: int) -> list[tuple[str, str, Callable[[ComparedRun], str]]]:
     """Return what the width has room for: the name, the cell of the FP32 model, and that of a run."""
-    wide, very_wide = width >= 72, width >= 110
+    wide, very_wide = width >= 72, width >= 118
     losses = width >= LOSS_WIDTH and any(run.loss_over_optimum is not None for run in group.runs)
     embeddings = width >= LOSS_WIDTH and any(run.embeddings != "fp32" for run in group.runs)
     before, size = group.before, f"{megabytes(group.whole_original_bits):.1f} MB"
@@ -64,7 +64,7 @@ def _columns(group: ComparedGroup, width: int) -> list[tuple[str, str, Callable[
         (True, "Bits", "FP32", lambda run: "/".join(map(str, run.group_bits)) + " QAT" * run.trained),
         (embeddings, "Embeddings", "fp32", lambda run: run.embeddings),
         (wide, "Clustering", "", lambda run: CLUSTERING_WORDS.get(run.clustering, run.clustering)),
-        (wide, "Scores", "", lambda run: title_of(run.metric)),
+        (wide, "Decided by", "", lambda run: title_of(run.metric)),
         (True, "Accuracy", f"{before.accuracy:.4f}", lambda run: f"{run.accuracy:.4f}"),
         (True, "Change", "", lambda run: f"{0.0 - 100 * run.drop:+.2f} pp"),
         (True, "Size", size, lambda run: f"{megabytes(run.whole_bits):.1f} MB"),

@@ -6,6 +6,7 @@ from itertools import zip_longest
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from bert_mpq.records.decision import decide
 from bert_mpq.records.numbers import score_text
 from bert_mpq.records.sensitivity import AnalysisResult, LayerScore, MetricAgreement, Scores, Stopping
 from bert_mpq.settings.metrics import METRICS, title_of
@@ -19,7 +20,9 @@ EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 
 
 def sensitivity_views(result: AnalysisResult, console: Console) -> list[RenderableType]:
-    """Return a ranked table with bars per metric, the agreement of the metrics, and what to be wary of."""
+    """Return a ranked table with bars per metric, the agreement of the metrics, what to be wary of, and which
+    metric decides.
+    """
     views: list[RenderableType] = []
     for scores in result.scores:
         views += _score_views(result, scores, console)
@@ -34,7 +37,10 @@ def sensitivity_views(result: AnalysisResult, console: Console) -> list[Renderab
     if pairs:
         views.append(heading("Rank agreement over the layers (Spearman; KL = damage to the logits)"))
         views += map(_agreement, pairs)
-    return [*views, *map(Text, _warnings(result))]
+    ends = [*_warnings(result), decide(result).sentence]
+    if len(result.config.widths) > 1:
+        ends.append(f"A budget goes by {METRICS[result.config.score].title}, which has every width.")
+    return [*views, *map(Text, ends)]
 
 
 def _stopping(stopping: Stopping) -> str:

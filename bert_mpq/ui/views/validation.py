@@ -23,7 +23,7 @@ def validation_views(result: ValidationResult) -> list[RenderableType]:
     """Return the rank correlations, the plans of equal size, and the verdict."""
     kind = "encoder layers" if result.config.granularity == "layer" else "Linear modules"
     return [
-        heading(f"Rank correlation with the KL of the logits over {len(result.units)} {kind} (Spearman)"),
+        heading(f"Rank correlation with the KL of the logits over {_count(result)} {kind} (Spearman)"),
         _correlations(result),
         heading(f"Best plan by each score at equal size, on {result.evaluation.size:,} other reviews"),
         _plans(result),
@@ -47,10 +47,17 @@ def verdict(result: ValidationResult) -> list[str]:
         if judged != "no" and name != "depth" and depth is not None and mean <= depth:
             more = f", no better than depth alone ({depth:+.2f})"
         lines.append(f"{title(name, scope)} {words[judged]}: {mean:+.2f}{more}.")
-    lines.append(f"With {len(result.units)} units, {result.chance:.2f} is reached by chance in 1 case of 20.")
+    lines.append(f"With {result.measured} units, {result.chance:.2f} is reached by chance in 1 case of 20.")
     if result.config.granularity == "layer" and len(result.units) < 20:
         lines.append("So few units hardly tell scores apart: --granularity linear has more.")
+    if result.measured < len(result.units):
+        lines.append("The others were predicted, not measured: --exact measures all.")
     return lines
+
+
+def _count(result: ValidationResult) -> str:
+    every = str(len(result.units))
+    return every if result.measured == len(result.units) else f"{result.measured} of {every}"
 
 
 def title(name: str, scope: str = "") -> str:

@@ -9,7 +9,7 @@ from bert_mpq.runs.plan import Sources
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import UsageError
 from bert_mpq.settings.flag import read_number
-from bert_mpq.settings.metrics import FRUGAL, menu_rows, required_reviews
+from bert_mpq.settings.metrics import FRUGAL, METRICS, menu_rows, required_reviews
 from bert_mpq.sources.halves import Split
 from bert_mpq.ui.views.timing import about, split_rate
 from bert_mpq.ui.wizard.bits_step import bits_step, groups_step
@@ -126,6 +126,8 @@ def metrics_step(sources: Sources) -> Step:
         for name, metrics, description in menu_rows():
             needed = required_reviews(metrics, sources.model.hidden, config.rows)
             reason = f"needs {needed:,} reviews" if size < needed else ""
+            if config.until_stable and not METRICS[metrics[0]].measured:
+                reason = "one short pass takes all reviews"
             rows.append(Option(title=name, value=metrics, description=description, disabled=reason))
         return rows
 
