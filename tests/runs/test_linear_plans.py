@@ -193,9 +193,10 @@ def test_the_plan_command_shows_the_widths_of_each_layer_and_what_measuring_told
 def test_phase_1_measures_every_linear_where_a_budget_is_to_use_it(config, session):
     config = config.replace(sensitivities=None, calibration_size=8, probe_bits=(4, 2), metrics=("kl",))
     done = run(config.replace(target="5bits"), session=session)
-    (table,) = done.analysis.width_scores.linears
+    predicted, table = done.analysis.width_scores.linears
+    assert predicted.metric == "predicted"
     assert (table.metric, len(table.values)) == ("kl", 12)
     assert all(row[1] > row[0] for row in table.values)  # fewer bits, more damage
     assert done.quantization.result.allocation.linears == (6, 6)
-    (layers,) = done.analysis.width_scores.tables
+    _, layers = done.analysis.width_scores.tables
     assert 0 < sum(row[1] for row in table.values) < 10 * sum(row[1] for row in layers.values)
