@@ -66,4 +66,28 @@ def test_descriptions_wrap_and_reasons_shrink_to_the_window(columns):
     assert all(len(line) <= columns for line in lines)
     assert " ".join(" ".join(lines).split()) == f"Description: {text}"
     long = prompts.Option(title="layer_sensitivity_BERT_IMDB_cka.json", value=1, disabled="is not " * 20)
-    assert len(f"   - {long.title} ({prompts._shortened(long, columns)})") < columns
+    assert len(f"   - {long.title} ({prompts._reason(long, columns)})") < columns
+
+
+@pytest.mark.parametrize(("columns", "shown"), [(60, "needs 769 reviews"), (45, "needs..."), (40, True)])
+def test_a_reason_without_room_is_left_out_and_never_cut_inside_a_figure(columns, shown):
+    option = prompts.Option(title="PWCCA + CKA (recommended)", value=1, disabled="needs 769 reviews")
+    assert prompts._reason(option, columns) == shown
+
+
+@pytest.mark.parametrize(
+    ("message", "columns", "shown"),
+    [
+        ("Settings", 80, prompts.INSTRUCTION),
+        ("Step 1 of 3  Calibration set size", 60, "(Esc goes back)"),
+        ("Step 2 of 7  Sampling strategy", 40, "(Esc)"),
+        ("Step 1 of 3  Calibration set size", 40, " "),
+    ],
+)
+def test_an_instruction_is_as_long_as_its_line(message, columns, shown):
+    assert prompts._fitting(prompts.INSTRUCTION, message, columns) == shown
+    assert len(f"? {message} {shown}") <= columns
+
+
+def test_a_menu_that_esc_does_not_leave_names_the_arrows_alone():
+    assert prompts._fitting("(arrows, Enter)", "What would you like to do?", 40) == "(arrows)"

@@ -50,8 +50,7 @@ def choose(
         MpqError: ``code`` with ``hint`` when none can be chosen.
     """
     columns = shutil.get_terminal_size().columns
-    if len(f"? {message} {instruction}") > columns:
-        instruction = "(Esc goes back)" if "Esc" in instruction else ""
+    instruction = _fitting(instruction, message, columns)
     choices = [_choice(index, option, columns) for index, option in enumerate(options)]
     enabled = [index for index, choice in enumerate(choices) if not choice.disabled]
     if not enabled:
@@ -90,8 +89,15 @@ def _choice(index: int, option: Option, columns: int) -> questionary.Choice:
         option.title,
         value=index,
         description=_wrapped(option.description, columns) or None,
-        disabled=_shortened(option, columns) or None,
+        disabled=_reason(option, columns) or None,
     )
+
+
+def _fitting(instruction: str, message: str, columns: int) -> str:
+    """Return what of an instruction fits beside a message: it would break inside a word."""
+    shorter = ("(Esc goes back)", "(Esc)") if "Esc" in instruction else ("(arrows)",)
+    each = (text for text in (instruction, *shorter) if len(f"? {message} {text}") <= columns)
+    return next(each, " ")  # a blank: for nothing questionary has words of its own
 
 
 def _print_answered(line: str, columns: int) -> None:
@@ -108,17 +114,21 @@ def _wrapped(description: str, columns: int) -> str:
     return "\n  ".join(lines).strip()
 
 
-def _shortened(option: Option, columns: int) -> str:
-    """Return the reason why an option is disabled, in what room its title leaves."""
-    room = max(12, columns - len(f"   - {option.title} ()") - 1)
-    return textwrap.shorten(option.disabled, room, placeholder="...") if option.disabled else ""
+def _reason(option: Option, columns: int) -> str | bool:
+    """Return why an option is disabled, as far as its words have room beside the title; True for no room."""
+    room = columns - len(f"   - {option.title} ()") - 1
+    if not option.disabled or len(option.disabled) <= room:
+        return option.disabled
+    words = textwrap.shorten(option.disabled, max(3, room), placeholder="...")
+    return words if words != "..." else True
 
 
 def ask_text(message: str, check: Callable[[str], str], default: str = "") -> Any:
     """Ask for a line; ``check`` returns what is wrong with it, or ""."""
     # In the message: questionary sets its own instruction apart by two blanks.
+    esc = _fitting("(Esc goes back)", message, shutil.get_terminal_size().columns)
     question = questionary.text(
-        f"{message} (Esc goes back)", default=default, validate=lambda text: check(text) or True
+        f"{message} {esc}".rstrip(), default=default, validate=lambda text: check(text) or True
     )
     return ask(question)
 

@@ -56,9 +56,9 @@ def _models(config: RunConfig) -> list[Option]:
     quick = accelerator() != "cpu"
     price = "quick on this GPU" if quick else "minutes for every 100 reviews on a CPU"
     base = [("Embedded base classifier", BASE.name, f"12 layers, {price}")]
-    default = "From the hub or its cache; else the embedded classifier"
+    default = "The default, from the hub or its cache; else the embedded classifier"
     return rows_of(
-        (f"{DEFAULT_MODEL} (default)", "default", default),
+        (DEFAULT_MODEL, "default", default),
         ("Embedded classifier", SMALL.name, "6 layers, works without the hub"),
         *(base if quick or installed(BASE) else []),
         ("Hub id or folder", CUSTOM, "A fine-tuned two-label classifier"),
