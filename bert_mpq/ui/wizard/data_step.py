@@ -1,10 +1,13 @@
 """The data of the menu: the user's own is read before it is accepted, and what is unclear is asked."""
 
+from typing import get_args
+
 from rich.console import Console
 
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.sources.columns import UnclearData, wanted_of
-from bert_mpq.sources.reviews import DataSource, find_reviews
+from bert_mpq.sources.halves import Split
+from bert_mpq.sources.reviews import DataSource, find_reviews, size_of
 from bert_mpq.sources.wording import shown
 from bert_mpq.ui.console import output_console
 from bert_mpq.ui.wizard.prompts import BACK, Back, Option, choose, rows_of
@@ -34,14 +37,20 @@ def settle_data(config: RunConfig) -> RunConfig | Back:
                 return BACK
             config = answered
         else:
-            print_understood(source, output)
+            print_understood(source, output, source.understood or _halves(source))
             return config
 
 
-def print_understood(source: DataSource, output: Console) -> None:
-    """Print what was understood of the user's own data."""
-    if source.understood:
-        output.print(f"Read {source.name}: {source.understood}", markup=False, highlight=False)
+def _halves(source: DataSource) -> str:
+    """Return the two halves of IMDB and their sizes."""
+    halves = [(source.split_name(split), size_of(source, split)) for split in get_args(Split)]
+    return "; ".join(f"{name}: {size:,} reviews" for name, size in halves)
+
+
+def print_understood(source: DataSource, output: Console, line: str = "") -> None:
+    """Print what was understood of the user's own data, or another line about it."""
+    if line := line or source.understood:
+        output.print(f"Read {source.name}: {line}", markup=False, highlight=False)
 
 
 def ask_unclear(unclear: UnclearData, config: RunConfig, output: Console) -> RunConfig | Back:
