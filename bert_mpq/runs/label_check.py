@@ -13,15 +13,16 @@ CHANCE = 0.001  # of so few correct predictions where both labels were guessed
 AnyPlan = TypeVar("AnyPlan", bound=Plan)
 
 
-def check_few(job: Job[AnyPlan]) -> None:
+def check_few(job: Job[AnyPlan], soon: int = FEW) -> None:
     """Evaluate the FP32 model on a few reviews, and refuse labels that look swapped.
 
-    A sample that is no larger is evaluated soon enough.
+    Args:
+        soon: reviews of a sample that is itself evaluated soon enough.
 
     Raises:
         MpqError: E-LABELS; what drawing and evaluating the reviews raise.
     """
-    if job.plan.reviews["evaluation"] <= FEW:
+    if job.plan.reviews["evaluation"] <= soon:
         return
     try:
         work = job.draw("evaluation", FEW, "Tokenize to check the labels")

@@ -25,7 +25,7 @@ from bert_mpq.records.run_record import record_text
 from bert_mpq.runs.accuracy_search import check_outline, smallest_accurate
 from bert_mpq.runs.clock import Clock
 from bert_mpq.runs.job import Job, started
-from bert_mpq.runs.label_check import check_few, check_labels
+from bert_mpq.runs.label_check import FEW, check_few, check_labels
 from bert_mpq.runs.plan import QuantizationPlan
 from bert_mpq.runs.refinement import TITLE as REFINE
 from bert_mpq.runs.refinement import refine
@@ -59,7 +59,7 @@ def _run(job: Job[QuantizationPlan]) -> Quantization:
     model = work.classifier.model
     if foreign := _foreign(job, work.classifier):
         job.reporter.note(f"The scores in {job.plan.sensitivities.file_name} are those of {foreign}.")
-    check_few(job)
+    check_few(job, 8 * FEW)  # the whole sample is next
     before = job.baseline(work)
     clock.lap("Evaluate FP32")
     check_labels(job.plan, before.accuracy, work.planned_sample)
