@@ -4,11 +4,12 @@ import copy
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, BertTokenizerFast
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as THEIRS
 
 from bert_mpq import load
@@ -23,7 +24,7 @@ from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.classifiers import find_classifier, load_classifier
 from bert_mpq.sources.families import FAMILIES, REFUSED, family_of
 from bert_mpq.sources.model_files import VOCABULARIES
-from tests.helpers.families import CONFIGS, MODELS, classifier_of
+from tests.helpers.families import CONFIGS, MODELS, VOCABULARY, classifier_of
 from tests.helpers.naive_probe import check_propagated
 from tests.helpers.quantized import quantized_at
 from tests.helpers.workloads import on_cpu
@@ -31,14 +32,22 @@ from tests.helpers.workloads import on_cpu
 LENGTHS = (12, 7, 12, 3, 9, 7, 1)
 
 
+@pytest.fixture(scope="module")
+def small_tokenizer(tmp_path_factory):
+    """A folder with a tokenizer of as few words as the models know."""
+    folder = tmp_path_factory.mktemp("tokenizer")
+    words = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(str, range(VOCABULARY - 5)))
+    (folder / "words.txt").write_text("\n".join(words))
+    BertTokenizerFast(vocab=str(folder / "words.txt")).save_pretrained(folder / "saved")
+    return folder / "saved"
+
+
 @pytest.fixture(scope="module", params=MODELS)
-def folder(request, tmp_path_factory, tokenizer_files):
+def folder(request, tmp_path_factory, small_tokenizer):
     """A folder with a small random classifier."""
     path = tmp_path_factory.mktemp("families") / request.param.replace(", ", "_").replace(" ", "-")
     classifier_of(request.param).save_pretrained(path)
-    for file in tokenizer_files:
-        shutil.copy(file, path)
-    return path
+    return Path(shutil.copytree(small_tokenizer, path, dirs_exist_ok=True))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +68,7 @@ def tokens(loaded):
 
 
 def tokens_of(lengths, loaded):
-    ids = np.random.default_rng(0).integers(10, 30_000, sum(lengths)).astype(np.int32)
+    ids = np.random.default_rng(0).integers(10, VOCABULARY, sum(lengths)).astype(np.int32)
     return TokenizedReviews(
         ids=ids,
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
