@@ -16,6 +16,9 @@ LABEL_NAMES: tuple[str, ...] = ("label", "labels", "labeltext", "labelname", "la
 LABEL_NAMES += ("sentiment", "sentiments", "sentimentlabel", "polarity", "category", "rating", "stars")
 LABEL_NAMES += ("score", "y")
 Question = Literal["text_column", "label_column", "labels"]
+Kind = Literal["text", "label"]
+QUESTIONS: dict[Kind, Question] = {"text": "text_column", "label": "label_column"}
+HOLDS: dict[Kind, str] = {"text": "reviews", "label": "labels"}
 
 
 class UnclearData(MpqError):
@@ -103,13 +106,11 @@ def text_column(file: str, wanted: Wanted, names: Sequence[str], of_text: Sequen
     texts = [name for name in found if name in of_text]
     if len(texts) == 1:
         return texts[0]
-    if wanted.text_column is not None and not found:
-        raise _absent(file, wanted.text_column, names)
     if found and not texts:
         raise MpqError(
             "E-DATA-FORMAT", f"{file}: column {shown(found[0])} holds no text.", "Use --text-column NAME."
         )
-    raise _unclear(file, "text", texts, of_text, names)
+    raise _unclear(file, "text", wanted.text_column, texts, of_text, names)
 
 
 def label_columns(file: str, wanted: Wanted, names: Sequence[str], text: str) -> list[str]:
@@ -122,49 +123,41 @@ def label_columns(file: str, wanted: Wanted, names: Sequence[str], text: str) ->
     found = [name for name in wanted.label_columns(names) if name != text]
     if found:
         return found
-    if wanted.label_column is not None:
-        if wanted.label_columns(names):
-            raise MpqError(
-                "E-DATA-FORMAT",
-                f"{file}: column {shown(text)} cannot hold both the reviews and the labels.",
-                "Name two columns: --text-column and --label-column.",
-            )
-        raise _absent(file, wanted.label_column, names)
+    if wanted.label_column is not None and wanted.label_columns(names):
+        raise MpqError(
+            "E-DATA-FORMAT",
+            f"{file}: column {shown(text)} cannot hold both the reviews and the labels.",
+            "Name two columns: --text-column and --label-column.",
+        )
     others = [name for name in names if name != text]
-    raise _unclear(file, "label", found, others, names)
-
-
-def _absent(file: str, wanted: str, names: Sequence[str]) -> MpqError:
-    return MpqError(
-        "E-DATA-FORMAT",
-        f"{file} has no column {shown(wanted)}.",
-        f"Its columns: {listed(names)}.",
-    )
+    raise _unclear(file, "label", wanted.label_column, found, others, names)
 
 
 def _unclear(
-    file: str, kind: str, found: Sequence[str], options: Sequence[str], names: Sequence[str]
+    file: str,
+    kind: Kind,
+    said: str | None,
+    found: Sequence[str],
+    options: Sequence[str],
+    names: Sequence[str],
 ) -> MpqError:
-    what = {"text": "reviews", "label": "labels"}[kind]
+    """Return the error for no column of a kind, or several; ``said`` is what the user calls it."""
     if found:
         return several_columns(file, kind, found)
+    columns = f"its columns: {listed(names)}"
+    if said is not None:
+        return MpqError("E-DATA-FORMAT", f"{file} has no column {shown(said)}.", f"I{columns[1:]}.")
     if not options:
         return MpqError(
             "E-DATA-FORMAT",
-            f"{file} has no column for the {what} (its columns: {listed(names)}).",
+            f"{file} has no column for the {HOLDS[kind]} ({columns}).",
             "It needs one with the reviews and one with their labels.",
         )
-    title = f"{file} has no column with a known name for the {what} (its columns: {listed(names)})."
-    question: Question = "text_column" if kind == "text" else "label_column"
-    return UnclearData(title, f"Use --{kind}-column NAME.", question, options)
+    title = f"{file} has no column with a known name for the {HOLDS[kind]} ({columns})."
+    return UnclearData(title, f"Use --{kind}-column NAME.", QUESTIONS[kind], options)
 
 
-def several_columns(file: str, kind: str, found: Sequence[str]) -> UnclearData:
+def several_columns(file: str, kind: Kind, found: Sequence[str]) -> UnclearData:
     """Return the error for several columns that may be the one."""
-    what = {"text": "reviews", "label": "labels"}[kind]
-    return UnclearData(
-        f"{file}: the columns {listed(found)} may each hold the {what}.",
-        f"Use --{kind}-column NAME.",
-        "text_column" if kind == "text" else "label_column",
-        found,
-    )
+    title = f"{file}: the columns {listed(found)} may each hold the {HOLDS[kind]}."
+    return UnclearData(title, f"Use --{kind}-column NAME.", QUESTIONS[kind], found)

@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.readers.opening import LARGEST, damage, open_member, open_unpacked, too_large
@@ -107,21 +106,13 @@ def _of_zip(path: Path) -> Iterator[Member]:
             if left < 0:
                 raise too_large(path.name)
             if not entry.is_dir():
-                yield Member(parts=parts, read=_Reader(path, archive, entry))
+                yield Member(parts=parts, read=functools.partial(_read_entry, path, archive, entry))
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """Reads a file of a .zip, and no more of it than its directory says."""
-
-    path: Path
-    archive: zipfile.ZipFile
-    entry: zipfile.ZipInfo
-
-    def __call__(self) -> bytes:
-        file: IO[bytes]
-        with open_member(self.archive, self.entry.filename, self.path) as file:
-            return file.read(self.entry.file_size)
+def _read_entry(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """Read a file of a .zip, and no more of it than its directory says."""
+    with open_member(archive, entry.filename, path) as file:
+        return file.read(entry.file_size)
 
 
 def _checked(path: Path, name: str, link: bool) -> tuple[str, ...]:
