@@ -1,8 +1,5 @@
 """Pickles of tensors: read by torch without running anything in them, converted to safetensors once."""
 
-import contextlib
-import os
-import tempfile
 import warnings
 import zipfile
 from pathlib import Path
@@ -11,6 +8,7 @@ import torch
 from torch import Tensor
 
 from bert_mpq.settings.errors import MpqError
+from bert_mpq.sources.cache import made_at
 from bert_mpq.sources.checkpoints import check_content, converted_folder, read_safetensors
 from bert_mpq.sources.wheels import sha256
 
@@ -97,19 +95,9 @@ def _keep(tensors: dict[str, Tensor], path: Path) -> bool:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-        os.close(handle)
-        save_file(tensors, temporary, metadata={"format": "pt"})
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-    except (OSError, SafetensorError):
+        with made_at(path) as written:
+            save_file(tensors, written, metadata={"format": "pt"})
+    except (MpqError, SafetensorError):
         return False
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
     return True

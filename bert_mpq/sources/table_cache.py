@@ -3,16 +3,13 @@
 import contextlib
 import hashlib
 import json
-import os
 import shutil
-import tempfile
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bert_mpq.records.files import ABANDONED, disk_errors
 from bert_mpq.settings.paths import cache_folder
+from bert_mpq.sources.cache import made_at
 from bert_mpq.sources.columns import Wanted
 from bert_mpq.sources.layouts import Layout, read_layout
 from bert_mpq.sources.readers.opening import damage
@@ -30,7 +27,12 @@ def read_cached(layout: Layout, wanted: Wanted) -> dict[str, Path]:
         MpqError: E-DATA-FORMAT; E-READONLY or E-DISK when the cache cannot be written.
     """
     folder = cache_folder() / "reviews" / _key(layout, wanted)
-    return _stored(folder) or _filled(folder, read_layout(layout, wanted))
+    if (stored := _stored(folder)) is not None:
+        return stored
+    with made_at(folder) as path:
+        names = _write(path, read_layout(layout, wanted))
+        shutil.rmtree(folder, ignore_errors=True)  # it was not whole
+    return {split: folder / name for split, name in names.items()}
 
 
 def _key(layout: Layout, wanted: Wanted) -> str:
@@ -57,61 +59,21 @@ def _stored(folder: Path) -> dict[str, Path] | None:
     return None
 
 
-def _filled(folder: Path, tables: Iterable[tuple[str, Any]]) -> dict[str, Path]:
-    """Write the splits into a folder that appears at once, or not at all; return their files."""
-    parent = folder.parent
-    with _cache_errors(parent):
-        parent.mkdir(parents=True, exist_ok=True)
-        _clean(parent)
-        temporary = Path(tempfile.mkdtemp(dir=parent, prefix="."))
-    try:
-        index = _write(temporary, tables)
-        with _cache_errors(parent):
-            (temporary / INDEX).write_text(json.dumps(index))
-            shutil.rmtree(folder, ignore_errors=True)  # it was not whole
-            _publish(temporary, folder)
-        return {split: folder / name for split, (name, _) in index.items()}
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _clean(parent: Path) -> None:
-    """Remove what writes left that were killed days ago."""
-    for path in parent.glob(".*"):
-        with contextlib.suppress(OSError):  # another run may have been quicker
-            if time.time() - path.stat().st_mtime > ABANDONED:
-                shutil.rmtree(path)
-
-
-def _write(folder: Path, tables: Iterable[tuple[str, Any]]) -> dict[str, tuple[str, int]]:
-    """Write each split into a file of its own; return their names and sizes in bytes."""
+def _write(folder: Path, tables: Iterable[tuple[str, Any]]) -> dict[str, str]:
+    """Write each split into a file of its own, beside an index with their sizes; return their names."""
     import pyarrow
 
+    folder.mkdir()
     with contextlib.ExitStack() as stack:
         files: dict[str, Any] = {}
         writers: dict[str, Any] = {}
         for split, table in tables:
-            with _cache_errors(folder.parent):
-                if split not in files:
-                    files[split] = stack.enter_context((folder / f"{len(files)}.arrow").open("wb"))
-                    writers[split] = pyarrow.ipc.new_stream(files[split], table.schema)
-                writers[split].write_table(table, max_chunksize=ROWS)
-        with _cache_errors(folder.parent):
-            for split, file in files.items():
-                writers[split].close()
-                file.flush()
-                os.fsync(file.fileno())
-            return {split: (Path(file.name).name, file.tell()) for split, file in files.items()}
-
-
-def _publish(temporary: Path, folder: Path) -> None:
-    try:
-        os.rename(temporary, folder)
-    except OSError:
-        if _stored(folder) is None:  # else another process was quicker
-            raise
-
-
-def _cache_errors(folder: Path) -> contextlib.AbstractContextManager[None]:
-    """Say in plain words that the cache cannot be written; raises MpqError E-READONLY or E-DISK."""
-    return disk_errors(folder, "the cache folder ", "Set BERT_MPQ_CACHE to a folder that can be written.")
+            if split not in files:
+                files[split] = stack.enter_context((folder / f"{len(files)}.arrow").open("wb"))
+                writers[split] = pyarrow.ipc.new_stream(files[split], table.schema)
+            writers[split].write_table(table, max_chunksize=ROWS)
+        for writer in writers.values():
+            writer.close()
+        index = {split: (Path(file.name).name, file.tell()) for split, file in files.items()}
+    (folder / INDEX).write_text(json.dumps(index))
+    return {split: name for split, (name, _) in index.items()}

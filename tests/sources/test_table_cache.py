@@ -7,6 +7,7 @@ import pytest
 
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources import table_cache
+from bert_mpq.sources.cache import UNDER_WAY
 from bert_mpq.sources.columns import Wanted
 from bert_mpq.sources.readers import separated
 from bert_mpq.sources.reviews import find_reviews, load_reviews
@@ -121,7 +122,7 @@ def test_a_full_disk_says_so(tmp_path, cache, monkeypatch):
 
 
 def test_what_a_killed_write_left_is_removed_after_a_day(tmp_path, cache):
-    left = cache / ".left"
+    left = cache / f"{UNDER_WAY}left"
     left.mkdir(parents=True)
     os.utime(left, (0, 0))
     read(write(tmp_path, {"": ROWS}, Form()))

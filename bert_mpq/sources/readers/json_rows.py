@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.sources.readers.dialects import ROWS, text_encoding
+from bert_mpq.sources.readers.encodings import not_unicode, text_encoding
 from bert_mpq.sources.readers.opening import TableKind, open_unpacked
-from bert_mpq.sources.readers.separated import not_unicode
 from bert_mpq.sources.readers.text_table import text_table
 from bert_mpq.sources.wording import listed, shown
 
+ROWS = 10_000  # at a time
 SHAPES = 'Write [{"text": ..., "label": ...}, ...], or one such object a line.'
 Row = dict[str, Any]
 

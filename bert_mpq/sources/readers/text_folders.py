@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.sources.readers.dialects import marked_encoding
+from bert_mpq.sources.readers.encodings import SAVE_AS, marked_encoding
 from bert_mpq.sources.readers.members import Member, members
 from bert_mpq.sources.readers.text_table import text_table
 from bert_mpq.sources.splits import split_of
@@ -51,7 +51,7 @@ def _text(path: Path, member: Member) -> str:
         raise MpqError(
             "E-DATA-FORMAT",
             f"{shown(path.name)}: {shown('/'.join(member.parts))} is not in UTF-8.",
-            "Save it as UTF-8; if it is from an older Windows program, it is in cp1252.",
+            SAVE_AS,
         ) from error
 
 
