@@ -56,7 +56,7 @@ def _models(config: RunConfig) -> list[Option]:
     quick = accelerator() != "cpu"
     price = "quick on this GPU" if quick else "minutes for every 100 reviews on a CPU"
     base = [("Embedded base classifier", BASE.name, f"12 layers, {price}")]
-    default = "The default, from the hub or its cache; else the embedded classifier"
+    default = "The default: hub or cache, else the embedded classifier"
     return rows_of(
         (DEFAULT_MODEL, "default", default),
         ("Embedded classifier", SMALL.name, "6 layers, works without the hub"),
