@@ -8,7 +8,8 @@ from bert_mpq.sources.columns import UnclearData, Wanted
 from bert_mpq.sources.wording import LONGEST, shown
 
 MOST = 20  # different labels that somebody would explain one by one
-UNLABELLED = ("", "-1")
+MISSING = ("", "nan", "none", "null")
+UNLABELLED = (*MISSING, "-1")
 Counts = Mapping[str, int] | Mapping[str | None, int]  # rows with each label; None is a missing one
 
 
@@ -37,7 +38,8 @@ def meanings_of(file: str, counts: Counts, wanted: Wanted) -> dict[str, Meaning]
         UnclearData: for labels that nobody explained.
         MpqError: E-DATA-FORMAT for missing labels, and for values that are no labels.
     """
-    values = [value for value in counts if value is not None and value.strip()]
+    nothing = {key for key in MISSING if key not in wanted.meanings}
+    values = [value for value in counts if value is not None and label_key(value) not in nothing]
     missing = sum(counts.values()) - sum(counts[value] for value in values)
     meanings = known_meanings(values, wanted)
     unknown = [value for value in values if value not in meanings]

@@ -28,6 +28,7 @@ class Reading:
         sizes: calibration and evaluation reviews.
         rows: reviews with a label.
         distinct: different texts among them.
+        contradicting: texts among those that stand with both labels; their first row counts.
         unlabelled: splits that have no labels.
     """
 
@@ -36,6 +37,7 @@ class Reading:
     sizes: tuple[int, int]
     rows: int
     distinct: int
+    contradicting: int
     unlabelled: tuple[str, ...]
 
     @property
@@ -60,7 +62,8 @@ class Reading:
         left_out = sum(part.count("skip") for part in self.parts)
         rows = f"{self.rows:,} rows, {self.distinct:,} distinct, {100 * positive / self.rows:.1f} % positive"
         skipped = [f"{left_out:,} left out ({listed(self.calibration.labels('skip'))})"] if left_out else []
-        return "; ".join([self._columns, self._positive, rows, *skipped, self._splits])
+        both = [f"{self.contradicting:,} texts with both labels"] if self.contradicting else []
+        return "; ".join([self._columns, self._positive, rows, *both, *skipped, self._splits])
 
     @property
     def _columns(self) -> str:
@@ -140,17 +143,20 @@ def _counted(path: Path, parts: Sequence[Part], unlabelled: Sequence[str]) -> Re
         raise MpqError(
             "E-ONE-CLASS", f"{shown(path.name)} holds only {only} reviews.", "Give reviews of both classes."
         )
-    digests = [digests_of(part.reviews().texts) for part in parts]
+    reviews = [part.reviews() for part in parts]
+    digests = [digests_of(each.texts) for each in reviews]
     if len(parts) == 1:
         sizes = (len(rows_of_half(digests[0], "calibration")), len(rows_of_half(digests[0], "evaluation")))
     else:
         sizes = (len(digests[0]), len(digests[1]))
-    every = np.concatenate(digests)
+    every, labels = np.concatenate(digests), np.concatenate([each.labels for each in reviews])
+    distinct = len(distinct_rows(every))
     return Reading(
         calibration=parts[0],
         evaluation=parts[-1],
         sizes=sizes,
         rows=len(every),
-        distinct=len(distinct_rows(every)),
+        distinct=distinct,
+        contradicting=sum(len(distinct_rows(every[labels == label])) for label in (0, 1)) - distinct,
         unlabelled=tuple(unlabelled),
     )

@@ -62,6 +62,7 @@ SEPARATED = {
     "a.csv, row 2: the text is empty or no text.": table("text,label", f"{SECRET},1", " ,0"),
     "a.csv: 1 row has no label.": table("text,label", f"{SECRET},1", "b,", "c,0"),
     "a.csv: 2 rows have no label.": table("text,label", f"{SECRET},1", "b,", "c,0", "d, "),
+    "a.csv: 3 rows have no label.": table("text,label", f"{SECRET},1", "b,nan", "c,0", "d,None", "e,NULL"),
     "a.csv has no labels: they are missing, or all -1.": table("text,label", f"{SECRET},-1", "b,", "c,-1"),
     "a.csv: what the labels 1, 2 mean is not known.": table("text,label", f"{SECRET},1", "b,2"),
     "a.csv: what the labels 0, 4 mean is not known.": table("text,label", f"{SECRET},4", "b,0"),

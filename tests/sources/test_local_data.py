@@ -190,6 +190,14 @@ def test_the_archive_of_acl_imdb_gives_the_sample_of_its_folder(tmp_path):
     assert samples[0] == samples[1]
 
 
+def test_links_to_folders_are_followed_once(tmp_path):
+    (rows, _) = acl_imdb(tmp_path / "disk")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train").symlink_to(tmp_path / "disk" / "train")
+    (tmp_path / "disk" / "train" / "above").symlink_to(tmp_path / "disk" / "train")
+    assert everything(tmp_path / "data") == sorted(rows)
+
+
 def test_files_are_read_in_the_order_of_their_numbers(tmp_path):
     for number in (10, 9, 2):
         for label in ("neg", "pos"):

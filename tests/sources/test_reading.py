@@ -166,6 +166,13 @@ def test_the_line_fits_any_name(tmp_path):
     assert len(line) < 180
 
 
+def test_texts_with_both_labels_are_counted(tmp_path):
+    rows = [*ROWS, *((text, 1 - label) for text, label in ROWS[:3]), ROWS[0]]
+    line, read = understood(write(tmp_path, {"": rows}, Form()))
+    assert "; 24 rows, 20 distinct, 50.0 % positive; 3 texts with both labels; " in line
+    assert read == dict(ROWS)
+
+
 def test_a_sample_of_a_split_with_one_class_says_what_to_do(tmp_path):
     from bert_mpq.sources.sampling import sample
 

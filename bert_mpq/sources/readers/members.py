@@ -50,7 +50,13 @@ def _read(path: Path, member: Member) -> bytes:
 
 
 def _of_folder(folder: Path) -> Iterator[Member]:
-    for place, folders, files in os.walk(folder):
+    seen = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # by a link to a folder above
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         above = Path(place).relative_to(folder).parts
         for name in sorted(files):
