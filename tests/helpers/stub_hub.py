@@ -18,7 +18,7 @@ PROGRAM = """
 import json, sys
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.runs import doctor
-from bert_mpq.sources import classifiers, hub, reviews
+from bert_mpq.sources import classifiers, hub, model_files, reviews, wheels
 try:
     answer = eval(sys.argv[1])
 except MpqError as error:

@@ -1,5 +1,6 @@
 """Which files a model is loaded from: on the hub, and in its cache when the hub is gone."""
 
+import hashlib
 import json
 import shutil
 
@@ -11,6 +12,7 @@ from safetensors.torch import save
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.classifiers import find_classifier, load_classifier
 from bert_mpq.sources.model_files import CONVERSION, DEFAULT_MODEL, MAIN, cached_files
+from bert_mpq.sources.wheels import sha256
 from tests.helpers.checkpoint_variants import pickle, safetensors, safetensors_in_shards
 from tests.helpers.stub_hub import StubHub
 
@@ -20,6 +22,10 @@ OTHER = 40 * "a"
 LOADED = (
     "(lambda c: [c.source.name, c.source.note, c.revision, c.weights, float(c.model.classifier.bias[0])])"
     "(classifiers.load_classifier(classifiers.find_classifier({!r})))"
+)
+FILES = (
+    "(lambda f: [f.commit, f.weights.text, wheels.sha256(f.weights.files[0])])"
+    "(model_files.hub_files({!r}, {!r}))"
 )
 
 
@@ -64,62 +70,64 @@ def test_the_default_model_is_loaded_from_its_pinned_conversion_and_then_from_th
     assert not [request for request in stub.requests if "/api/models" in request or "POST" in request]
     assert not [request for request in stub.requests if "pytorch_model" in request or "flax" in request]
     stub.requests.clear()
-    assert stub.ask(LOADED.format(DEFAULT_MODEL)) == expected
+    files = [CONVERTED, "model.safetensors", hashlib.sha256(save(tiny_model.state_dict())).hexdigest()]
+    assert stub.ask(FILES.format(DEFAULT_MODEL, MAIN)) == files
     asked = [request for request in stub.requests if "/resolve/" in request]
     assert {request.rpartition("/resolve/")[2] for request in asked} == {
         "main/config.json"  # has it changed?
     }
     assert all(request.startswith("HEAD ") for request in asked)
     stub.stop()
-    assert stub.ask(LOADED.format("default")) == expected
-    assert stub.ask(LOADED.format("default"), HF_HUB_OFFLINE="1") == expected
-    cached = (
-        "[c.value for c in __import__('bert_mpq.runs.doctor', fromlist=['x']).diagnose() if c.name == {!r}]"
-    )
-    assert stub.ask(cached.format(DEFAULT_MODEL)) == ["in the cache (model.safetensors of 17ca895)"]
+    cached = f"[each.value for each in doctor.diagnose() if each.name == {DEFAULT_MODEL!r}]"
+    assert stub.ask(f"[{LOADED.format('default')}, {cached}]") == [
+        expected,
+        ["in the cache (model.safetensors of 17ca895)"],
+    ]
+    assert stub.ask(FILES.format(DEFAULT_MODEL, MAIN), HF_HUB_OFFLINE="1") == files
 
 
 def test_a_conversion_of_another_commit_is_not_used(stub, default_model, tiny_model):
     publish(stub, default_model, tiny_model, commit=OTHER)
-    expected = [
-        *(DEFAULT_MODEL, "", MAIN_COMMIT, "pytorch_model.bin, converted to safetensors"),
-        tiny_model.classifier.bias[0].item(),
-    ]
-    assert stub.ask(LOADED.format("default")) == expected
+    pickled = sha256(default_model / "pytorch_model.bin")
+    expected = [MAIN_COMMIT, "pytorch_model.bin, converted to safetensors", pickled]
+    assert stub.ask(FILES.format(DEFAULT_MODEL, MAIN)) == expected
     stub.stop()
-    assert stub.ask(LOADED.format("default")) == expected
+    assert stub.ask(FILES.format(DEFAULT_MODEL, MAIN)) == expected
 
 
 def test_another_models_pull_request_is_used_only_when_it_is_named(stub, default_model, tiny_model):
     stub.add_folder("org/pickled", default_model)
     stub.add_folder("org/pickled", default_model, CONVERSION, CONVERTED)
-    changed = {name: value + 1 for name, value in tiny_model.state_dict().items()}
-    stub.add("org/pickled/model.safetensors", save(changed), CONVERSION)
-    bias = tiny_model.classifier.bias[0].item()
-    answer = stub.ask(LOADED.format("org/pickled"))
-    assert (answer[3], answer[4]) == ("pytorch_model.bin, converted to safetensors", bias)
-    answer = stub.ask(LOADED.format(f"org/pickled@{CONVERSION}"))
-    assert answer[0] == f"org/pickled@{CONVERSION}"
-    assert (answer[2], answer[3]) == (CONVERTED, "model.safetensors")
-    assert answer[4] == pytest.approx(bias + 1)
+    converted = save({name: value + 1 for name, value in tiny_model.state_dict().items()})
+    stub.add("org/pickled/model.safetensors", converted, CONVERSION)
+    pickled = sha256(default_model / "pytorch_model.bin")
+    assert stub.ask(FILES.format("org/pickled", MAIN))[1:] == [
+        "pytorch_model.bin, converted to safetensors",
+        pickled,
+    ]
+    assert stub.ask(FILES.format("org/pickled", CONVERSION)) == [
+        CONVERTED,
+        "model.safetensors",
+        hashlib.sha256(converted).hexdigest(),
+    ]
 
 
 def test_a_model_without_weights_on_the_hub_says_so(stub, default_model):
     stub.add_folder("org/flax", default_model)
     del stub.repositories["org/flax"][MAIN].files["pytorch_model.bin"]
-    assert stub.ask(LOADED.format("org/flax")) == [
+    assert stub.ask(FILES.format("org/flax", MAIN)) == [
         "E-MODEL",
         "org/flax holds neither model.safetensors nor pytorch_model.bin at revision main.",
     ]
 
 
-def test_a_download_that_breaks_off_is_made_good_by_an_older_one(stub, default_model, tiny_model):
+def test_a_download_that_breaks_off_is_made_good_by_an_older_one(stub, default_model):
     stub.add_folder("org/tiny", default_model)
-    before = stub.ask(LOADED.format("org/tiny"))
+    before = stub.ask(FILES.format("org/tiny", MAIN))
     stub.repositories["org/tiny"][MAIN].commit = OTHER
     stub.add("org/tiny/pytorch_model.bin", b"another one" * 1000)
     stub.cut_off.add("pytorch_model.bin")
-    assert stub.ask(LOADED.format("org/tiny")) == before
+    assert stub.ask(FILES.format("org/tiny", MAIN)) == before
 
 
 @pytest.fixture
