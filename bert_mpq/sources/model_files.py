@@ -31,7 +31,8 @@ TOKENIZER = (
 MAIN = "main"
 DEFAULT_MODEL = "textattack/bert-base-uncased-imdb"
 # The default model's repository has safetensors in an open pull request only. Of all pull requests on the hub
-# this one is used without being asked for, and only as long as it is this commit.
+# this one is used without being asked for, and only as long as it is this commit. Only the beginning of the
+# commit is known, and no SHA-256: a download is checked against the one that the hub itself gives.
 CONVERSION = "refs/pr/1"
 CONVERSION_COMMIT = "17ca895"
 
