@@ -104,7 +104,7 @@ def test_a_model_without_a_list_of_layers_is_no_encoder(tiny_model):
 
 
 def test_held_out_reviews_are_mostly_classified_right(classifier, reviews):
-    some = reviews.take(list(range(64)))
+    some = reviews.take(list(range(32)))
     sample = tokenize(some, classifier.tokenizer, 128, Silent())
     correct = 0
     with torch.inference_mode():
@@ -112,8 +112,8 @@ def test_held_out_reviews_are_mostly_classified_right(classifier, reviews):
             batch = sample.batch(indices)
             logits = classifier.model(batch.input_ids, batch.attention_mask).logits
             correct += int((logits.argmax(1).numpy() == sample.labels[indices]).sum())
-    assert np.bincount(sample.labels).min() >= 24
-    assert correct >= 0.8 * 64
+    assert np.bincount(sample.labels).min() >= 12
+    assert correct >= 0.8 * 32
 
 
 def test_without_hub_and_wheel_there_is_no_embedded_classifier(monkeypatch):
