@@ -4,7 +4,7 @@ import shutil
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import questionary
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent, merge_key_bindings
@@ -89,7 +89,7 @@ def _choice(index: int, option: Option, columns: int) -> questionary.Choice:
         option.title,
         value=index,
         description=_wrapped(option.description, columns) or None,
-        disabled=_reason(option, columns) or None,
+        disabled=cast("str | None", _reason(option, columns) or None),  # True, too, is understood
     )
 
 
