@@ -104,14 +104,14 @@ def shard_names(index: Path) -> list[str]:
         table = content.get("weight_map") if isinstance(content, dict) else None
         if not isinstance(table, dict) or not table:
             raise ValueError("it has no weight_map")
-        names = set(table.values())
+        names = table.values()
         if not all(isinstance(name, str) and name and name == Path(name).name for name in names):
             raise ValueError("it names files that cannot be beside it")
     except json.JSONDecodeError as error:
         raise _broken(index, "it is not valid JSON") from error
     except ValueError as error:
         raise _broken(index, str(error)) from error
-    return sorted(names)
+    return sorted(set(names))
 
 
 def no_weights(name: str, folder: Path) -> MpqError:

@@ -44,8 +44,8 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     Raises:
         MpqError: E-MODEL when it holds anything but tensors, or is damaged.
     """
-    archive = zipfile.is_zipfile(path)
     try:
+        archive = zipfile.is_zipfile(path)  # some versions of Python raise for a damaged one
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=archive)

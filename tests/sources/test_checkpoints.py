@@ -127,6 +127,7 @@ def test_the_weights_are_named(tmp_path, tiny_model, tokenizer_files):
         ("[]", "it has no weight_map"),
         ('{"weight_map": {}}', "it has no weight_map"),
         ('{"weight_map": {"a": 3}}', "it names files that cannot be beside it"),
+        ('{"weight_map": {"a": []}}', "it names files that cannot be beside it"),
         ('{"weight_map": {"a": "../model.safetensors"}}', "it names files that cannot be beside it"),
         ('{"weight_map": {"a": "/etc/passwd"}}', "it names files that cannot be beside it"),
         ('{"weight_map": {"a": ""}}', "it names files that cannot be beside it"),

@@ -117,6 +117,15 @@ def test_other_files_are_refused(tmp_path, content):
     refusal(path)
 
 
+def test_an_archive_that_says_it_spans_several_disks_is_refused(tmp_path):
+    path = save({"a": torch.ones(3)}, tmp_path / "pytorch_model.bin")
+    content = bytearray(path.read_bytes())
+    locator = content.rindex(b"PK\x06\x07")
+    content[locator + 16 : locator + 20] = b"\2\0\0\0"  # how many disks
+    path.write_bytes(content)
+    assert refusal(path) == "it is damaged, was cut off, or is no file of weights that PyTorch reads."
+
+
 def test_a_program_is_refused(tmp_path):
     path = tmp_path / "pytorch_model.bin"
     torch.jit.script(torch.nn.Linear(2, 2)).save(str(path))
