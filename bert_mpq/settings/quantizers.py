@@ -43,7 +43,7 @@ QUANTIZERS: dict[Algorithm, QuantizerFacts] = {
     ),
     "learned": QuantizerFacts(
         title="learned rounding",
-        menu="Learns the rounding layer by layer: best at 2 and 3 bits, minutes",
+        menu="Learns the rounding by layer: best at 2 and 3 bits, minutes",
         without_reviews="rtn-mse",
     ),
     "rtn-mse": QuantizerFacts(
