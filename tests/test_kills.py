@@ -159,8 +159,10 @@ def interrupted_command(config, number):
     return main([*flags.command("sensitivity", config), "--yes"])
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_ctrl_c_and_sigterm_keep_the_checkpoint_and_say_so(config, tmp_path, number, code):
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_ctrl_c_sigterm_and_sighup_keep_the_checkpoint_and_say_so(config, tmp_path, number, code):
     config = config.replace(output=str(tmp_path))
     process = started(interrupted_command, config, number, errors=tmp_path / "errors")
     process.join(60)

@@ -1,8 +1,11 @@
 """How the engine tells its progress, whatever shows it."""
 
+import contextlib
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TextIO, TypeVar
 
 from bert_mpq.records.numbers import duration
@@ -13,6 +16,44 @@ T = TypeVar("T")
 def one(_: object) -> int:
     """Weigh every item alike."""
     return 1
+
+
+class WorkClock:
+    """Seconds of work: a clock that stands still while the process is stopped."""
+
+    def __init__(self) -> None:
+        self._away = 0.0
+
+    def __call__(self) -> float:
+        """Return the seconds until now; only differences have a meaning."""
+        return time.monotonic() - self._away
+
+    def leave_out(self, seconds: float) -> None:
+        """Take time away that was no work."""
+        self._away += seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How far a stage is.
+
+    Args:
+        done: of ``total``.
+        elapsed: seconds of work so far.
+        expected: seconds that all of it should take, by an earlier run; None where there was none.
+    """
+
+    done: float
+    total: float
+    elapsed: float
+    expected: float | None = None
+
+    @property
+    def left(self) -> float | None:
+        """The seconds to go: by the rate so far as soon as there is one, before that by the earlier run."""
+        if self.done > 0:
+            return self.elapsed * (self.total - self.done) / self.done
+        return None if self.expected is None else max(0.0, self.expected - self.elapsed)
 
 
 class Reporter:
@@ -42,29 +83,66 @@ class Silent(Reporter):
 
 
 class Lines(Reporter):
-    """Plain lines, no scores, for pipes and logs: as a stage starts and ends, and every ``every`` seconds."""
+    """Plain lines, no scores, for pipes and logs: as a stage starts and ends, and every ``every`` seconds.
 
-    def __init__(self, stream: TextIO | None = None, every: float = 30.0) -> None:
+    Args:
+        expected: seconds that each stage should take, by title.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        every: float = 30.0,
+        clock: WorkClock | None = None,
+        expected: Mapping[str, float] | None = None,
+    ) -> None:
         self._stream = stream or sys.stderr
         self._every = every
+        self._clock = clock or WorkClock()
+        self._expected = expected or {}
 
     def track(
         self, items: Iterable[T], title: str, total: int, weight: Callable[[T], int] = one
     ) -> Iterator[T]:
         """Yield ``items`` and print percent, elapsed and remaining time."""
-        start = shown = time.monotonic()
+        start = shown = self._clock()
         done = 0
-        self.note(f"{title} ...")
-        for item in items:
-            yield item
-            done += weight(item)
-            now = time.monotonic()
-            if now - shown >= self._every and 0 < done < total:
+
+        def tell() -> None:
+            nonlocal shown
+            now = self._clock()
+            if now - shown >= self._every and done < total:
                 shown = now
-                remaining = (now - start) * (total - done) / done
-                self.note(f"{title}: {done / total:.0%}, {duration(remaining)} left")
-        self.note(f"{title}: done in {duration(time.monotonic() - start)}")
+                pace = Pace(done=done, total=total, elapsed=now - start, expected=self._expected.get(title))
+                left = "" if pace.left is None else f", {duration(pace.left)} left"
+                self.note(f"{title}: {done / total:.0%}{left}")
+
+        self.note(f"{title} ...")
+        with _repeated(tell, max(1.0, self._every)):  # one item can take long
+            for item in items:
+                yield item
+                done += weight(item)
+                tell()
+        self.note(f"{title}: done in {duration(self._clock() - start)}")
 
     def note(self, text: str) -> None:
         """Print ``text`` on its own line."""
         print(text, file=self._stream, flush=True)
+
+
+@contextlib.contextmanager
+def _repeated(call: Callable[[], None], seconds: float) -> Iterator[None]:
+    """Call a function every so many seconds meanwhile, from a thread of its own."""
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.wait(seconds):
+            call()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from bert_mpq.export.formats import Format
 from bert_mpq.records.evaluation import Accuracy
@@ -17,6 +18,8 @@ class FileSize:
         predicted: codes, scales and plain tensors, computed from the plan.
         original: the FP32 model's tensors.
     """
+
+    DERIVED: ClassVar = ("ratio",)  # a property that JSON documents have beside the fields
 
     total: int
     header: int

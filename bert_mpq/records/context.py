@@ -1,6 +1,7 @@
 """Where a result comes from: model, data, machine, reviews and time."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from bert_mpq.records.files import slug
 
@@ -53,9 +54,9 @@ class Setting:
         return [f"{key}: {value}" for key, value in facts.items() if value]
 
 
-def file_words(setting: Setting) -> str:
-    """Return model and data as they stand in the names of files."""
-    return f"{slug(setting.model_word)}_{slug(setting.data_word)}"
+def file_words(model: str, data: str) -> str:
+    """Return the words of model and data as they stand in the names of files."""
+    return f"{slug(model)}_{slug(data)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +87,8 @@ class Stage:
 
 class Staged:
     """A result with the stages it was measured in."""
+
+    DERIVED: ClassVar = ("seconds",)  # properties that JSON documents have beside the fields
 
     stages: tuple[Stage, ...]
 

@@ -10,10 +10,22 @@ TEMPLATE = Path(__file__).with_name("evaluation.txt.jinja")
 
 
 def evaluation_stem(result: EvaluationResult, timestamp: str) -> str:
-    """Return the file name without suffix; the defaults give the names of the script this tool replaces."""
-    words = file_words(result.setting)
-    groups = len(result.allocation.group_bits)
-    return f"eval_{words}_{result.allocation.method}_{groups}groups_{timestamp}"
+    """Return the file name without suffix."""
+    words = file_words(result.setting.model_word, result.setting.data_word)
+    allocation = result.allocation
+    return stem_of(words, allocation.method, len(allocation.group_bits), timestamp)
+
+
+def stem_of(words: str, method: str, groups: int | str, timestamp: str) -> str:
+    """Return the file name without suffix; the defaults give the names of the script this tool replaces.
+
+    Args:
+        words: of ``file_words``.
+        method: of the bit allocation.
+        groups: of layers with the same bits.
+        timestamp: local time, YYYYmmdd_HHMMSS.
+    """
+    return f"eval_{words}_{method}_{groups}groups_{timestamp}"
 
 
 def evaluation_text(result: EvaluationResult, timestamp: str) -> str:

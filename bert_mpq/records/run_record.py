@@ -16,10 +16,6 @@ from bert_mpq.settings.flag import Subcommand
 RECORD_SCHEMA = "bert-mpq/run-record"
 RECORD_VERSION = 1
 LARGEST_RECORD = 1 << 24  # bytes; a record of a thousand layers takes 200 KB
-SIZES = (  # that follow from the others
-    *("original_bits", "quantized_bits", "nominal_ratio", "ratio", "bits_per_weight"),
-    *("whole_original_bits", "whole_bits", "whole_ratio", "whole_ratio_fp16"),
-)
 PACKAGES = ("bert-mpq", "torch", "transformers", "datasets", "numpy", "scipy", "scikit-learn")
 
 
@@ -45,7 +41,7 @@ def record_text(result: AnalysisResult | EvaluationResult, timestamp: str) -> st
             "sentence": decision.sentence,
         }
     if isinstance(result, EvaluationResult):
-        content["sizes"] |= {name: getattr(result.sizes, name) for name in SIZES}
+        content["sizes"] |= {name: getattr(result.sizes, name) for name in result.sizes.DERIVED}
     return json_text(content)
 
 

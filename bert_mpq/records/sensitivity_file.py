@@ -21,9 +21,15 @@ TEMPLATE = Path(__file__).with_name("sensitivity.txt.jinja")
 LARGEST_SENSITIVITIES = 1 << 20  # bytes; a thousand layers take 40 KB
 
 
+def sensitivity_stem(words: str, metric: str) -> str:
+    """Return the file name without suffix; ``words`` are of ``file_words``."""
+    return f"layer_sensitivity_{words}_{metric}"
+
+
 def sensitivity_path(folder: Path, result: AnalysisResult, metric: str) -> Path:
     """Return the JSON path for a metric; the defaults give the names of the script this tool replaces."""
-    return folder / f"layer_sensitivity_{file_words(result.setting)}_{metric}.json"
+    words = file_words(result.setting.model_word, result.setting.data_word)
+    return folder / f"{sensitivity_stem(words, metric)}.json"
 
 
 def write_sensitivities(folder: Path, result: AnalysisResult, scores: Scores) -> list[Path]:

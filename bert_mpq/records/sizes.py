@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from bert_mpq.records.outline import LinearShape, Outline, Unit
 from bert_mpq.settings.embeddings import EMBEDDINGS, TABLE_GROUP, EmbeddingPrecision
@@ -21,6 +22,19 @@ class SizeReport:
         norm_bits: LayerNorms, and the biases of the encoder layers, FP32.
         head_bits: pooler, classification head and what else there is, FP32.
     """
+
+    # Properties that JSON documents have beside the fields.
+    DERIVED: ClassVar = (
+        "original_bits",
+        "quantized_bits",
+        "nominal_ratio",
+        "ratio",
+        "bits_per_weight",
+        "whole_original_bits",
+        "whole_bits",
+        "whole_ratio",
+        "whole_ratio_fp16",
+    )
 
     linear_weights: int
     nominal_bits: int

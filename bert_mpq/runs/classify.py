@@ -40,6 +40,27 @@ class Classification:
         return self.probability if self.label == LABELS[1] else 1 - self.probability
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the model says of a text."""
+
+    text: str
+    found: Classification
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What the model says of all texts.
+
+    Args:
+        accuracy: share of the reviews of --data with the right label; None where texts were given.
+    """
+
+    model: str
+    answers: tuple[Answer, ...]
+    accuracy: float | None
+
+
 class TextClassifier(Protocol):
     """A loaded model and its tokenizer.
 

@@ -43,14 +43,21 @@ class Check:
     hint: str = ""
 
 
-def diagnose(config: RunConfig | None = None) -> tuple[Check, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """Everything that was looked at."""
+
+    checks: tuple[Check, ...]
+
+
+def diagnose(config: RunConfig | None = None) -> Diagnosis:
     """Look at versions, devices, hub, offline wheels, folders and disk, and the user's model and data.
 
     Only the tool's cache is written: the data that was read.
     """
     config = config or RunConfig()
     general = (*_versions(), *_devices(), *_hub(), *_offline(), *_folders(config.output))
-    return (*general, *_model(config), *_data(config))
+    return Diagnosis(checks=(*general, *_model(config), *_data(config)))
 
 
 def _judged(

@@ -1,7 +1,7 @@
 """How long a run will take, from the newest run like it on this machine; without one nothing is said."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bert_mpq.compute.hardware import accelerator
@@ -23,15 +23,21 @@ class Rate:
     Args:
         fixed: seconds whatever the number of reviews.
         per_review: seconds per review.
+        stages: seconds of each stage that is counted on its own, by name: of the whole run, or per review.
     """
 
     timestamp: str
     fixed: float
     per_review: float
+    stages: Mapping[str, float]
 
     def seconds(self, reviews: int) -> float:
         """Return the seconds that so many reviews should take."""
         return self.fixed + self.per_review * reviews
+
+    def stage_seconds(self, reviews: int) -> dict[str, float]:
+        """Return the seconds that each stage should take, by name."""
+        return {name: each * (1 if name in FIXED else reviews) for name, each in self.stages.items()}
 
 
 def measured_rate(
@@ -81,8 +87,10 @@ def _rate(timestamp: str, result: AnalysisResult | EvaluationResult) -> Rate:
     seconds[BEFORE] = max(seconds.get(BEFORE, 0.0), seconds.get(AFTER, 0.0))
     seconds.pop(SEARCH, None)
     fixed = sum(seconds.get(name, 0.0) for name in FIXED)
+    size = max(1, result.sample.size)
     return Rate(
         timestamp=timestamp,
+        stages={name: each / (1 if name in FIXED else size) for name, each in seconds.items()},
         fixed=fixed,
-        per_review=(sum(seconds.values()) - fixed) / max(1, result.sample.size),
+        per_review=(sum(seconds.values()) - fixed) / size,
     )

@@ -53,11 +53,8 @@ def export_model(
             weights cannot be made again; E-DISK; E-READONLY; what loading the model raises.
     """
     reporter, session = reporter or Silent(), session or Session()
+    record, target = check_export(evaluation, to, format_name, activations)
     file_format = format_for(format_name, activations)
-    record = read_evaluation(evaluation)
-    target = check_target(to)
-    file_format.check(record.result)
-    check_space(target, record.result.sizes.whole_original_bits // 8)
     started = time.perf_counter()
     evaluated = evaluated_model(record, session, reporter)
     packed = evaluated.packed
@@ -96,6 +93,22 @@ def _tokenizer(evaluated: Evaluated) -> Any:
         fast.no_padding()
         fast.enable_truncation(evaluated.max_length)
     return tokenizer
+
+
+def check_export(
+    evaluation: Path | str, to: Path | str, format_name: str, activations: Activations = "fp32"
+) -> tuple[EvaluationRecord, Path]:
+    """Return the record and the folder of an export that can be made, as far as that can be said before it.
+
+    Raises:
+        MpqError: as ``export_model``.
+    """
+    file_format = format_for(format_name, activations)
+    record = read_evaluation(evaluation)
+    target = check_target(to)
+    file_format.check(record.result)
+    check_space(target, record.result.sizes.whole_original_bits // 8)
+    return record, target
 
 
 def _compare(folder: Path, file_format: Format, evaluated: Evaluated, reporter: Reporter) -> ReloadComparison:

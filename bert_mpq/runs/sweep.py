@@ -43,6 +43,14 @@ class Sweep:
     rows: tuple[SweepRow, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class WrittenSweep:
+    """A sweep, and the file of its table."""
+
+    sweep: Sweep
+    file: Path
+
+
 def run(plan: SweepPlan, reporter: Reporter, session: Session) -> Sweep:
     """Run Phase 1 once and Phase 2 for every row; all artifacts are written as usual.
 
@@ -112,7 +120,8 @@ def markdown(sweep: Sweep) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_sweep(sweep: Sweep, output: str) -> Path:
+def written(sweep: Sweep, output: str) -> WrittenSweep:
     """Write the table as ``Evaluation/sweep_{time}.md``; raises MpqError E-READONLY or E-DISK."""
     folder = prepare_folder(output, EVALUATION)
-    return write_new(folder, f"sweep_{time.strftime('%Y%m%d_%H%M%S')}", ".md", markdown(sweep))
+    stem = f"sweep_{time.strftime('%Y%m%d_%H%M%S')}"
+    return WrittenSweep(sweep=sweep, file=write_new(folder, stem, ".md", markdown(sweep)))

@@ -1,6 +1,7 @@
 """Consoles, and whether there is a terminal that can show a menu."""
 
 import asyncio
+import contextlib
 import os
 import sys
 
@@ -52,22 +53,36 @@ def symbol(character: str, plain: str) -> str:
     return character
 
 
+def is_accessible() -> bool:
+    """Return whether everything is said in plain lines: ACCESSIBLE=1, or a terminal that moves no cursor."""
+    wanted = os.environ.get("ACCESSIBLE", "") not in ("", "0")
+    return wanted or os.environ.get("TERM", "").lower() in ("dumb", "unknown")
+
+
 def is_live(console: Console) -> bool:
-    """Return whether the console can redraw lines."""
-    return console.is_terminal and not console.is_dumb_terminal
+    """Return whether lines can be redrawn on the console, and may."""
+    return console.is_terminal and not is_accessible()
+
+
+def working(console: Console, text: str) -> contextlib.AbstractContextManager[object]:
+    """Return a context with a sign that something is being done: a spinner, or a plain line."""
+    if not is_accessible():
+        return console.status(text)
+    console.print(f"{text} ...")
+    return contextlib.nullcontext()
 
 
 def require_terminal() -> None:
     """Refuse to open a menu where it cannot be used.
 
     Raises:
-        UsageError: E-TERMINAL without a terminal on stdin and stdout, on a dumb one, or inside an event loop.
+        UsageError: E-TERMINAL without a terminal on stdin and stdout, or inside an event loop.
     """
     hint = "Use bert-mpq run --help."
     if any(stream is None or not stream.isatty() for stream in (sys.stdin, sys.stdout)):
         raise UsageError("E-TERMINAL", "The menu needs a terminal.", hint)
-    if os.environ.get("TERM", "").lower() in ("dumb", "unknown"):
-        raise UsageError("E-TERMINAL", "The menu needs a terminal that can move the cursor.", hint)
+    if is_accessible():
+        return
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -3,17 +3,17 @@
 import contextlib
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-import questionary
 from rich.console import Console, RenderableType
 
 from bert_mpq.compute import distributed
 from bert_mpq.records.files import EVALUATION
 from bert_mpq.records.sensitivity_file import check_scores
+from bert_mpq.runs.dry_run import DryRun, dry_run
 from bert_mpq.runs.log import RunLog
 from bert_mpq.runs.plan import AnalysisPlan, EvaluationPlan, FullPlan, Plan, QuantizationPlan
 from bert_mpq.settings.errors import MpqError
@@ -22,10 +22,13 @@ from bert_mpq.ui.console import is_live
 from bert_mpq.ui.progress import Bars, Display, Nothing, PlainLines
 from bert_mpq.ui.views import panels as views
 from bert_mpq.ui.views.evaluation import evaluation_views
+from bert_mpq.ui.views.outcome import dry_run_views, plan_size
 from bert_mpq.ui.views.sensitivity import sensitivity_views
-from bert_mpq.ui.views.timing import plan_time
+from bert_mpq.ui.views.timing import plan_seconds, plan_time, stage_seconds
+from bert_mpq.ui.wizard.prompts import confirm
 
 if TYPE_CHECKING:
+    from bert_mpq.runs.full_run import FullRun
     from bert_mpq.runs.phase_1 import Analysis
     from bert_mpq.runs.phase_2 import Quantization
     from bert_mpq.runs.session import Session
@@ -39,62 +42,94 @@ class Finished:
     quantization: "Quantization"
 
 
+def evaluation_of(plan: Plan, done: "Analysis | Quantization | FullRun") -> Finished | None:
+    """Return the evaluation that a run has ended in; None where it was Phase 1 alone."""
+    from bert_mpq.runs.full_run import FullRun
+    from bert_mpq.runs.phase_2 import Quantization
+
+    last = done.quantization if isinstance(done, FullRun) else done
+    if isinstance(plan, EvaluationPlan) and isinstance(last, Quantization):
+        return Finished(plan=plan, quantization=last)
+    return None
+
+
+class OnlyPlannedError(Exception):
+    """A dry run has come to where the run would start."""
+
+    def __init__(self, dry_run: DryRun) -> None:
+        super().__init__("a dry run")
+        self.dry_run = dry_run
+
+
 class Execution:
     """Keeps the session between runs, so that the FP32 evaluation is made once.
 
     Every run has the same shape: a plan, ``start``, ``running`` around the function that does it, ``show``.
+
+    Args:
+        output: takes results.
+        errors: takes progress and errors.
+        quiet: whether progress is left out.
+        asks: whether a scripted command shows its plan and asks before it starts.
+        dry: whether it shows its plan and leaves.
     """
 
-    def __init__(self, output: Console, errors: Console, quiet: bool = False) -> None:
+    def __init__(
+        self, output: Console, errors: Console, quiet: bool = False, asks: bool = True, dry: bool = False
+    ) -> None:
         self.output = output
         self.errors = errors
         self._quiet = quiet
+        self._asks = asks
+        self.dry = dry
         self._session: Session | None = None
         self._log = RunLog()
         self.written = False  # whether files of this process are on disk
         self.log_file: Path | None = None  # where the traceback of an error is
 
-    def reporter(self) -> Display:
-        """Return what shows progress: bars on a live terminal, plain lines elsewhere, nothing when quiet."""
-        if self._quiet:
-            return Nothing()
-        return Bars(self.errors) if is_live(self.errors) else PlainLines()
-
-    def start(self, plan: Plan, ask: bool) -> None:
-        """Say which model stands in for the default one, and ask before a scripted command starts.
+    def reporter(self, expected: Mapping[str, float] | None = None) -> Display:
+        """Return what shows progress: bars on a live terminal, plain lines elsewhere, nothing when quiet.
 
         Args:
-            ask: whether to show the plan and ask. Without a terminal the run just starts; several processes
-                are not asked either: only one of them could be answered.
+            expected: seconds that each stage should take, by title.
+        """
+        if self._quiet:
+            return Nothing()
+        return Bars(self.errors, expected) if is_live(self.errors) else PlainLines(expected)
+
+    def start(self, plan: Plan) -> None:
+        """Say which model stands in for the default one, and ask before a scripted command starts.
+
+        Without a terminal the run just starts; several processes are not asked either: only one of them could
+        be answered.
 
         Raises:
             KeyboardInterrupt: the user said no, or Ctrl-C.
+            OnlyPlannedError: in a dry run.
         """
         if plan.sources.model.note:
             self.errors.print(plan.sources.model.note, soft_wrap=True, markup=False)
+        if self.dry:
+            self.output.print(views.plan_panel(plan, self.output))
+            self.leave(dry_run(plan, plan_seconds(plan)))
         nobody = distributed.launched() or sys.stdin is None or not sys.stdin.isatty()
-        if not ask or nobody or not is_live(self.output):
+        if not self._asks or nobody or not self.output.is_terminal:
             return
-        self.output.print(views.plan_panel(plan, self.output, plan_time(plan)))
-        if not questionary.confirm("Start now?", default=True).unsafe_ask():
+        self.output.print(views.plan_panel(plan, self.output, plan_time(plan), plan_size(plan)))
+        if not confirm("Start now?", can_go_back=False):
             raise KeyboardInterrupt
 
-    def run(self, plan: AnalysisPlan | QuantizationPlan | FullPlan) -> Finished | None:
-        """Run the phases of ``plan``, print each one's results as soon as it has them, and how to repeat it.
+    def leave(self, dry_run: DryRun) -> NoReturn:
+        """Show what would be done, and raise OnlyPlannedError."""
+        for view in dry_run_views(dry_run):
+            self.output.print(view)
+        raise OnlyPlannedError(dry_run)
 
-        Returns:
-            The evaluation; None where Phase 1 is all that was run.
-        """
-        finished = None
-        if isinstance(plan, AnalysisPlan):
-            self.analyse(plan)
-        else:
-            with self.running(plan) as display:
-                quantization = self._evaluated(plan, display)
-            self.show(evaluation_views(quantization.result), quantization.files, quantization.result.seconds)
-            finished = Finished(plan=plan, quantization=quantization)
+    def run(self, plan: AnalysisPlan | QuantizationPlan | FullPlan) -> "Analysis | Quantization | FullRun":
+        """Run the phases of ``plan``, print the results of each as it has them, and how to repeat it."""
+        done = self.analyse(plan) if isinstance(plan, AnalysisPlan) else self._evaluate(plan)
         views.print_repeat(plan.repeat, self.output)
-        return finished
+        return done
 
     def analyse(self, plan: AnalysisPlan) -> "Analysis":
         """Run Phase 1 alone and print its results.
@@ -111,21 +146,36 @@ class Execution:
         check_scores(analysis.result.scores[0])
         return analysis
 
-    def _evaluated(self, plan: QuantizationPlan | FullPlan, display: Display) -> "Quantization":
-        from bert_mpq.runs import full_run, phase_2
+    def _evaluate(self, plan: QuantizationPlan | FullPlan) -> "Quantization | FullRun":
+        with self.running(plan) as display:
+            from bert_mpq.runs import phase_2
 
-        if isinstance(plan, QuantizationPlan):
-            return phase_2.run(plan, display, self.session)
+            done: Quantization | FullRun
+            if isinstance(plan, FullPlan):
+                both = self._both(plan, display)
+                done, quantization = both, both.quantization
+            else:
+                done = quantization = phase_2.run(plan, display, self.session)
+        self.show(evaluation_views(quantization.result), quantization.files, quantization.result.seconds)
+        return done
+
+    def _both(self, plan: FullPlan, display: Display) -> "FullRun":
+        from bert_mpq.runs import full_run
 
         def after_phase_1(analysis: "Analysis") -> None:
             with display.paused():
                 self._show_analysis(analysis)
 
-        return full_run.run(plan, display, self.session, after_phase_1).quantization
+        return full_run.run(plan, display, self.session, after_phase_1)
 
     def _show_analysis(self, analysis: "Analysis") -> None:
         shown = sensitivity_views(analysis.result, self.output)
         self.show(shown, analysis.files, analysis.result.seconds)
+
+    def write(self, text: str) -> None:
+        """Write text as it stands: the console would wrap it, and replace its tabs."""
+        if not self.output.quiet:
+            self.output.file.write(text)
 
     def show(self, results: Iterable[RenderableType], files: Sequence[Path], seconds: float) -> None:
         """Print what a run has found, and the files it has written."""
@@ -142,7 +192,7 @@ class Execution:
         started = time.time()
         output, folder = plan.config.output, plan.folders[-1]
         try:
-            with self.reporter() as reporter:
+            with self.reporter(stage_seconds(plan)) as reporter:
                 if self._session is None:
                     for _ in reporter.track([None], "Start PyTorch", 1):
                         self._log.take_over(with_datasets=plan.sources.data.kind != "wheel")

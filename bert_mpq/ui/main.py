@@ -1,16 +1,18 @@
 """The command line: arguments -> a command or the menu; exceptions -> exit codes.
 
-Exit codes: 0 done, 1 the run failed, 2 wrong usage or no terminal, 130 Ctrl-C or Ctrl-D, 143 SIGTERM.
+Exit codes: 0 done, 1 the run failed, 2 wrong usage or no terminal, 129 SIGHUP, 130 Ctrl-C or Ctrl-D,
+143 SIGTERM.
 """
 
 import argparse
 import contextlib
+import errno
 import io
 import os
 import signal
+import stat
 import sys
 import threading
-import traceback
 from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -19,35 +21,49 @@ from bert_mpq.compute import distributed
 from bert_mpq.settings import flags
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError, UsageError
+from bert_mpq.ui.commands.command import Command
 from bert_mpq.ui.commands.parser import build_parser
 
 if TYPE_CHECKING:
     from bert_mpq.ui.execution import Execution
+    from bert_mpq.ui.failures import Telling
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code; only wrong flags raise SystemExit (2)."""
+    """Run the command line and return the exit code; only --help and the like raise SystemExit (0)."""
     from bert_mpq.ui.console import error_console, output_console, prepare_environment
+    from bert_mpq.ui.failures import Telling
 
     prepare_environment()
-    namespace = _namespace(arguments)
-    from bert_mpq.ui.execution import Execution
-
+    words = sys.argv[1:] if arguments is None else list(arguments)
     output, errors = output_console(), error_console()
     output.quiet = errors.quiet = distributed.rank() > 0
-    execution = Execution(output, errors, quiet=namespace.quiet or errors.quiet)
     try:
-        return _run(namespace, execution)
+        namespace = _namespace(words)
+    except UsageError as error:
+        if distributed.rank() == 0:
+            Telling(errors, as_json="--json" in words).mistake(error)
+        return error.exit_code
+    from bert_mpq.ui.execution import Execution
+
+    if namespace.accessible:
+        os.environ["ACCESSIBLE"] = "1"
+    output.quiet = errors.quiet = errors.quiet or namespace.json
+    telling = Telling(errors, as_json=namespace.json, with_traceback=namespace.verbose)
+    execution = Execution(
+        output,
+        errors,
+        quiet=namespace.quiet or errors.quiet,
+        asks=not (namespace.yes or namespace.json),
+        dry=getattr(namespace, "dry_run", False),
+    )
+    try:
+        return _run(namespace, execution, telling)
     except _Terminated as error:
-        if distributed.reports(error):
-            errors.quiet = False
-            why = " When one process of a run ends, so do the others." if distributed.launched() else ""
-            errors.print(f"Terminated.{why}")
-        return 143
+        return telling.termination(error, error.number)
 
 
-def _run(namespace: argparse.Namespace, execution: "Execution") -> int:
-    errors = execution.errors
+def _run(namespace: argparse.Namespace, execution: "Execution", telling: "Telling") -> int:
     try:
         _answer_signals()
         distributed.join()
@@ -55,65 +71,41 @@ def _run(namespace: argparse.Namespace, execution: "Execution") -> int:
         distributed.leave()
         return 0
     except MpqError as error:
-        from bert_mpq.ui.views.panels import print_error
-
-        if _speaks(error, execution):
-            if namespace.verbose and error.__cause__ is not None:
-                traceback.print_exception(error.__cause__)
-            print_error(error, errors)
-        return error.exit_code
+        return telling.refusal(error)
     except (KeyboardInterrupt, EOFError):
-        return _stopped(execution)
+        return telling.interruption(execution.written)
     except BrokenPipeError:  # whoever read our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.EIO:  # written to a terminal that is gone
+            _leave_terminal()
+            raise _Terminated(signal.SIGHUP) from error
         if _interrupted():  # in a library that made another exception of it
-            return _stopped(execution)
-        if not _speaks(error, execution):
-            return 1
-        if namespace.verbose:
-            traceback.print_exc()
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        errors.print(f"error: unexpected {type(error).__name__}: {first}", soft_wrap=True, markup=False)
-        log = execution.log_file
-        where = f"the traceback is in {log}" if log else "-v shows the traceback"
-        errors.print(f"hint: please report it; {where}.", soft_wrap=True, markup=False)
-        return 1
+            return telling.interruption(execution.written)
+        return telling.surprise(error, execution.log_file)
 
 
-def _stopped(execution: "Execution") -> int:
-    kept = "The files named above are kept." if execution.written else "No result was written."
-    execution.errors.print(f"Stopped. {kept}")
-    return 130
-
-
-def _speaks(error: BaseException, execution: "Execution") -> bool:
-    """Return whether this process tells the error; one that is not the first of its run says who it is."""
-    if not distributed.reports(error):
-        return False
-    execution.errors.quiet = False
-    if distributed.launched():
-        execution.errors.print(f"In {distributed.place()}:", soft_wrap=True, markup=False)
-    return True
-
-
-def _namespace(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Parse the arguments; of several processes only one complains about them."""
+def _namespace(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the arguments; of several processes only one prints what --help and the like ask for."""
     with contextlib.ExitStack() as stack:
         if distributed.rank() > 0:
             stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-            stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         return build_parser().parse_args(arguments)
 
 
 def _dispatch(namespace: argparse.Namespace, execution: "Execution") -> None:
-    if distributed.launched() and not (namespace.command and namespace.command.several_processes):
-        name = namespace.command.name if namespace.command else "The menu"
+    command = namespace.command
+    if distributed.launched() and not (command and command.several_processes):
+        name = command.name if command else "The menu"
         raise UsageError("E-DISTRIBUTED", f"{name} runs in one process.", "Start it without torchrun.")
-    if namespace.command is not None:
-        namespace.command.run(namespace, execution)
+    if command is not None:
+        text = _done(command, namespace, execution)
+        if namespace.json and distributed.rank() == 0:
+            sys.stdout.write(text)
         return
+    if namespace.json:
+        raise UsageError("E-CONFIG", "The menu cannot speak JSON.", "Put a command before --json.")
     from bert_mpq.ui.wizard.menu import Wizard
 
     config = flags.config_from(namespace, RunConfig())
@@ -121,14 +113,32 @@ def _dispatch(namespace: argparse.Namespace, execution: "Execution") -> None:
     Wizard(config=config, given=given, output=execution.output, execution=execution).open()
 
 
+def _done(command: Command, namespace: argparse.Namespace, execution: "Execution") -> str:
+    """Run a command; return its result, or in a dry run what it would do, as JSON."""
+    from bert_mpq.ui.documents import DRY_RUN, document
+    from bert_mpq.ui.execution import OnlyPlannedError
+
+    try:
+        result = command.run(namespace, execution)
+    except OnlyPlannedError as only:
+        return document(*DRY_RUN, only.dry_run)
+    return document(command.name, command.version, result) if namespace.json else ""
+
+
 class _Terminated(BaseException):
-    """SIGTERM, as an exception, so that temporary files are removed on the way out."""
+    """SIGTERM or SIGHUP, as an exception, so that temporary files are removed on the way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def _answer_signals() -> None:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, _interrupt)
         signal.signal(signal.SIGTERM, _terminate)
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # not by nohup
+            signal.signal(signal.SIGHUP, _hang_up)
 
 
 def _interrupted() -> bool:
@@ -143,4 +153,19 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    raise _Terminated
+    raise _Terminated(number)
+
+
+def _hang_up(number: int, frame: FrameType | None) -> None:
+    _leave_terminal()
+    raise _Terminated(number)
+
+
+def _leave_terminal() -> None:
+    # What is written to a terminal that is gone would be an error of its own.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            if stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):  # a terminal that is gone is none any more
+                os.dup2(nowhere, stream.fileno())

@@ -10,32 +10,48 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.table import Table
 from rich.text import Text
 
-from bert_mpq.compute.reporting import Lines, Reporter, Silent, one
+from bert_mpq.compute.reporting import Lines, Pace, Reporter, Silent, WorkClock, one
 from bert_mpq.records.numbers import duration, score_text
-from bert_mpq.ui.console import is_utf8
+from bert_mpq.ui.console import is_accessible, is_utf8
 from bert_mpq.ui.keyboard import typing_ignored
+from bert_mpq.ui.suspension import suspension_left_out
 from bert_mpq.ui.views.sensitivity import bar
 
 T = TypeVar("T")
-Entered = TypeVar("Entered")
 
 
 class TimeColumn(ProgressColumn):
-    """Time left while a stage runs, time taken once it is done."""
+    """Time left while a stage runs, time taken once it is done.
+
+    Args:
+        expected: seconds that each stage should take, by title.
+    """
+
+    def __init__(self, expected: Mapping[str, float]) -> None:
+        super().__init__()
+        self._expected = expected
 
     def render(self, task: Task) -> Text:
         """Return ``1 min 42 s left`` or ``8.0 s``."""
         if task.finished:
             return Text(duration(task.finished_time or 0.0))
-        return Text("" if task.time_remaining is None else f"{duration(task.time_remaining)} left")
+        pace = Pace(
+            done=task.completed,
+            total=task.total or 1,
+            elapsed=task.elapsed or 0.0,
+            expected=self._expected.get(task.description),
+        )
+        return Text("" if pace.left is None else f"{duration(pace.left)} left")
 
 
 class Bars(Reporter):
     """One display for a whole run; finished stages stay. Use as a context manager."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, expected: Mapping[str, float] | None = None) -> None:
         self._console = console
-        self._typing = contextlib.ExitStack()
+        self._expected = expected or {}
+        self._clock = WorkClock()
+        self._typing, self._open = contextlib.ExitStack(), contextlib.ExitStack()
         self._begin()
 
     def _begin(self) -> None:
@@ -44,19 +60,28 @@ class Bars(Reporter):
             TextColumn("{task.description}"),
             BarColumn(bar_width=max(10, min(40, self._console.width - 52))),
             TaskProgressColumn(),
-            TimeColumn(),
+            TimeColumn(self._expected),
             console=self._console,
+            get_time=self._clock,
         )
         self._scores: tuple[str, dict[str, float]] | None = None
         self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=8)
 
     def __enter__(self) -> "Bars":
-        self._typing.enter_context(typing_ignored())
-        self._live.start()
+        self._show()
+        self._open.enter_context(suspension_left_out(self._clock, self._hide, self._show))
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._open.close()
         self._scores = None  # the result has its own table
+        self._hide()
+
+    def _show(self) -> None:
+        self._typing.enter_context(typing_ignored())
+        self._live.start()
+
+    def _hide(self) -> None:
         self._live.stop()
         self._typing.close()
 
@@ -110,10 +135,10 @@ def score_bars(title: str, values: Mapping[str, float], console: Console, room: 
     return [Text(title), table]
 
 
-class Unmanaged:
-    """A display without anything to open or close: for the reporters of logs."""
+class Nothing(Silent):
+    """Shows nothing."""
 
-    def __enter__(self: Entered) -> Entered:
+    def __enter__(self) -> "Nothing":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -124,12 +149,27 @@ class Unmanaged:
         return contextlib.nullcontext()
 
 
-class Nothing(Unmanaged, Silent):
-    """Shows nothing."""
+class PlainLines(Lines):
+    """Plain lines, for pipes, logs and screen readers. Use as a context manager."""
 
+    def __init__(self, expected: Mapping[str, float] | None = None) -> None:
+        clock = WorkClock()
+        super().__init__(clock=clock, expected=expected)
+        self._open = contextlib.ExitStack()
+        self._suspension = suspension_left_out(clock, lambda: None, lambda: None)
 
-class PlainLines(Unmanaged, Lines):
-    """Plain lines for pipes and logs."""
+    def __enter__(self) -> "PlainLines":
+        if is_accessible():  # at a terminal; elsewhere nobody types
+            self._open.enter_context(typing_ignored())
+        self._open.enter_context(self._suspension)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open.close()
+
+    def paused(self) -> contextlib.AbstractContextManager[None]:
+        """Do nothing: lines are in nobody's way."""
+        return contextlib.nullcontext()
 
 
 Display = Bars | Nothing | PlainLines

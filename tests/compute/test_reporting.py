@@ -1,9 +1,10 @@
 import io
 import re
+import time
 
 import pytest
 
-from bert_mpq.compute.reporting import Lines, Silent
+from bert_mpq.compute.reporting import Lines, Pace, Silent, WorkClock
 from bert_mpq.records.numbers import duration
 
 
@@ -78,3 +79,33 @@ def test_silence_is_silent(capsys):
     Silent().note("The hub cannot be reached.")
     list(Silent().track([1], "Read", 1))
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("done", "elapsed", "expected", "left"),
+    [
+        (0, 0.0, None, None),
+        (0, 4.0, 30.0, 26.0),  # before the first batch: the run before
+        (0, 40.0, 30.0, 0.0),
+        (1, 4.0, 30.0, 12.0),  # from the first batch on: the rate so far
+        (3, 6.0, None, 2.0),
+    ],
+)
+def test_the_time_left(done, elapsed, expected, left):
+    assert Pace(done=done, total=4, elapsed=elapsed, expected=expected).left == left
+
+
+def test_lines_name_the_time_left_before_the_first_item_and_while_one_takes_long(stream):
+    lines = Lines(stream, every=0.5, expected={"Read": 60.0})
+    for _ in lines.track([1], "Read", 1):
+        time.sleep(1.2)
+    assert [re.sub(r"\d+ s", "N s", line) for line in stream.getvalue().splitlines()[1:-1]] == [
+        "Read: 0%, N s left"
+    ]
+
+
+def test_the_clock_of_work_stands_still_where_it_is_told_to():
+    clock = WorkClock()
+    start = clock()
+    clock.leave_out(1000.0)
+    assert -1000.0 <= clock() - start < -999.0

@@ -70,10 +70,8 @@ def test_a_missing_extra_is_named(record, tmp_path, monkeypatch, capsys):
 
 
 def test_unknown_formats_are_refused_by_name(capsys):
-    with pytest.raises(SystemExit) as refused:
-        main(["export", "--evaluation", "x", "--to", "y", "--format", "gguf"])
-    assert refused.value.code == 2
-    assert "invalid choice: 'gguf'" in capsys.readouterr().err
+    assert main(["export", "--evaluation", "x", "--to", "y", "--format", "gguf"]) == 2
+    assert "nvalid choice: 'gguf'" in capsys.readouterr().err
 
 
 def test_the_offer_fits_the_screen(evaluation_of):

@@ -6,6 +6,7 @@ import struct
 import sys
 import termios
 import time
+from pathlib import Path
 
 import pexpect
 import pexpect.fdpexpect
@@ -21,6 +22,7 @@ KEYS = {
     "ctrl-c": "\x03",
     "ctrl-d": "\x04",
     "ctrl-u": "\x15",
+    "ctrl-z": "\x1a",
 }
 SIZES = ("COLUMNS", "LINES")  # set by readline, of another terminal
 
@@ -80,12 +82,14 @@ class Forked:
 class Terminal:
     """``bert-mpq`` on an emulated screen.
 
-    ``fresh`` starts an interpreter of its own, which takes as long as importing all libraries.
+    ``fresh`` starts an interpreter of its own, which takes as long as importing all libraries; ``program`` is
+    what it runs instead of the command.
     """
 
-    def __init__(self, arguments, folder, columns=80, rows=24, environment=None, fresh=True):
+    def __init__(self, arguments, folder, columns=80, rows=24, environment=None, fresh=True, program=None):
         self.screen = pyte.HistoryScreen(columns, rows, history=2000)
         self._stream = pyte.ByteStream(self.screen)
+        self.received = b""
         base = {"TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1", "LC_ALL": "C.UTF-8"}
         base |= environment or {}
         if not fresh:
@@ -94,7 +98,7 @@ class Terminal:
         inherited = {name: value for name, value in os.environ.items() if name not in SIZES}
         self._child = pexpect.spawn(
             sys.executable,
-            ["-m", "bert_mpq", *arguments],
+            [*(program or ["-m", "bert_mpq"]), *arguments],
             cwd=folder,
             dimensions=(rows, columns),
             env={**inherited, **base},
@@ -147,6 +151,18 @@ class Terminal:
         killed = self._child.signalstatus
         return self._child.exitstatus if killed is None else -killed
 
+    @property
+    def stopped(self):
+        """Whether the program is stopped, as Ctrl-Z does."""
+        state = Path(f"/proc/{self._child.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state == "T"
+
+    def hang_up(self):
+        """Take the terminal away, as a lost ssh connection does; return the exit code."""
+        process = self._child.ptyproc
+        process.fileobj.close()
+        return process.wait()
+
     def kill(self, number):
         """Send a signal."""
         self._child.kill(number)
@@ -166,7 +182,9 @@ class Terminal:
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             try:
-                self._stream.feed(self._child.read_nonblocking(65536, timeout=left))
+                read = self._child.read_nonblocking(65536, timeout=left)
+                self.received += read
+                self._stream.feed(read)
             except pexpect.TIMEOUT:
                 return
             except pexpect.EOF:

@@ -6,7 +6,9 @@ import signal
 import pytest
 
 from bert_mpq.runs import bench as benching
+from bert_mpq.ui.commands.bench import BENCH
 from bert_mpq.ui.main import main
+from tests.helpers.json_schema import problems
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +24,7 @@ def test_every_form_is_measured_beside_fp32(onnx_export, tiny_folder, monkeypatc
     settings = ["--throughput", "4x12", "--threads", "1", "--rounds", "3", "--json", "--quiet"]
     assert main(["bench", str(onnx_export.folder), "--model", str(tiny_folder), *settings]) == 0
     found = json.loads(capsys.readouterr().out)
+    assert problems(found, BENCH.schema) == []
     names = [model["name"] for model in found["models"]]
     assert names == ["FP32, PyTorch", "FP32, ONNX Runtime", str(onnx_export.folder)]
     assert (found["threads"], found["rounds"]) == (1, 3)

@@ -63,9 +63,9 @@ def test_a_plain_checkpoint_is_classified_too(tiny_folder, capsys):
 def test_lines_on_stdin_become_json(onnx_export, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("A wonderful film.\n\nFine.\n"))
     assert main(["classify", "--model", str(onnx_export.folder), "--json"]) == 0
-    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    answers = json.loads(capsys.readouterr().out)["answers"]
     assert [answer["text"] for answer in answers] == ["A wonderful film.", "Fine."]
-    assert all(0.5 <= answer["probability"] <= 1 for answer in answers)
+    assert all(0.5 <= answer["found"]["probability"] <= 1 for answer in answers)
 
 
 def test_a_data_file_has_an_accuracy(onnx_export, tmp_path, capsys, reviews):
@@ -74,9 +74,13 @@ def test_a_data_file_has_an_accuracy(onnx_export, tmp_path, capsys, reviews):
     arguments = ["--model", str(onnx_export.folder), "--data", str(tmp_path / "reviews.jsonl"), "--json"]
     assert main(["classify", *arguments]) == 0
     said = capsys.readouterr()
-    answers = [json.loads(line) for line in said.out.splitlines()]
+    content = json.loads(said.out)
+    answers = content["answers"]
     labels = {row["text"]: ("negative", "positive")[row["label"]] for row in rows}
-    right = sum(labels[answer["text"]] == answer["label"] for answer in answers)
+    right = sum(labels[answer["text"]] == answer["found"]["label"] for answer in answers)
+    assert content["accuracy"] == right / len(answers)
+    assert main(["classify", *arguments[:-1]]) == 0
+    said = capsys.readouterr()
     assert f"accuracy {right / len(answers):.4f}: {right} of {len(answers)} held-out reviews" in said.err
 
 

@@ -8,7 +8,7 @@ from bert_mpq.runs.compare import compare
 from bert_mpq.runs.make_plan import plan_sweep
 from bert_mpq.runs.presets import PRESETS
 from bert_mpq.runs.session import Session
-from bert_mpq.runs.sweep import markdown, write_sweep
+from bert_mpq.runs.sweep import markdown, written
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import UsageError
 from bert_mpq.settings.metrics import title_of
@@ -68,7 +68,7 @@ def test_the_table_is_the_guides_with_more_columns(swept):
         "Aggressive, optimum",
     ]
     assert len({line.count("|") for line in lines}) == 1
-    assert write_sweep(result, config.output).read_text() == markdown(result)
+    assert written(result, config.output).file.read_text() == markdown(result)
 
 
 def test_a_sweep_of_budgets_is_refused(swept):

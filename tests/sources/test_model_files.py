@@ -78,7 +78,7 @@ def test_the_default_model_is_loaded_from_its_pinned_conversion_and_then_from_th
     }
     assert all(request.startswith("HEAD ") for request in asked)
     stub.stop()
-    cached = f"[each.value for each in doctor.diagnose() if each.name == {DEFAULT_MODEL!r}]"
+    cached = f"[each.value for each in doctor.diagnose().checks if each.name == {DEFAULT_MODEL!r}]"
     assert stub.ask(f"[{LOADED.format('default')}, {cached}]") == [
         expected,
         ["in the cache (model.safetensors of 17ca895)"],

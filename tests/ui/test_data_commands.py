@@ -88,7 +88,7 @@ def test_doctor_prints_what_was_understood(tmp_path, kaggle):
     done = call("doctor", "--data", kaggle.name, cwd=tmp_path)
     assert done.returncode == 0
     assert LINE in " ".join(done.stdout.split())
-    checks = json.loads(call("doctor", "--json", "--data", kaggle.name, cwd=tmp_path).stdout)
+    checks = json.loads(call("doctor", "--json", "--data", kaggle.name, cwd=tmp_path).stdout)["checks"]
     (check,) = (check for check in checks if check["section"] == "Data")
     assert (check["name"], check["state"]) == (kaggle.name, "ok")
     assert check["value"].startswith(f"{LINE} 120 rows, 120 distinct, ")

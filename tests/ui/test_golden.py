@@ -4,20 +4,25 @@ import io
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from bert_mpq.records.reading import read_analysis, read_evaluation
-from bert_mpq.runs.compare import compare
+from bert_mpq.runs.compare import Comparison, compare
 from bert_mpq.runs.doctor import Check
+from bert_mpq.runs.dry_run import DryRun
 from bert_mpq.runs.make_plan import make_plan
+from bert_mpq.runs.outcome import Outcome
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.ui.views.comparison import comparison_views
 from bert_mpq.ui.views.doctor import doctor_views
 from bert_mpq.ui.views.evaluation import evaluation_views
+from bert_mpq.ui.views.heat_map import heat_map
+from bert_mpq.ui.views.outcome import dry_run_views
 from bert_mpq.ui.views.panels import files_panel, plan_panel, print_error, print_repeat
 from bert_mpq.ui.views.sensitivity import sensitivity_views
 from bert_mpq.ui.wizard.header import header, setting_line
@@ -91,6 +96,19 @@ def test_the_comparison_names_the_embeddings_where_they_are_not_all_fp32(tmp_pat
     ]
 
 
+def test_the_losses_have_their_place_at_80_columns_whatever_the_runs_are_called(tmp_path):
+    shutil.copytree(RUNS, tmp_path / "Evaluation", ignore=shutil.ignore_patterns("run_*"))
+    (group,) = compare(tmp_path).groups
+    long = {"group_bits": (32, 16, 8, 4), "trained": True, "clustering": "hierarchical"}
+    runs = tuple(
+        replace(run, **long, metric="debiased_cka", loss_over_optimum=1.05, drop=0.25) for run in group.runs
+    )
+    comparison = Comparison(folder="", groups=(replace(group, runs=runs),))
+    text = fits(shown(lambda console: comparison_views(comparison, console), 80), 80)
+    assert "Loss" in text.splitlines()[3]
+    assert text.count("1.05") == 2
+
+
 def plans(write_scores):
     """The plan of every phase, as the menu makes it."""
     path = write_scores().relative_to(Path.cwd())
@@ -151,3 +169,40 @@ def test_doctor():
         Check(section="Folders", name="Evaluation", value="full", state="problem", hint="Free some space."),
     ]
     check("doctor", shown(doctor_views(checks)))
+
+
+def dry_run_screen(_):
+    outcome = Outcome(
+        bits_per_weight=6.83, whole_bits=459_657_280, whole_original_bits=726_847_552, kl=0.0123
+    )
+    files = tuple(
+        Path(folder, f"{stem}_TIME{suffix}")
+        for folder, stem, suffix in (
+            ("Sensitivities", "run", ".json"),
+            ("Evaluation", "eval_BERT_IMDB_kmeans_3groups", ".safetensors"),
+        )
+    )
+    dry = DryRun(command="", reviews={}, bits=(), outcomes=(outcome,), files=files, seconds=132.0)
+    return dry_run_views(dry)
+
+
+def doctor_screen(_):
+    long = "in the cache (model.safetensors of 17ca895b3b4c5ee2d2c1b0c3d3d3a6e7a3f1d2c4)"
+    return doctor_views([Check(section="Hub", name="textattack/bert-base-uncased-imdb", value=long)])
+
+
+SCREENS = {"dry_run": dry_run_screen, "doctor": doctor_screen}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", SCREENS)
+def test_other_screens(name, width):
+    check(f"{name}_{width}", fits(shown(SCREENS[name], width), width))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_heat_map_and_the_header(sensitivity, monkeypatch, width):
+    monkeypatch.setattr("bert_mpq.ui.wizard.header.accelerator", lambda: "cuda")
+    text = fits(shown(lambda console: heat_map(sensitivity, "pwcca", console), width), width)
+    check(f"heat_map_{width}", text)
+    fits(shown(lambda console: header(RunConfig(), console), width), width)

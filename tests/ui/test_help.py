@@ -13,7 +13,8 @@ from rich.markdown import Markdown
 from bert_mpq.ui.commands.help import topics
 from tests.helpers.command import call
 
-TOPICS = ("budget", "data", "export", "files", "models", "processes", "quantizers", "training", "trouble")
+TOPICS = ("budget", "data", "export", "files", "models", "processes", "quantizers", "scripts", "terminal")
+TOPICS += ("training", "trouble")
 SIGN = {"PAGER": "sed s/^/paged:/"}
 
 

@@ -23,9 +23,9 @@ def asked(monkeypatch):
     """The questions that are asked, each with its rows."""
     questions = []
 
-    def counted(message, rows, default):
+    def counted(message, rows, default, **rest):
         questions.append([row.title for row in rows])
-        return choose(message, rows, default)
+        return choose(message, rows, default, **rest)
 
     choose = wizard.choose
     monkeypatch.setattr(wizard, "choose", counted)
@@ -105,5 +105,6 @@ def test_8_bit_embeddings_are_evaluated_with_the_same_bits(monkeypatch):
     monkeypatch.setattr(embeddings_offer.views, "plan_panel", lambda *_: "")
     execution = Namespace(output=Console(file=io.StringIO()), run=lambda plan: done)
     finished = Finished(plan=Namespace(sources="sources"), quantization=Namespace(result=result))
+    monkeypatch.setattr(embeddings_offer, "evaluation_of", lambda plan, ran: ran)
     assert embeddings_offer.act(finished, execution) is done
     assert planned == [(result.config.replace(embeddings="int8"), "sources")]

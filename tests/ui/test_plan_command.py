@@ -2,6 +2,7 @@
 
 import dataclasses
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,37 @@ def test_the_commands_under_a_plan_repeat_it_and_carry_it_out(plan):
     )
     assert shlex.join(apply) == flags.command_line("quantize", config)
     assert plan(*again[6:])[1] == out
+
+
+def test_what_no_flag_says_is_as_the_scores_were_measured(tmp_path, monkeypatch, capsys):
+    measured = RunConfig(
+        model="/models/mine",
+        data="reviews.csv",
+        quantizer="rtn",
+        max_length=64,
+        seed=7,
+        probe_bits=(4, 2, 3, 8),
+    )
+    write_width_scores(tmp_path, replace(SCORES, config=measured, model_name="/models/mine"), "x")
+    monkeypatch.chdir(tmp_path)
+    assert (
+        main(["plan", "--sensitivities", "widths_x.json", "--target", "4.3bits", "--max-length", "32"]) == 0
+    )
+    out = capsys.readouterr().out
+    assert "another quantizer" not in out
+    apply = shlex.split(out.splitlines()[-1])
+    said = dict(zip(apply[2:-1:2], apply[3::2], strict=False))
+    assert said == {
+        "--model": "/models/mine",
+        "--data": "reviews.csv",
+        "--sensitivities": "widths_x.json",
+        "--clustering": "budget",
+        "--target": "4.3bits",
+        "--refine": "0",
+        "--quantizer": "rtn",
+        "--max-length": "32",  # a flag comes on top
+        "--seed": "7",
+    }
 
 
 @pytest.mark.parametrize(

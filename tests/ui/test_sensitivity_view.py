@@ -1,13 +1,16 @@
 """Phase 1's tables as text."""
 
 import dataclasses
+import re
 
 import pytest
 
+from bert_mpq.records.reading import read_analysis
 from bert_mpq.records.sensitivity import AnalysisResult, LayerScore, MetricAgreement, Scores, Stopping
 from bert_mpq.settings.config import RunConfig
+from bert_mpq.ui.views.heat_map import heat_map
 from bert_mpq.ui.views.sensitivity import bar, sensitivity_views
-from tests.helpers.golden import check, shown
+from tests.helpers.golden import RUNS, check, console, shown
 from tests.helpers.results import SETTING, sample
 
 
@@ -102,3 +105,21 @@ def test_a_bar_is_solid_up_to_the_interval_and_light_along_it(span, expected):
 @pytest.mark.parametrize("span", [(float("nan"), float("nan")), (0.0, 0.0)])
 def test_no_score_has_no_bar(span):
     assert bar(span, 1.0, 8, blocks=True) == ""
+
+
+def test_the_heat_map_marks_the_metric_that_decides():
+    real = read_analysis(next(RUNS.glob("run_*.json"))).result
+    check("heat_map", shown(lambda console: heat_map(real, "pwcca", console)))
+    check("heat_map_ascii", shown(lambda console: heat_map(real, "cka", console), encoding="ascii"))
+    largest = {scores.metric: max(scores.values) for scores in real.scores}
+    text = shown(lambda console: heat_map(real, "pwcca", console))
+    for layer, line in enumerate(text.splitlines()[4 : 4 + real.setting.layers]):
+        shares = [scores.values[layer] / largest[scores.metric] for scores in real.scores]
+        assert [float(each) for each in re.findall(r"\d\.\d\d", line)[: len(shares)]] == [
+            round(share, 2) for share in shares
+        ]
+
+
+def test_one_metric_alone_has_no_heat_map(result):
+    usable = dataclasses.replace(result, scores=result.scores[:1], kl=())
+    assert heat_map(usable, "pwcca", console()) == []

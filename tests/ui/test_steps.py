@@ -196,3 +196,27 @@ def test_what_cannot_be_read_is_refused_at_the_prompt(monkeypatch):
     monkeypatch.setattr("bert_mpq.ui.wizard.steps.ask_text", ask_text)
     assert replace(SEED, options=None).ask(RunConfig(), "Seed", RunConfig()).seed == 4
     assert said == ['"many" is not a whole number', ""]
+
+
+def test_an_answer_that_cannot_stand_with_the_others_is_told_and_asked_again(answered, errors):
+    def take(config, answer):
+        if answer == "both":
+            raise MpqError("E-CONFIG", "Not both of these.")
+        return config.replace(seed=answer)
+
+    step = answered("both", 7).step("seed", take=take)
+    assert step.ask(RunConfig(), "Seed", RunConfig()).seed == 7
+    assert "Not both of these." in errors.getvalue()
+
+
+def test_what_follows_from_a_typed_answer_stands_under_it(answered, capsys):
+    step = Step(
+        name="seed",
+        field="seed",
+        line=lambda config: "Seed",
+        read=lambda config, text: read_number(text),
+        remark=lambda config: f"The seed is {config.seed} now",
+    )
+    answered("7")
+    assert step.ask(RunConfig(), "Seed", RunConfig()).seed == 7
+    assert capsys.readouterr().out == "  The seed is 7 now\n"

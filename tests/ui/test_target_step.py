@@ -64,7 +64,7 @@ def test_a_file_of_several_widths_is_for_a_budget_only(walk, folder):
     assert "Number of precision groups" not in screens
     assert "Bit precision assignment" not in screens
     targets = screens["Target"]
-    assert targets[1].description.startswith("Model 51 of 87 MB (1.70x smaller)")
+    assert targets[1].description == "3.9 bits a weight; model 51 of 87 MB (1.70x); KL 0.13460"
     for message, options in screens.items():
         check(f"Step 3 of 4  {message}", options)
 
@@ -129,7 +129,7 @@ def test_a_target_of_the_whole_model_chooses_the_embeddings(walk, folder):
     write_width_scores(folder, replace(SCORES, embeddings=losses), "20250113_142530")
     _, screens = walk(True)
     fifth = next(option for option in screens["Target"] if option.value == "5x")
-    assert fifth.description == "Model 17 of 87 MB (5.13x smaller), int4 embeddings"
+    assert fifth.description == "8.0 bits; model 17 of 87 MB (5.13x); KL 0.00301, int4 embeddings"
     assert not fifth.disabled
     assert "embeddings" not in screens["Target"][0].description
     check("Target", screens["Target"])

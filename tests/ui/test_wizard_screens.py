@@ -211,18 +211,6 @@ def test_ctrl_c_in_the_middle_of_a_run_leaves_no_file(terminal, tmp_path, small)
     assert "Stopped." in screen.text
 
 
-def test_a_second_ctrl_c_ends_at_once_whatever_is_tidied_up():
-    from bert_mpq.ui import main as cli
-
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            cli._interrupt(signal.SIGINT, None)
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def test_sigterm_ends_a_run_with_143_and_no_file(terminal, tmp_path, small):
     screen = terminal(*small[:2], "--max-length", "64", *LONG)
     screen.choose("Phase 1").wait("Start now?").press("enter").wait("Compare activations")

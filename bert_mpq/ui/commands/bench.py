@@ -1,8 +1,6 @@
 """``bench``: speed and memory of exported folders beside the FP32 model."""
 
 import argparse
-import dataclasses
-import json
 import re
 import shlex
 from collections.abc import Sequence
@@ -15,6 +13,7 @@ from bert_mpq.settings.flag import read_number
 from bert_mpq.ui.commands.command import Command
 
 if TYPE_CHECKING:
+    from bert_mpq.runs.bench import Bench
     from bert_mpq.ui.execution import Execution
 
 
@@ -26,10 +25,9 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threads", metavar="N", help="of each process (default: one per core)")
     parser.add_argument("--rounds", metavar="N", default="7", help="times that each is measured (default: 7)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
-def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
+def _run(namespace: argparse.Namespace, execution: "Execution") -> "Bench":
     shape = re.fullmatch(r"([1-9]\d{0,3})x([1-9]\d{0,3})", namespace.throughput)
     threads = read_number(namespace.threads) if namespace.threads else None
     if shape is None or threads == 0 or (rounds := read_number(namespace.rounds)) == 0:
@@ -38,13 +36,11 @@ def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
         )
     model = flags.config_from(namespace, RunConfig()).model
     settings = {"throughput": (int(shape[1]), int(shape[2])), "threads": threads, "rounds": rounds}
-    bench_and_show(namespace.folders, model, execution, as_json=namespace.json, **settings)
+    return bench_and_show(namespace.folders, model, execution, **settings)
 
 
-def bench_and_show(
-    folders: Sequence[str], model: str, execution: "Execution", as_json: bool = False, **settings: Any
-) -> None:
-    """Measure, and print tables or JSON.
+def bench_and_show(folders: Sequence[str], model: str, execution: "Execution", **settings: Any) -> "Bench":
+    """Measure, and print tables.
 
     Args:
         settings: those of ``bert_mpq.runs.bench.bench``.
@@ -59,12 +55,10 @@ def bench_and_show(
         from bert_mpq.runs.bench import bench
 
         found = bench(folders, model, reporter, **settings)
-    if as_json:
-        print(json.dumps(dataclasses.asdict(found), indent=2))
-        return
     for view in bench_views(found):
         execution.output.print(view)
     print_repeat(shlex.join(["bert-mpq", "bench", *folders, "--model", model]), execution.output)
+    return found
 
 
 BENCH = Command(
@@ -72,4 +66,5 @@ BENCH = Command(
     help="speed and memory of exported folders here, beside the FP32 model",
     add_flags=_add_flags,
     run=_run,
+    result="bert_mpq.runs.bench:Bench",
 )

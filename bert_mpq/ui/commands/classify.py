@@ -1,13 +1,12 @@
 """``classify``: what a model says of texts, of lines on stdin, or of a data file."""
 
 import argparse
-import dataclasses
 import itertools
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from bert_mpq.runs.classify import Classification
 from bert_mpq.settings import flags
 from bert_mpq.settings.config import OF_DATA, RunConfig
 from bert_mpq.settings.errors import UsageError
@@ -15,7 +14,7 @@ from bert_mpq.ui.commands.command import Command
 
 if TYPE_CHECKING:
     from bert_mpq.compute.reviews import Reviews
-    from bert_mpq.runs.classify import Classification, TextClassifier
+    from bert_mpq.runs.classify import Answer, Answers, Classification, TextClassifier
     from bert_mpq.ui.execution import Execution
 
 CHUNK = 256  # texts that are classified together
@@ -28,11 +27,10 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     )
     for name in ("data", *OF_DATA):
         flags.add_flag(parser, name, RunConfig())
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
 
 
-def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
-    from bert_mpq.runs.classify import text_classifier
+def _run(namespace: argparse.Namespace, execution: "Execution") -> "Answers":
+    from bert_mpq.runs.classify import Answers, text_classifier
 
     data = hasattr(namespace, "data")
     if data and namespace.text:
@@ -40,14 +38,14 @@ def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
     classifier = text_classifier(namespace.model)
     if data:
         reviews = _reviews(flags.config_from(namespace, RunConfig()))
-        found = list(_classified(classifier, reviews.texts, namespace.json))
-        labels = [int(each.label == "positive") for each in found]
+        answers = tuple(_classified(classifier, reviews.texts, execution))
+        labels = [int(each.found.label == "positive") for each in answers]
         right = sum(a == b for a, b in zip(labels, reviews.labels, strict=True))
-        share = f"accuracy {right / len(found):.4f}: {right:,} of {len(found):,} held-out reviews"
+        share = f"accuracy {right / len(answers):.4f}: {right:,} of {len(answers):,} held-out reviews"
         execution.errors.print(share, soft_wrap=True)
-        return
-    for _ in _classified(classifier, namespace.text or _lines(), namespace.json):
-        pass
+        return Answers(model=namespace.model, answers=answers, accuracy=right / len(answers))
+    answers = tuple(_classified(classifier, namespace.text or _lines(), execution))
+    return Answers(model=namespace.model, answers=answers, accuracy=None)
 
 
 def _reviews(config: RunConfig) -> "Reviews":
@@ -62,25 +60,22 @@ def _lines() -> Iterator[str]:
 
 
 def _classified(
-    classifier: "TextClassifier", texts: Iterable[str], as_json: bool
-) -> Iterator["Classification"]:
+    classifier: "TextClassifier", texts: Iterable[str], execution: "Execution"
+) -> "Iterator[Answer]":
     """Classify and print; a person who types gets an answer after every line."""
-    from bert_mpq.runs.classify import classify
+    from bert_mpq.runs.classify import Answer, classify
 
     size = 1 if sys.stdin is not None and sys.stdin.isatty() else CHUNK
     rest = iter(texts)
     while chunk := list(itertools.islice(rest, size)):
         for text, found in zip(chunk, classify(classifier, chunk), strict=True):
-            print(_json(text, found) if as_json else _line(text, found), flush=size == 1)
-            yield found
+            execution.write(f"{_line(text, found)}\n")
+            yield Answer(text=text, found=found)
+        execution.output.file.flush()
 
 
 def _line(text: str, found: "Classification") -> str:
     return f"{found.label}  {found.probability:.4f}  {' '.join(text.split())[:80]}"
-
-
-def _json(text: str, found: "Classification") -> str:
-    return json.dumps({"text": text, **dataclasses.asdict(found)})
 
 
 CLASSIFY = Command(
@@ -88,4 +83,5 @@ CLASSIFY = Command(
     help="label texts with a model that was exported, or any that the tool can load",
     add_flags=_add_flags,
     run=_run,
+    result="bert_mpq.runs.classify:Answers",
 )

@@ -3,13 +3,37 @@
 import argparse
 import shlex
 import typing
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bert_mpq.export.formats import DEFAULT, FORMATS, Activations
+from bert_mpq.export.result import FileSize, ReloadComparison
 from bert_mpq.ui.commands.command import Command
 
 if TYPE_CHECKING:
+    from bert_mpq.export.result import Export
+    from bert_mpq.runs.dry_run import DryRun
     from bert_mpq.ui.execution import Execution
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What --json says of an export.
+
+    Args:
+        evaluation: the run record that it was made from.
+        size: of the weights file.
+        comparison: of the reloaded folder with the evaluated model.
+    """
+
+    evaluation: Path
+    format: str
+    folder: Path
+    files: tuple[Path, ...]
+    size: FileSize
+    comparison: ReloadComparison
+    seconds: float
 
 
 def _add_flags(parser: argparse.ArgumentParser) -> None:
@@ -33,13 +57,47 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _run(namespace: argparse.Namespace, execution: "Execution") -> None:
-    export_and_show(namespace.evaluation, namespace.to, namespace.format, execution, namespace.activations)
+def _run(namespace: argparse.Namespace, execution: "Execution") -> Exported:
+    asked = namespace.evaluation, namespace.to, namespace.format, namespace.activations
+    if execution.dry:
+        execution.leave(_dry_run(*asked))
+    export = export_and_show(*asked[:3], execution, namespace.activations)
+    return Exported(
+        evaluation=export.record.path,
+        format=export.file_format.name,
+        folder=export.folder,
+        files=export.files,
+        size=export.size,
+        comparison=export.comparison,
+        seconds=export.seconds,
+    )
+
+
+def _dry_run(evaluation: str, to: str, format_name: str, activations: Activations) -> "DryRun":
+    from bert_mpq.runs.dry_run import DryRun
+    from bert_mpq.runs.export import check_export
+    from bert_mpq.runs.outcome import Outcome
+
+    record, folder = check_export(evaluation, to, format_name, activations)
+    sizes = record.result.sizes
+    outcome = Outcome(
+        bits_per_weight=sizes.bits_per_weight,
+        whole_bits=sizes.whole_bits,
+        whole_original_bits=sizes.whole_original_bits,
+    )
+    return DryRun(
+        command=command_line(evaluation, to, format_name, activations),
+        reviews={},
+        bits=record.result.allocation.bits,
+        outcomes=(outcome,),
+        files=(folder,),
+        seconds=None,
+    )
 
 
 def export_and_show(
     evaluation: str, to: str, format_name: str, execution: "Execution", activations: Activations = "fp32"
-) -> None:
+) -> "Export":
     """Export, and print what came back and the command that repeats it; raises as ``export_model``."""
     from bert_mpq.ui.views import panels
     from bert_mpq.ui.views.export import export_views
@@ -55,6 +113,7 @@ def export_and_show(
     execution.output.print(loading, soft_wrap=True, markup=False)  # unwrapped, so that it can be copied
     execution.show([""], export.files, export.seconds)
     panels.print_repeat(command_line(evaluation, to, format_name, activations), execution.output)
+    return export
 
 
 def command_line(evaluation: str, to: str, format_name: str, activations: Activations = "fp32") -> str:
@@ -68,4 +127,6 @@ EXPORT = Command(
     help="write the quantized model of an evaluation to disk, load it again, compare",
     add_flags=_add_flags,
     run=_run,
+    result="bert_mpq.ui.commands.export:Exported",
+    starts=True,
 )

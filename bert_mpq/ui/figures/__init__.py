@@ -1,1 +1,1 @@
-"""Results as pictures and as a page: needs matplotlib (extra ``plot``)."""
+"""Results as pictures (extra ``plot``), and as a page."""

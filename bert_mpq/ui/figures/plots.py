@@ -66,7 +66,7 @@ def draw(material: Material, kind: str) -> bytes:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MpqError(
-            "E-EXTRA", "Plots and pages need matplotlib.", "pip install 'bert-mpq[plot]' brings it."
+            "E-EXTRA", "Plots need matplotlib.", "pip install 'bert-mpq[plot]' brings it."
         ) from error
     groups = [group for group in material.comparison.groups if group.runs]
     heights = [PANEL] if material.sensitivity is not None else []

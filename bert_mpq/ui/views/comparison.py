@@ -12,7 +12,7 @@ from bert_mpq.settings.metrics import title_of
 from bert_mpq.ui.views.panels import heading
 from bert_mpq.ui.views.tables import plain_table
 
-LOSS_WIDTH = 90  # columns that the table needs with its loss, or with the embeddings
+LOSS_WIDTH = 60  # columns of a screen that has room for the losses
 CLUSTERING_WORDS = {
     "kmeans": "K-means",
     "percentile": "Percentile",
@@ -30,7 +30,7 @@ def comparison_views(comparison: Comparison, console: Console) -> list[Renderabl
             Text(
                 f"{group.size:,} reviews of {group.data} ({group.split}), {group.max_length} tokens at most"
             ),
-            _table(group, console.width),
+            _table(group),
         ]
     notes = ["Sizes are of the whole model, computed; 1 MB = 1024^2 bytes."]
     runs = [run for group in comparison.groups for run in group.runs]
@@ -43,8 +43,8 @@ def comparison_views(comparison: Comparison, console: Console) -> list[Renderabl
     return [*views, *map(Text, notes)]
 
 
-def _table(group: ComparedGroup, width: int) -> Table:
-    columns = _columns(group, width)
+def _table(group: ComparedGroup) -> Table:
+    columns = _columns(group)
     words = ("", "Bits", "Clustering", "Decided by", "Quantizer", "When", "Embeddings")
     table = plain_table(*(name for name, _, _ in columns), left=words)
     table.add_row(*(before for _, before, _ in columns))
@@ -53,26 +53,25 @@ def _table(group: ComparedGroup, width: int) -> Table:
     return table
 
 
-def _columns(group: ComparedGroup, width: int) -> list[tuple[str, str, Callable[[ComparedRun], str]]]:
-    """Return what the width has room for: the name, the cell of the FP32 model, and that of a run."""
-    wide, very_wide = width >= 72, width >= 118
-    losses = width >= LOSS_WIDTH and any(run.loss_over_optimum is not None for run in group.runs)
-    embeddings = width >= LOSS_WIDTH and any(run.embeddings != "fp32" for run in group.runs)
+def _columns(group: ComparedGroup) -> list[tuple[str, str, Callable[[ComparedRun], str]]]:
+    """Return the columns, most important first: the name, the cell of the FP32 model, and that of a run."""
+    losses = any(run.loss_over_optimum is not None for run in group.runs)
+    embeddings = any(run.embeddings != "fp32" for run in group.runs)
     before, size = group.before, f"{megabytes(group.whole_original_bits):.1f} MB"
     columns: list[tuple[bool, str, str, Callable[[ComparedRun], str]]] = [
         (True, "", "", lambda run: "*" if run.pareto else ""),
         (True, "Bits", "FP32", lambda run: "/".join(map(str, run.group_bits)) + " QAT" * run.trained),
-        (embeddings, "Embeddings", "fp32", lambda run: run.embeddings),
-        (wide, "Clustering", "", lambda run: CLUSTERING_WORDS.get(run.clustering, run.clustering)),
-        (wide, "Decided by", "", lambda run: title_of(run.metric)),
         (True, "Accuracy", f"{before.accuracy:.4f}", lambda run: f"{run.accuracy:.4f}"),
         (True, "Change", "", lambda run: f"{0.0 - 100 * run.drop:+.2f} pp"),
         (True, "Size", size, lambda run: f"{megabytes(run.whole_bits):.1f} MB"),
         (True, "Ratio", "", lambda run: f"{run.whole_ratio:.2f}x"),
         (losses, "Loss", "", lambda run: _ratio(run.loss_over_optimum)),
-        (very_wide, "F1", f"{before.f1:.4f}", lambda run: f"{run.f1:.4f}"),
-        (very_wide, "Quantizer", "", lambda run: run.quantizer),
-        (very_wide, "When", "", lambda run: when(run.timestamp)),
+        (embeddings, "Embeddings", "fp32", lambda run: run.embeddings),
+        (True, "Clustering", "", lambda run: CLUSTERING_WORDS.get(run.clustering, run.clustering)),
+        (True, "Decided by", "", lambda run: title_of(run.metric)),
+        (True, "F1", f"{before.f1:.4f}", lambda run: f"{run.f1:.4f}"),
+        (True, "Quantizer", "", lambda run: run.quantizer),
+        (True, "When", "", lambda run: when(run.timestamp)),
     ]
     return [(name, fp32, cell) for shown, name, fp32, cell in columns if shown]
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from bert_mpq.runs.doctor import Check
 from bert_mpq.ui.views.panels import heading
+from bert_mpq.ui.views.tables import Pairs
 
 MARKS = {"ok": "  ", "note": "- ", "problem": "! "}
 
@@ -16,13 +16,11 @@ def doctor_views(checks: Sequence[Check]) -> list[RenderableType]:
     """Return a table per section and what to do about each problem."""
     views: list[RenderableType] = []
     for section in dict.fromkeys(check.section for check in checks):
-        table = Table.grid(padding=(0, 2))
-        table.add_column()
-        table.add_column(overflow="fold")
-        for check in checks:
-            if check.section == section:
-                table.add_row(MARKS[check.state] + check.name, check.value)
-        views += [heading(section), table]
+        inside = [check for check in checks if check.section == section]
+        views += [
+            heading(section),
+            Pairs((MARKS[check.state] + check.name, check.value) for check in inside),
+        ]
     hints = dict.fromkeys(check.hint for check in checks if check.hint)
     if hints:
         views += [heading("What to do"), *(Text(f"- {hint}") for hint in hints)]

@@ -6,7 +6,6 @@ from pathlib import Path
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
-from rich.table import Column, Table
 from rich.text import Text
 
 from bert_mpq.compute.hardware import accelerator
@@ -16,8 +15,9 @@ from bert_mpq.runs.plan import EvaluationPlan, Plan, QuantizationPlan
 from bert_mpq.settings.embeddings import OFFERED
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.quantizers import needs_calibration, quantizers_for
-from bert_mpq.ui.console import is_live, is_utf8
+from bert_mpq.ui.console import is_accessible, is_live, is_utf8
 from bert_mpq.ui.template import rows
+from bert_mpq.ui.views.tables import Pairs
 
 TEMPLATE = Path(__file__).with_name("plan.jinja")
 SCOPE_WORDS = {
@@ -27,8 +27,8 @@ SCOPE_WORDS = {
 }
 
 
-def plan_panel(plan: Plan, console: Console, time: str = "") -> RenderableType:
-    """Return what is about to be run and the ``time`` it should take; nothing has been written yet."""
+def plan_panel(plan: Plan, console: Console, time: str = "", size: str = "") -> RenderableType:
+    """Return what is about to be run, the ``time`` it should take and the ``size`` that its bits come to."""
     config = plan.config
     bits: tuple[int, ...] = ()  # where they are known before the run
     layers: dict[str, list[int]] = {}
@@ -51,10 +51,9 @@ def plan_panel(plan: Plan, console: Console, time: str = "") -> RenderableType:
         offered=OFFERED,
         accelerator=accelerator(),
         time=time,
+        size=size,
     )
-    table = Table.grid("", Column(overflow="fold"), padding=(0, 2))
-    for name, value in shown:
-        table.add_row(name, Text(value))
+    table = Pairs(shown)
     return _panel(Group(table, Text("Nothing has been written yet.")), "Plan", console)
 
 
@@ -97,6 +96,8 @@ def heading(text: str) -> Text:
     return Text(text, style="bold")
 
 
-def _panel(body: RenderableType, title: str, console: Console, style: str = "none") -> Panel:
+def _panel(body: RenderableType, title: str, console: Console, style: str = "none") -> RenderableType:
+    if is_accessible():
+        return Group(Text(f"{title}:"), body)
     shape = box.ROUNDED if is_utf8(console) else box.ASCII
     return Panel(body, title=title, title_align="left", box=shape, expand=False, border_style=style)

@@ -10,7 +10,8 @@ from bert_mpq.records.decision import decide
 from bert_mpq.records.numbers import score_text
 from bert_mpq.records.sensitivity import AnalysisResult, LayerScore, MetricAgreement, Scores, Stopping
 from bert_mpq.settings.metrics import METRICS, title_of
-from bert_mpq.ui.console import is_utf8
+from bert_mpq.ui.console import is_accessible, is_utf8
+from bert_mpq.ui.views.heat_map import heat_map
 from bert_mpq.ui.views.panels import heading
 from bert_mpq.ui.views.tables import plain_table
 
@@ -26,10 +27,12 @@ def sensitivity_views(result: AnalysisResult, console: Console) -> list[Renderab
     views: list[RenderableType] = []
     for scores in result.scores:
         views += _score_views(result, scores, console)
+    views += heat_map(result, decide(result).metric, console)
     if any(layer.interval for scores in result.scores for layer in scores.layers):
         shade = "░" if is_utf8(console) else "-"
         following = NEXT if console.width >= INTERVALS else ""
-        text = f"95 % intervals ({shade} from end to end): jackknife over blocks of reviews.{following}"
+        drawn = "" if is_accessible() else f" ({shade} from end to end)"
+        text = f"95 % intervals{drawn}: jackknife over blocks of reviews.{following}"
         views.append(Text(text))
     if result.stopping is not None:
         views.append(Text(_stopping(result.stopping)))
@@ -65,7 +68,8 @@ def _score_views(result: AnalysisResult, scores: Scores, console: Console) -> li
     names = ["Rank", "Layer", "Score"]
     names += ["95 % interval", "> next"] if intervals else []
     names += ["KL"] if show_kl else []
-    table = plain_table(*names, "", left=("Layer", "95 % interval", ""))
+    drawn = [] if is_accessible() else [""]
+    table = plain_table(*names, *drawn, left=("Layer", "95 % interval", ""))
     length = max(8, min(30, console.width - 34 - 28 * intervals - 10 * show_kl))
     largest = max((top for layer in scores.layers if (top := _span(layer)[1]) == top), default=0.0)
     for rank, (index, confidence) in enumerate(zip_longest(scores.ranking, scores.rank_confidence), start=1):
@@ -73,7 +77,8 @@ def _score_views(result: AnalysisResult, scores: Scores, console: Console) -> li
         cells = [str(rank), f"layer_{index}", score_text(layer.value)]
         cells += [_interval(layer), _percent(confidence)] if intervals else []
         cells += [score_text(result.kl[index])] if show_kl else []
-        table.add_row(*cells, bar(_span(layer), largest, length, is_utf8(console)))
+        bars = [bar(_span(layer), largest, length, is_utf8(console)) for _ in drawn]
+        table.add_row(*cells, *bars)
     return [heading(f"Layer sensitivity, {facts.loss_title} (higher = more fragile)"), table]
 
 

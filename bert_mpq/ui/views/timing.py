@@ -15,16 +15,35 @@ def split_rate(config: RunConfig, model: ModelSource, split: Split) -> Rate | No
     return measured_rate(listed(config.output), config, model.name, max_length(config, model))
 
 
-def plan_time(plan: Plan) -> str:
-    """Return how long ``plan`` should take and by which run; "" when that was never measured."""
-    total, timestamps = 0.0, []
+def plan_rates(plan: Plan) -> dict[Split, Rate]:
+    """Return the measured rate of each part of ``plan``; empty when one was never measured."""
+    rates = {split: split_rate(plan.config, plan.sources.model, split) for split in plan.reviews}
+    known = {split: rate for split, rate in rates.items() if rate is not None}
+    return known if len(known) == len(rates) else {}
+
+
+def plan_seconds(plan: Plan) -> float | None:
+    """Return how long ``plan`` should take; None when that was never measured."""
+    rates = plan_rates(plan)
+    return sum(rate.seconds(plan.reviews[split]) for split, rate in rates.items()) if rates else None
+
+
+def stage_seconds(plan: Plan) -> dict[str, float]:
+    """Return the seconds that each stage of ``plan`` should take, by name, where they were measured."""
+    seconds: dict[str, float] = {}
     for split, size in plan.reviews.items():
         rate = split_rate(plan.config, plan.sources.model, split)
-        if rate is None:
-            return ""
-        total += rate.seconds(size)
-        timestamps.append(rate.timestamp)
-    return f"about {about(total)}, by the run of {when(max(timestamps))}" if timestamps else ""
+        seconds |= rate.stage_seconds(size) if rate else {}
+    return seconds
+
+
+def plan_time(plan: Plan) -> str:
+    """Return how long ``plan`` should take and by which run; "" when that was never measured."""
+    seconds = plan_seconds(plan)
+    if seconds is None:
+        return ""
+    newest = max(rate.timestamp for rate in plan_rates(plan).values())
+    return f"about {about(seconds)}, by the run of {when(newest)}"
 
 
 def about(seconds: float) -> str:

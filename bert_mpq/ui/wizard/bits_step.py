@@ -1,13 +1,13 @@
 """How many groups, and their bits: presets with what they come to, and your own."""
 
 from bert_mpq.allocation.clustering import allocate, group_layers
-from bert_mpq.records.numbers import megabytes
 from bert_mpq.records.sensitivity_file import read_sensitivities
+from bert_mpq.runs.outcome import extremes, outcome_of
 from bert_mpq.settings.bits import parse_bits
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.settings.quantizers import quantizers_for
 from bert_mpq.sources.classifiers import ModelSource
+from bert_mpq.ui.views.outcome import outcome_text
 from bert_mpq.ui.wizard.prompts import Option, problem_of, rows_of
 from bert_mpq.ui.wizard.steps import CUSTOM, Step
 
@@ -58,7 +58,7 @@ def bits_step(model: ModelSource) -> Step:
 
     def options(config: RunConfig) -> list[Option]:
         presets = [
-            (f"[{', '.join(map(str, bits))}] {name}", bits, size_text(config, bits, model))
+            (f"[{', '.join(map(str, bits))}] {name}", bits, bits_text(config.replace(bits=bits), model))
             for bits, name in BITS_PRESETS[len(config.bits)]
         ]
         custom = "Your own, e.g. to give the sensitive groups more"
@@ -73,6 +73,7 @@ def bits_step(model: ModelSource) -> Step:
         options=options,
         line=lambda config: f"Bits per group, most sensitive first (e.g. {BITS_EXAMPLES[len(config.bits)]})",
         read=lambda config, text: parse_bits(text, len(config.bits)),
+        remark=lambda config: bits_text(config, model),
         last=last,
         shown=lambda bits: ",".join(map(str, bits)),
         when=_clusters,
@@ -83,34 +84,16 @@ def _clusters(config: RunConfig) -> bool:
     return config.clustering != "budget"
 
 
-def size_text(config: RunConfig, bits: tuple[int, ...], model: ModelSource) -> str:
-    """Return the mean bits and the size that ``bits`` give, or the range before the scores are known."""
-    count, layers = len(bits), model.layers
-    if config.sensitivities:
-        try:
-            scores = read_sensitivities(config.sensitivities).values
-            means = [_mean(config, allocate(scores, bits, config.clustering, config.protect_last).bits)]
-        except MpqError:
-            return ""
-    else:  # every group has one layer at least
-        rest = layers - count
-        means = [_mean(config, (*bits, *(rest * [bits[which]]))) for which in (-1, 0)]
-    mean = " to ".join(f"{value:.1f}" for value in means)
-    if model.parameters is None:
-        ratio = " to ".join(f"{32 / value:.1f}x" for value in means)
-        return f"{mean} bits a weight, encoder {ratio} smaller"
-    weights = layers * model.layer_weights
-    whole = 32 * model.parameters
-    sizes = [whole - weights * (32 - value) for value in means]
-    size = " to ".join(f"{megabytes(round(each)):.0f}" for each in sizes)
-    ratio = " to ".join(f"{whole / each:.2f}" for each in sizes)
-    return f"{mean} bits a weight; model {size} of {megabytes(whole):.0f} MB ({ratio}x smaller)"
-
-
-def _mean(config: RunConfig, bits: tuple[int, ...]) -> float:
-    used = quantizers_for(config.quantizer, bits, config.group_size)
-    scales = {entry.bits: entry.scale_bits for entry in used}
-    return sum(width + scales.get(width, 0.0) for width in bits) / len(bits)
+def bits_text(config: RunConfig, model: ModelSource) -> str:
+    """Return what the bits per group come to; the range of it before the scores are known."""
+    if config.sensitivities is None:
+        return outcome_text(*extremes(config, model))
+    try:
+        scores = read_sensitivities(config.sensitivities).values
+        allocation = allocate(scores, config.bits, config.clustering, config.protect_last)
+    except MpqError:
+        return ""
+    return outcome_text(outcome_of(config, allocation.bits, model))
 
 
 def _groups_problem(config: RunConfig, count: int, layers: int) -> str:

@@ -9,7 +9,7 @@ from bert_mpq.sources.columns import UnclearData, wanted_of
 from bert_mpq.sources.halves import Split
 from bert_mpq.sources.reviews import DataSource, find_reviews, size_of
 from bert_mpq.sources.wording import shown
-from bert_mpq.ui.console import output_console
+from bert_mpq.ui.console import output_console, working
 from bert_mpq.ui.wizard.prompts import BACK, Back, Option, choose, rows_of
 
 OWN_DATA = "CSV, TSV, JSON, Parquet, Arrow, or text files in pos/ and neg/"
@@ -29,7 +29,7 @@ def settle_data(config: RunConfig) -> RunConfig | Back:
     output = output_console()
     while True:
         try:
-            with output.status("Reading the data"):
+            with working(output, "Reading the data"):
                 source = find_reviews(config.data, wanted_of(config))
         except UnclearData as unclear:
             answered = ask_unclear(unclear, config, output)

@@ -1,7 +1,7 @@
 """Offers to keep the embeddings in 8 bits where they are most of what is left."""
 
 from bert_mpq.runs.make_plan import plan_quantization
-from bert_mpq.ui.execution import Execution, Finished
+from bert_mpq.ui.execution import Execution, Finished, evaluation_of
 from bert_mpq.ui.views import panels as views
 
 
@@ -20,4 +20,4 @@ def act(finished: Finished, execution: Execution) -> Finished | None:
     config = finished.quantization.result.config.replace(embeddings="int8")
     plan = plan_quantization(config, finished.plan.sources)
     execution.output.print(views.plan_panel(plan, execution.output))
-    return execution.run(plan)
+    return evaluation_of(plan, execution.run(plan))

@@ -9,16 +9,20 @@ from rich.text import Text
 from bert_mpq import __version__
 from bert_mpq.compute.hardware import accelerator
 from bert_mpq.settings.config import RunConfig
-from bert_mpq.ui.console import is_utf8
+from bert_mpq.ui.console import is_accessible, is_utf8
 from bert_mpq.ui.wizard.settings import model_text
+
+TITLE = "Mixed-precision quantization of BERT classifiers"
 
 
 def header(config: RunConfig, console: Console) -> list[RenderableType]:
     """Return the lines that open the menu."""
+    if is_accessible():
+        return [f"bert-mpq {__version__}", TITLE, setting_line(config, console), ""]
     rule = Rule(
         f"bert-mpq {__version__}", align="left", style="none", characters="─" if is_utf8(console) else "-"
     )
-    return [rule, "Mixed-precision quantization of BERT classifiers", setting_line(config, console), ""]
+    return [rule, TITLE, setting_line(config, console), ""]
 
 
 def setting_line(config: RunConfig, console: Console) -> Text:
@@ -30,4 +34,5 @@ def setting_line(config: RunConfig, console: Console) -> Text:
     ]
     facts += [f"max length {config.max_length}"] if config.max_length else []
     facts += [f"output {config.output}"] if config.output != "." else []
-    return Text((" · " if is_utf8(console) else " | ").join(facts), overflow="fold")
+    between = ", " if is_accessible() else " · " if is_utf8(console) else " | "
+    return Text(between.join(facts), overflow="fold")

@@ -2,7 +2,6 @@
 
 from typing import Literal, cast
 
-import questionary
 from rich.console import Console
 
 from bert_mpq.records.json_file import readable
@@ -15,19 +14,21 @@ from bert_mpq.settings.config import OF_DATA, RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.columns import UnclearData
 from bert_mpq.sources.embedded.bases import SMALL
-from bert_mpq.ui.console import error_console, require_terminal
-from bert_mpq.ui.execution import Execution, Finished
+from bert_mpq.ui.console import error_console, require_terminal, working
+from bert_mpq.ui.execution import Execution, Finished, evaluation_of
 from bert_mpq.ui.views import panels as views
 from bert_mpq.ui.views.comparison import comparison_views
+from bert_mpq.ui.views.outcome import plan_size
 from bert_mpq.ui.views.timing import plan_time
 from bert_mpq.ui.wizard.data_step import ask_unclear, print_understood
 from bert_mpq.ui.wizard.header import header, setting_line
 from bert_mpq.ui.wizard.offers import offer
-from bert_mpq.ui.wizard.prompts import Back, Option, ask, choose
+from bert_mpq.ui.wizard.prompts import Back, Option, choose, confirm
 from bert_mpq.ui.wizard.questions import phase_1_steps, phase_2_steps
 from bert_mpq.ui.wizard.remembered import remembered
 from bert_mpq.ui.wizard.settings import SETTINGS, change_settings
 from bert_mpq.ui.wizard.steps import Step, Walk
+from bert_mpq.ui.wizard.wording import tell
 
 Entry = Literal["sensitivity", "quantize", "run", "compare", "settings", "exit"]
 ENTRIES: tuple[tuple[str, Entry, str], ...] = (
@@ -81,11 +82,13 @@ class Wizard:
             try:
                 self._enter(entry)
             except MpqError as error:
-                views.print_error(error, error_console())
+                tell(error, error_console())
 
     def _menu(self, default: Entry) -> Entry:
         while True:
-            answer = choose("What would you like to do?", self._entries(), default, "(arrows, Enter)")
+            answer = choose(
+                "What would you like to do?", self._entries(), default, "(arrows, Enter)", back=False
+            )
             if not isinstance(answer, Back):  # there is nothing to go back to: only Exit and Ctrl-C leave
                 return cast(Entry, answer)
 
@@ -131,11 +134,11 @@ class Wizard:
         """Find model and data, and ask what is unclear of them; None when the user went back."""
         while True:
             try:
-                with self._output.status("Looking for model and data"):
+                with working(self._output, "Looking for model and data"):
                     sources = find_sources(self._config, phase)
             except StandInError as error:
-                views.print_error(error, error_console())
-                if not _confirmed("Measure the embedded classifier instead?", default=False):
+                tell(error, error_console())
+                if confirm("Measure the embedded classifier instead?", default=False) is not True:
                     return None
                 self._config = self._config.replace(model=SMALL.name)
             except UnclearData as unclear:
@@ -150,16 +153,17 @@ class Wizard:
     def _run(self, plan: AnalysisPlan | QuantizationPlan | FullPlan, phase: Phase) -> Finished | None:
         """Run a plan; where the labels look swapped, ask and run it again with the opposite meaning."""
         try:
-            return self._execution.run(plan)
+            return evaluation_of(plan, self._execution.run(plan))
         except MpqError as error:
             if error.code != "E-LABELS":
                 raise
-            views.print_error(error, error_console())
-        if not _confirmed("Take the outputs to mean the opposite?", default=True):
+            tell(error, error_console())
+        if confirm("Take the outputs to mean the opposite?") is not True:
             return None
         swapped = not plan.config.swap_labels
         self._config = self._config.replace(swap_labels=swapped)
-        return self._execution.run(make_plan(plan.config.replace(swap_labels=swapped), phase))
+        again = make_plan(plan.config.replace(swap_labels=swapped), phase)
+        return evaluation_of(again, self._execution.run(again))
 
     def _ask(self, phase: Phase, sources: Sources) -> AnalysisPlan | QuantizationPlan | FullPlan | None:
         """Return the confirmed plan, or None when the user went back to the menu."""
@@ -167,8 +171,8 @@ class Wizard:
         config = walk.forward()
         while not isinstance(config, Back):
             plan = make_plan(config, phase, sources)
-            self._output.print(views.plan_panel(plan, self._output, plan_time(plan)))
-            start = ask(questionary.confirm("Start now?", default=True, instruction="(Y/n, Esc goes back) "))
+            self._output.print(views.plan_panel(plan, self._output, plan_time(plan), plan_size(plan)))
+            start = confirm("Start now?")
             if not isinstance(start, Back):
                 return plan if start else None
             config = walk.back()
@@ -178,8 +182,3 @@ class Wizard:
         first = [] if phase == "quantize" else phase_1_steps(sources)
         second = [] if phase == "sensitivity" else phase_2_steps(sources, with_file=phase == "quantize")
         return [step for step in (*first, *second) if step.field not in self._given]
-
-
-def _confirmed(question: str, default: bool) -> bool:
-    answer = ask(questionary.confirm(question, default=default))
-    return not isinstance(answer, Back) and bool(answer)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.ui.execution import Execution, Finished
-from bert_mpq.ui.views import panels as views
 from bert_mpq.ui.wizard import embeddings_offer, export_offer, rounding_offer, training_offer, try_offer
 from bert_mpq.ui.wizard.prompts import Back, Option, choose
+from bert_mpq.ui.wizard.wording import tell
 
 MENU = "menu"
 
@@ -73,10 +73,10 @@ def offer(finished: Finished, execution: Execution, offers: tuple[Offer, ...] | 
     while applicable := [each for each in every if each.applies(finished)]:
         rows = [Option(title="Back to the menu", value=MENU, description="The files above are kept")]
         rows += [Option(title=each.title, value=each, description=each.description) for each in applicable]
-        chosen = choose("What next?", rows, MENU)
+        chosen = choose("What next?", rows, MENU, back=False)
         if chosen == MENU or isinstance(chosen, Back):
             return
         try:
             finished = chosen.act(finished, execution) or finished
         except MpqError as error:
-            views.print_error(error, execution.errors)
+            tell(error, execution.errors)

@@ -1,4 +1,4 @@
-"""A menu to choose from and a line to type, with a way back: Esc."""
+"""A menu to choose from, a line to type and a yes or no, with a way back: Esc, and the row ``Back``."""
 
 import shutil
 import textwrap
@@ -10,7 +10,8 @@ import questionary
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent, merge_key_bindings
 
 from bert_mpq.settings.errors import ErrorCode, MpqError
-from bert_mpq.ui.console import symbol
+from bert_mpq.ui.console import is_accessible, symbol
+from bert_mpq.ui.wizard.numbered import choose_number, confirm_line, type_line
 
 
 class Back:
@@ -31,6 +32,9 @@ class Option:
     disabled: str = ""
 
 
+BACK_ROW = Option(title="Back", value=BACK)
+
+
 def rows_of(*rows: tuple[str, Any, str]) -> list[Option]:
     """Return rows that can all be chosen, from titles, values and descriptions."""
     return [Option(title=title, value=value, description=about) for title, value, about in rows]
@@ -41,31 +45,43 @@ def choose(
     options: Sequence[Option],
     default: Any,
     instruction: str = INSTRUCTION,
+    back: bool = True,
     code: ErrorCode = "E-DATA-SIZE",
     hint: str = "Take more reviews.",
 ) -> Any:
     """Ask for one of ``options``; a default that cannot be chosen gives way to the first that can.
 
+    Args:
+        back: whether a row ``Back`` is added: False where a row of ``options`` leads back, or nothing does.
+
     Raises:
         MpqError: ``code`` with ``hint`` when none can be chosen.
     """
+    default_row = _default_row(message, options, default, code, hint)
+    rows = [*options, *([BACK_ROW] if back else [])]
+    if is_accessible():
+        lines = [(row.title, row.description, row.disabled) for row in rows]
+        return rows[choose_number(message, lines, default_row)].value
     columns = shutil.get_terminal_size().columns
     instruction = _fitting(instruction, message, columns)
-    choices = [_choice(index, option, columns) for index, option in enumerate(options)]
-    enabled = [index for index, choice in enumerate(choices) if not choice.disabled]
-    if not enabled:
-        reason = options[0].disabled if options else "there is none"
-        raise MpqError(code, f"{message.split('  ')[-1]}: nothing can be chosen ({reason}).", hint)
-    chosen = next((index for index in enabled if options[index].value == default), enabled[0])
-    question = _select(message, choices, choices[chosen], instruction)
-    narrow = any(len(f"? {message} {option.title}") >= columns for option in options)
+    choices = [_choice(index, option, columns) for index, option in enumerate(rows)]
+    question = _select(message, choices, choices[default_row], instruction)
+    narrow = any(len(f"? {message} {option.title}") >= columns for option in rows)
     question.application.erase_when_done = narrow
     index = ask(question)
     if isinstance(index, Back):
         return index
     if narrow:
-        _print_answered(f"{message} {options[index].title}", columns)
-    return options[index].value
+        _print_answered(f"{message} {rows[index].title}", columns)
+    return rows[index].value
+
+
+def _default_row(message: str, options: Sequence[Option], default: Any, code: ErrorCode, hint: str) -> int:
+    enabled = [index for index, option in enumerate(options) if not option.disabled]
+    if not enabled:
+        reason = options[0].disabled if options else "there is none"
+        raise MpqError(code, f"{message.split('  ')[-1]}: nothing can be chosen ({reason}).", hint)
+    return next((index for index in enabled if options[index].value == default), enabled[0])
 
 
 def _select(
@@ -125,12 +141,32 @@ def _reason(option: Option, columns: int) -> str | bool:
 
 def ask_text(message: str, check: Callable[[str], str], default: str = "") -> Any:
     """Ask for a line; ``check`` returns what is wrong with it, or ""."""
+    if is_accessible():
+        typed = type_line(message, check, default)
+        return BACK if typed is None else typed
     # In the message: questionary sets its own instruction apart by two blanks.
     esc = _fitting("(Esc goes back)", message, shutil.get_terminal_size().columns)
     question = questionary.text(
         f"{message} {esc}".rstrip(), default=default, validate=lambda text: check(text) or True
     )
     return ask(question)
+
+
+def confirm(message: str, default: bool = True, can_go_back: bool = True) -> bool | Back:
+    """Ask for yes or no.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
+        EOFError: Ctrl-D.
+    """
+    if is_accessible():
+        said = confirm_line(message, default, can_go_back)
+        return BACK if said is None else said
+    keys = "Y/n" if default else "y/N"
+    instruction = f"({keys}, Esc goes back) " if can_go_back else f"({keys}) "
+    question = questionary.confirm(message, default=default, instruction=instruction)
+    answer: bool | Back = ask(question) if can_go_back else question.unsafe_ask()
+    return answer
 
 
 def problem_of(check: Callable[[], object]) -> str:

@@ -4,7 +4,7 @@ from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.numbers import duration
 from bert_mpq.runs.make_plan import plan_quantization
 from bert_mpq.settings.quantizers import FEW_BITS, is_symmetric
-from bert_mpq.ui.execution import Execution, Finished
+from bert_mpq.ui.execution import Execution, Finished, evaluation_of
 from bert_mpq.ui.views import panels as views
 from bert_mpq.ui.wizard.prompts import Back, choose, rows_of
 
@@ -48,4 +48,4 @@ def act(finished: Finished, execution: Execution) -> Finished | None:
         return None
     plan = plan_quantization(result.config.replace(quantizer="learned"), finished.plan.sources)
     execution.output.print(views.plan_panel(plan, execution.output))
-    return execution.run(plan)
+    return evaluation_of(plan, execution.run(plan))

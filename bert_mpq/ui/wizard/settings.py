@@ -14,7 +14,7 @@ from bert_mpq.sources.embedded.bases import BASE, SMALL
 from bert_mpq.sources.embedded.files import installed
 from bert_mpq.sources.model_config import LONGEST
 from bert_mpq.sources.model_files import DEFAULT_MODEL
-from bert_mpq.ui.console import output_console
+from bert_mpq.ui.console import output_console, working
 from bert_mpq.ui.wizard.data_step import OWN_DATA, other_data, settle_data
 from bert_mpq.ui.wizard.prompts import Back, Option, choose, rows_of
 from bert_mpq.ui.wizard.steps import CUSTOM, Step, menu
@@ -27,7 +27,7 @@ def change_settings(config: RunConfig) -> RunConfig:
     """Let the user change settings until they go back; return the new configuration."""
     chosen: Any = SETTINGS[0]
     while True:
-        chosen = choose("Settings", setting_rows(config), chosen)
+        chosen = choose("Settings", setting_rows(config), chosen, back=False)
         if chosen == DONE or isinstance(chosen, Back):
             return config
         answer = chosen.ask(config, chosen.name, config)
@@ -77,7 +77,7 @@ def _settle_model(config: RunConfig) -> RunConfig:
         MpqError: as ``find_classifier``.
     """
     output = output_console()
-    with output.status("Checking"):
+    with working(output, "Checking"):
         text = find_classifier(config.model).text
     output.print(text, markup=False, highlight=False)
     return config

@@ -19,9 +19,9 @@ from typing import Any
 
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import ErrorCode, MpqError, UsageError
-from bert_mpq.ui.console import error_console
-from bert_mpq.ui.views import panels as views
+from bert_mpq.ui.console import error_console, output_console, working
 from bert_mpq.ui.wizard.prompts import BACK, Back, Option, ask_text, choose, problem_of, rows_of
+from bert_mpq.ui.wizard.wording import tell
 
 CUSTOM = "custom"  # the value of the row that leads to a line to type
 Options = Callable[[RunConfig], Sequence[Option]]
@@ -53,6 +53,7 @@ class Step:
             this step, or of a remembered run); None where there is none. Default: what the latter has.
         take: the configuration that follows from an answer. Default: the field is set to it.
         check: raises MpqError for a configuration that will not do: it is shown, and the step asked again.
+        remark: what follows from a typed answer, in one line under it.
         settle: asks further what the answer leaves open; returns the configuration, or BACK to ask it again.
         shown: writes an answer as a line to type, or in the list of settings.
         about: what it is for, in the list of settings.
@@ -69,6 +70,7 @@ class Step:
     last: Callable[[RunConfig, RunConfig], Any] | None = None
     take: Callable[[RunConfig, Any], RunConfig] | None = None
     check: Callable[[RunConfig], object] | None = None
+    remark: Callable[[RunConfig], str] | None = None
     settle: Callable[[RunConfig], RunConfig | Back] | None = None
     shown: Callable[[Any], str] = str
     about: str = ""
@@ -110,19 +112,22 @@ class Step:
             if isinstance(text, Back):
                 return text
             changed = self._accepted(config, self.read(config, text))
-            if not isinstance(changed, Back):
-                return changed
+            if isinstance(changed, Back):
+                continue
+            if self.remark is not None:
+                output_console().print(f"  {self.remark(changed)}", markup=False)
+            return changed
 
     def _accepted(self, config: RunConfig, answer: Any) -> RunConfig | Back:
         """Return what follows from an answer; BACK where it will not do, with the reason on screen."""
-        changed = self.take(config, answer) if self.take else config.replace(**{self.field: answer})
         try:
+            changed = self.take(config, answer) if self.take else config.replace(**{self.field: answer})
             if self.check is not None:
-                with error_console().status("Checking"):
+                with working(error_console(), "Checking"):
                     self.check(changed)
             return changed if self.settle is None else self.settle(changed)
         except MpqError as error:
-            views.print_error(error, error_console())
+            tell(error, error_console())
             return BACK
 
 

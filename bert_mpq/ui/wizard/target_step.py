@@ -2,15 +2,18 @@
 
 from bert_mpq.allocation.budget import Budget, make_budget
 from bert_mpq.allocation.whole_plans import best_plan
-from bert_mpq.records.numbers import megabytes
 from bert_mpq.records.width_scores import read_width_scores
+from bert_mpq.runs.outcome import Outcome
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.settings.targets import parse_target
+from bert_mpq.settings.metrics import METRICS
+from bert_mpq.settings.targets import Target, parse_target
+from bert_mpq.ui.views.outcome import outcome_text
 from bert_mpq.ui.wizard.prompts import Option, problem_of
 from bert_mpq.ui.wizard.steps import CUSTOM, Step
 
 DEFAULT_TARGET = "4bits"
+SEARCHED = "by measuring plans on calibration reviews"
 TARGET_PRESETS = (
     ("6 bits a weight (careful)", "6bits"),
     ("4 bits a weight (recommended)", DEFAULT_TARGET),
@@ -29,6 +32,7 @@ def target_step() -> Step:
         line=lambda config: "Target (e.g. 1.5x, 50MB, 4.5bits, 1pp)",
         read=read_target,
         last=lambda config, earlier: earlier.target or DEFAULT_TARGET,
+        remark=_remark,
         when=lambda config: config.clustering == "budget",
         code="E-BUDGET",
         hint="Pin fewer layers.",
@@ -46,19 +50,38 @@ def _options(config: RunConfig) -> list[Option]:
 def _option(config: RunConfig, name: str, text: str) -> Option:
     target, budget, size = parse_target(text), _budget(config, text), ""
     problem = problem_of(lambda: read_target(config, text))
-    chosen = "Bits and embeddings" if config.replace(target=text).chooses_embeddings else "Bits"
+    open_ = config.replace(clustering="budget", target=text).chooses_embeddings
+    chosen = "Bits and embeddings" if open_ else "Bits"
     if target.kind == "drop":
-        size = f"{chosen}, by measuring plans on calibration reviews"
+        size = f"{chosen}, {SEARCHED}"
     elif budget is None and target.kind != "bits":
         size = f"{chosen} that lose least at this size"
     elif budget is not None and not problem:
-        best = best_plan(budget, target)
-        sizes = best.budget.sizes(best.assignment.bits)
-        whole = f"{megabytes(sizes.whole_bits):.0f} of {megabytes(sizes.whole_original_bits):.0f} MB"
-        size = f"Model {whole} ({sizes.whole_ratio:.2f}x smaller)"
-        if best.budget.embeddings != "fp32":
-            size += f", {best.budget.embeddings} embeddings"
+        size = _size(budget, target)
     return Option(title=name, value=text, description=size, disabled="cannot be reached" if problem else "")
+
+
+def _remark(config: RunConfig) -> str:
+    """Return what a typed target comes to; how it is found where that is not known yet."""
+    budget = None if config.target is None else _budget(config, config.target)
+    if config.goal.kind == "drop":
+        return f"Found {SEARCHED}"
+    return "Found once Phase 1 has measured the scores" if budget is None else _size(budget, config.goal)
+
+
+def _size(budget: Budget, target: Target) -> str:
+    """Return what the best bits within a target come to."""
+    best = best_plan(budget, target)
+    sizes = best.budget.sizes(best.assignment.bits)
+    of_kl = METRICS[budget.config.score].of_logits
+    outcome = Outcome(
+        bits_per_weight=sizes.bits_per_weight,
+        whole_bits=sizes.whole_bits,
+        whole_original_bits=sizes.whole_original_bits,
+        kl=best.loss if of_kl else None,
+    )
+    text, kept = outcome_text(outcome), best.budget.embeddings
+    return text if kept == "fp32" else f"{text.replace(' a weight', '')}, {kept} embeddings"
 
 
 def read_target(config: RunConfig, text: str) -> str:

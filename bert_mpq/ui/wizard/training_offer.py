@@ -3,7 +3,7 @@
 from bert_mpq.runs.checks import check_trainable
 from bert_mpq.runs.make_plan import plan_quantization
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.ui.execution import Execution, Finished
+from bert_mpq.ui.execution import Execution, Finished, evaluation_of
 from bert_mpq.ui.views import panels as views
 from bert_mpq.ui.wizard.prompts import Back, choose, rows_of
 
@@ -39,4 +39,4 @@ def act(finished: Finished, execution: Execution) -> Finished | None:
     config = finished.quantization.result.config.replace(qat_epochs=epochs)
     plan = plan_quantization(config, finished.plan.sources)
     execution.output.print(views.plan_panel(plan, execution.output))
-    return execution.run(plan)
+    return evaluation_of(plan, execution.run(plan))

@@ -11,6 +11,8 @@ import pytest
 from bert_mpq.settings.errors import MpqError, UsageError
 from bert_mpq.ui.figures.page import html_page
 from bert_mpq.ui.figures.plots import collect, write_plot
+from bert_mpq.ui.figures.scale import scale
+from tests.helpers.command import call
 
 RUNS = Path(__file__).parent.parent.parent / "golden" / "runs"
 
@@ -53,8 +55,11 @@ class Page(html.parser.HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.fetched += [value for name, value in attributes if name in ("src", "href", "xlink:href")]
-        if tag not in ("meta", "link", "br", "path", "use", "rect", "image"):
+        if tag not in ("meta", "line", "circle", "rect", "polyline"):
             self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
 
     def handle_endtag(self, tag):
         if tag in self.open:
@@ -86,7 +91,8 @@ def test_names_from_files_are_no_markup(folder, tmp_path):
         title = collect(folder).sensitivity.setting.model_title
         path.write_text(text.replace(title, "<script>alert(1)</script>"))
     content = html_page(tmp_path / "page.html", collect(output)).read_text()
-    assert "<script" not in content
+    assert "<script>alert" not in content
+    assert content.count("<script>") == 1
 
 
 @pytest.mark.parametrize("name", ["plot", "plot.pdf", "plot.txt"])
@@ -99,17 +105,40 @@ def test_other_suffixes_are_refused(material, tmp_path, name):
 
 def test_without_matplotlib_the_extra_is_named(material, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    for write in (
-        lambda: write_plot(tmp_path / "a.png", material),
-        lambda: html_page(tmp_path / "a", material),
-    ):
-        with pytest.raises(MpqError) as refused:
-            write()
-        assert refused.value.code == "E-EXTRA"
-        assert "bert-mpq[plot]" in refused.value.hint
+    with pytest.raises(MpqError) as refused:
+        write_plot(tmp_path / "a.png", material)
+    assert refused.value.code == "E-EXTRA"
+    assert "bert-mpq[plot]" in refused.value.hint
+    assert html_page(tmp_path / "a.html", material).exists()  # a page needs none
 
 
 def test_a_folder_without_results_is_refused(tmp_path):
     with pytest.raises(MpqError) as refused:
         collect(tmp_path)
     assert refused.value.code == "E-NOFILE"
+
+
+def test_a_page_is_opened_in_the_browser(folder, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)
+    done = call("compare", "--output", str(folder), "--html", "a page.html", "--open", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert opened == [(tmp_path / "a page.html").as_uri()]
+    done = call("compare", "--output", str(folder), "--open", cwd=tmp_path)
+    assert (done.returncode, "--open shows the page of --html." in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [
+        ([0.0, 1.0], [0.0, 0.5, 1.0]),
+        ([53.1, 59.8], [55.0, 60.0]),
+        ([5.0, 5.0], [4.5, 5.0, 5.5]),
+    ],
+)
+def test_ticks_are_round_and_inside(values, ticks):
+    axis = scale(values, 10, 110)
+    assert (axis.at(axis.low), axis.at(axis.high)) == (10, 110)
+    assert all(axis.low <= tick <= axis.high for tick in axis.ticks)
+    assert 2 <= len(axis.ticks) <= 6
+    assert axis.ticks == pytest.approx(ticks)
