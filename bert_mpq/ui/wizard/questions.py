@@ -190,7 +190,7 @@ def _granularities(config: RunConfig) -> list[Option]:
         Option(
             title="Bits per matrix (finer)",
             value="linear",
-            description="Less damage at few bits; measuring every matrix takes longer",
+            description="Less damage at few bits; query, key and value stay alike",
             disabled="the file has scores of layers only" if unfit else "",
         ),
     ]
