@@ -22,7 +22,7 @@ def test_an_evaluation_is_exported_from_the_menu(terminal, tmp_path, tiny_classi
     settings = ["--eval-size", "8", "--max-length", "16", "--bits", "8,2", "--quantizer", "rtn"]
     screen = terminal("--model", str(tiny_classifier), *settings)
     screen.choose("Phase 2").choose("layer_").choose("K-means").wait("Start now?").press("enter")
-    screen.choose("Export the quantized model").choose("compressed-tensors").choose("float16")
+    screen.choose("Export the quantized model").choose("compressed-tensors")
     screen.wait("Folder to make").press("ctrl-u", "Sensitivities").wait("Folder to make").press("enter")
     screen.wait("is not empty; nothing is overwritten").press("ctrl-u", "small", "enter")
     screen.wait("Reloaded weights", 120).wait("identical").wait("--format compressed-tensors --to small")
