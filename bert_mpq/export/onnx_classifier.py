@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import functools
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -43,14 +44,31 @@ class OnnxClassifier:
         data = [f"{MODEL}.data"] if (folder / f"{MODEL}.data").is_file() else []
         check_checksums(folder, MODEL, *data, "config.json", "tokenizer.json", "tokenizer_config.json")
         self.outputs, self._pad, self._padded = _config(folder / "config.json")
-        self._session = _session(folder / MODEL, threads)
-        self._tokenizer, self.max_length = _tokenizer(folder)
+        self.max_length = _max_length(folder / "tokenizer_config.json")
+        self._folder, self._session = folder, _session(folder / MODEL, threads)
+
+    @functools.cached_property
+    def _tokenizer(self) -> Any:
+        """The tokenizer, which takes as much memory as a small model: loaded when a text is to be read."""
+        from tokenizers import Tokenizer
+
+        path = self._folder / "tokenizer.json"
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+            tokenizer.no_padding()
+            tokenizer.enable_truncation(self.max_length)
+        except Exception as error:  # tokenizers raises Exception itself
+            raise _broken(path.name, _reason(error)) from error
+        return tokenizer
 
     def logits(self, texts: Sequence[str], max_length: int | None = None) -> Logits:
         """Return (texts, 2) logits, that of negative first.
 
         Args:
             max_length: tokens per text at most; None = as many as tokenizer_config.json says.
+
+        Raises:
+            MpqError: E-MODEL.
         """
         if max_length is not None:
             self._tokenizer.enable_truncation(max_length)
@@ -118,21 +136,12 @@ def _config(path: Path) -> tuple[Outputs, int, bool]:
         return outputs, padding, family_of(config).padded
 
 
-def _tokenizer(folder: Path) -> tuple[Any, int]:
-    from tokenizers import Tokenizer
-
-    path, settings = folder / "tokenizer.json", folder / "tokenizer_config.json"
-    with refusals(settings, "tokenizer_config.json", AGAIN, "E-MODEL"):
-        longest = _object(settings).get("model_max_length")
+def _max_length(path: Path) -> int:
+    with refusals(path, "tokenizer_config.json", AGAIN, "E-MODEL"):
+        longest = _object(path).get("model_max_length")
         if type(longest) is not int or not 2 < longest <= LONGEST:
             raise ValueError(f"its model_max_length is no number from 3 to {LONGEST:,}")
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(longest)
-    except Exception as error:  # tokenizers raises Exception itself
-        raise _broken(path.name, _reason(error)) from error
-    return tokenizer, longest
+    return longest
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -7,7 +7,6 @@ bytes. The first line it writes says what loading took.
 import contextlib
 import json
 import os
-import resource
 import sys
 import time
 from pathlib import Path
@@ -28,7 +27,7 @@ def main() -> None:
     with contextlib.redirect_stdout(sys.stderr):  # libraries may print
         _import_library(name, threads)
         before, started = resident_bytes(), time.perf_counter()
-        classifier = text_classifier(name)
+        classifier = text_classifier(name, threads)
         loaded = {"seconds": time.perf_counter() - started, "library": before, "loaded": resident_bytes()}
         print(json.dumps({**loaded, "longest": classifier.max_length}), file=answers, flush=True)
         for line in sys.stdin:
@@ -39,7 +38,9 @@ def resident_bytes() -> int:
     """Return the memory of this process that is resident now; where the system does not say, the peak."""
     status = Path("/proc/self/statm")
     if status.is_file():
-        return int(status.read_text().split()[1]) * resource.getpagesize()
+        return int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
 
@@ -48,15 +49,17 @@ def _import_library(name: str, threads: int) -> None:
     """Import what runs the model, so that its memory is not counted as the model's."""
     if format_of(user_path(name)) == "onnx":
         import onnxruntime
-        import tokenizers
 
-        _ = onnxruntime, tokenizers
+        _ = onnxruntime
         return
     import torch
+    from transformers import AutoModelForSequenceClassification, BertConfig
 
     from bert_mpq.export import reload
 
     torch.set_num_threads(threads)
+    with torch.device("meta"):  # imports what a first model needs, and takes no memory for it
+        AutoModelForSequenceClassification.from_config(BertConfig())
     _ = reload
 
 

@@ -108,11 +108,12 @@ class TorchClassifier:
         return np.asarray(logits[:, list(outputs_of(self._model).order)].numpy(), np.float64)
 
 
-def text_classifier(name: str) -> TextClassifier:
+def text_classifier(name: str, threads: int | None = None) -> TextClassifier:
     """Load a model.
 
     Args:
         name: a folder of any export format, or what ``--model`` takes.
+        threads: of ONNX Runtime; None = as many as there are cores.
 
     Raises:
         MpqError: E-NOFILE, E-EXTRA, E-MODEL, E-NETWORK, E-OFFLINE.
@@ -120,8 +121,9 @@ def text_classifier(name: str) -> TextClassifier:
     folder = user_path(name)
     file_format = format_of(folder)
     if file_format == "onnx":
-        running: TextClassifier = FORMATS["onnx"].load(folder)
-        return running
+        from bert_mpq.export.onnx_classifier import OnnxClassifier
+
+        return OnnxClassifier(folder, threads)
     if file_format is not None:
         from transformers import AutoTokenizer
 

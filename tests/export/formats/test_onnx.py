@@ -149,5 +149,5 @@ def test_damage_is_said_in_one_sentence(folder, tmp_path, name, content, code, s
     if "damaged" not in said and name != "SHA256SUMS":  # as somebody else may have written it
         write_checksums(tmp_path / "broken")
     with pytest.raises(MpqError, match=said) as refused:
-        OnnxClassifier(tmp_path / "broken")
+        OnnxClassifier(tmp_path / "broken").logits(["A film."])
     assert refused.value.code == code
