@@ -203,3 +203,26 @@ def test_a_budget_without_a_target_is_refused():
 def test_a_budget_has_no_groups_that_could_be_stable():
     with pytest.raises(UsageError, match="--until-stable"):
         RunConfig(until_stable=True, clustering="budget", target="4x")
+
+
+def test_a_prediction_of_one_short_pass_needs_no_stopping():
+    with pytest.raises(UsageError, match="--until-stable cannot be 'predicted'"):
+        RunConfig(until_stable=True, metrics=("predicted", "cka"))
+    assert RunConfig(until_stable=True, metrics=("cka", "predicted")).predicts
+
+
+@pytest.mark.parametrize(
+    ("settings", "measured", "predicts"),
+    [
+        ({}, (4,), False),
+        ({"metrics": ("predicted",)}, (), True),
+        ({"metrics": ("predicted",), "probe_bits": (4, 2)}, (), True),
+        ({"metrics": ("cka", "predicted")}, (4,), True),
+        ({"probe_bits": (4, 2)}, (4,), True),  # a budget goes by the predicted damage
+        ({"probe_bits": (4, 2), "score": "cka"}, (4, 2), True),
+        ({"probe_bits": (2,), "score": "kl"}, (2,), False),
+    ],
+)
+def test_what_phase_1_measures_and_what_it_predicts(settings, measured, predicts):
+    config = RunConfig(**settings)
+    assert (config.measured_widths, config.predicts) == (measured, predicts)
