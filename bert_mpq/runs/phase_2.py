@@ -11,6 +11,7 @@ from torch import nn
 from bert_mpq.compute import distributed
 from bert_mpq.compute.checkpoints import pass_identity
 from bert_mpq.compute.encoder import outline_of
+from bert_mpq.compute.evaluate import Evaluation
 from bert_mpq.compute.fingerprint import weights_fingerprint
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.workload import Workload
@@ -27,6 +28,7 @@ from bert_mpq.runs.clock import Clock
 from bert_mpq.runs.job import Job, started
 from bert_mpq.runs.label_check import FEW, check_few, check_labels
 from bert_mpq.runs.plan import QuantizationPlan
+from bert_mpq.runs.prepared import Prepared
 from bert_mpq.runs.refinement import TITLE as REFINE
 from bert_mpq.runs.refinement import refine
 from bert_mpq.runs.session import Session
@@ -57,23 +59,11 @@ def _run(job: Job[QuantizationPlan]) -> Quantization:
     config, clock = job.plan.config, job.clock
     work = job.prepare("evaluation")
     model = work.classifier.model
-    if foreign := _foreign(job, work.classifier):
-        job.reporter.note(f"The scores in {job.plan.sensitivities.file_name} are those of {foreign}.")
-    check_few(job, 8 * FEW)  # the whole sample is next
-    before = job.baseline(work)
-    clock.lap("Evaluate FP32")
-    check_labels(job.plan, before.accuracy, work.planned_sample)
+    before = _baseline(job, work)
     allocation, refinement = allocate(job)
     setup = prepare_training(job, allocation)
     calibration = job.calibration(allocation.bits)
-    bits = outline_of(model).bits_by_name(allocation.bits, allocation.granularity, tie=False)
-    scheme = Scheme.of(config, allocation.embeddings)
-    checkpoint = None
-    if calibration is not None and job.checkpoints is not None:
-        identity = _identity(model, calibration, scheme, bits)  # now: quantizing takes the model apart
-        checkpoint = job.checkpoints.open("Quantize", lambda: identity)
-    quantized = final = quantized_copy(model, bits, scheme, calibration, job.reporter, checkpoint)
-    clock.lap("Quantize")
+    quantized = final = _quantized(job, model, allocation, calibration)
     after = job.quantized(quantized.model, work)
     clock.lap("Evaluate quantized")
     trained = None
@@ -101,6 +91,31 @@ def _run(job: Job[QuantizationPlan]) -> Quantization:
     )
     files = distributed.on_first(lambda: _write(result, work.classifier, final))
     return Quantization(result=result, files=files)
+
+
+def _baseline(job: Job[QuantizationPlan], work: Prepared) -> Evaluation:
+    """Evaluate the FP32 model; say whose the scores are, and refuse labels that look swapped."""
+    if foreign := _foreign(job, work.classifier):
+        job.reporter.note(f"The scores in {job.plan.sensitivities.file_name} are those of {foreign}.")
+    check_few(job, 8 * FEW)  # the whole sample is next
+    before = job.baseline(work)
+    job.clock.lap("Evaluate FP32")
+    check_labels(job.plan, before.accuracy, work.planned_sample)
+    return before
+
+
+def _quantized(
+    job: Job[QuantizationPlan], model: nn.Module, allocation: BitAllocation, calibration: Prepared | None
+) -> QuantizedModel:
+    bits = outline_of(model).bits_by_name(allocation.bits, allocation.granularity, tie=False)
+    scheme = Scheme.of(job.plan.config, allocation.embeddings)
+    checkpoint = None
+    if calibration is not None and job.checkpoints is not None:
+        identity = _identity(model, calibration, scheme, bits)  # now: quantizing takes the model apart
+        checkpoint = job.checkpoints.open("Quantize", lambda: identity)
+    quantized = quantized_copy(model, bits, scheme, calibration, job.reporter, checkpoint)
+    job.clock.lap("Quantize")
+    return quantized
 
 
 def _foreign(job: Job[QuantizationPlan], classifier: Classifier) -> str:
