@@ -31,8 +31,8 @@ CASES = {  # between them: every width, every kind of table, scales for groups a
 }
 
 
-def exported(folder, model, tokenizer, widths, group_size, embeddings, quantizer="rtn"):
-    """Write a quantized copy as a folder; return the copy, and the packed model."""
+def exported(folder, model, tokenizer, widths, group_size, embeddings, quantizer="rtn-mse"):
+    """Write a quantized copy, scales of both signs, as a folder; return the copy and the packed model."""
     quantized = quantized_at(model, widths, quantizer, group_size, embeddings=embeddings)
     packed = pack_model(quantized.model, quantized.codes, quantized.bits, embeddings)
     folder.mkdir()
