@@ -46,7 +46,7 @@ def test_onnx_runtime_gives_the_logits_of_the_evaluated_model(kind, tmp_path, cl
     rng = np.random.default_rng(0)
     running = OnnxClassifier(tmp_path / "out")
     for batch, length in ((1, 1), (1, 9), (3, 17)):  # no size is that of the export's example
-        ids = rng.integers(10, 30_000, (batch, length))
+        ids = rng.integers(10, model.config.vocab_size, (batch, length))
         mask = np.ones_like(ids)
         if batch > 1:
             mask[1, length // 2 :] = 0
