@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from bert_mpq.runs.classify import Classification
 from bert_mpq.settings import flags
 from bert_mpq.settings.config import OF_DATA, RunConfig
 from bert_mpq.settings.errors import UsageError

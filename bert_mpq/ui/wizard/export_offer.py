@@ -3,8 +3,6 @@
 import textwrap
 from pathlib import Path
 
-import questionary
-
 from bert_mpq.export.folder import check_target
 from bert_mpq.export.formats import DEFAULT, FORMATS, Activations, Format
 from bert_mpq.export.formats.onnx import Onnx
@@ -12,7 +10,7 @@ from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.ui.commands.bench import bench_and_show
 from bert_mpq.ui.commands.export import export_and_show
 from bert_mpq.ui.execution import Execution, Finished
-from bert_mpq.ui.wizard.prompts import Back, Option, ask, ask_text, choose, problem_of, rows_of
+from bert_mpq.ui.wizard.prompts import Back, Option, ask_text, choose, confirm, problem_of, rows_of
 
 ACTIVATIONS = rows_of(
     ("float32 (recommended)", "fp32", "Exactly the model whose figures are above"),
@@ -36,8 +34,7 @@ def act(finished: Finished, execution: Execution) -> None:
         return
     export_and_show(str(record), to, name, execution, activations)
     execution.output.print()
-    measure = ask(questionary.confirm("Measure speed and memory here, beside FP32?", default=False))
-    if measure is True:
+    if confirm("Measure speed and memory here, beside FP32?", default=False) is True:
         bench_and_show([to], result.setting.model_name, execution)
 
 
