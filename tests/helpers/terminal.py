@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import struct
 import sys
 import termios
@@ -169,6 +170,9 @@ class Terminal:
 
     def close(self):
         """End the program whatever it does."""
+        if isinstance(self._child, pexpect.spawn) and self._child.isalive():
+            self._child.kill(signal.SIGKILL)  # what it does at other signals takes time
+            self._child.wait()
         self._child.close(force=True)
 
     def _send(self, key, seconds):
