@@ -130,8 +130,8 @@ def _config(path: Path) -> tuple[Outputs, int, bool]:
     with refusals(path, "config.json", AGAIN, "E-MODEL"):
         config = _object(path)
         padding = config.get("pad_token_id") or 0
-        if type(padding) is not int:
-            raise ValueError("its pad_token_id is no number")
+        if type(padding) is not int or not 0 <= padding < LONGEST:
+            raise ValueError(f"its pad_token_id is no number from 0 to {LONGEST - 1:,}")
         outputs = read_outputs(config.get("id2label"), config.get("label2id"))
         return outputs, padding, family_of(config).padded
 

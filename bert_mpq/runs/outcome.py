@@ -12,6 +12,7 @@ from bert_mpq.records.width_scores import WidthScores, is_width_file, list_width
 from bert_mpq.runs.plan import FullPlan, Plan, QuantizationPlan, SweepPlan
 from bert_mpq.settings.config import Granularity, RunConfig
 from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.metrics import METRICS
 from bert_mpq.settings.quantizers import quantizers_for
 from bert_mpq.sources.classifiers import ModelSource
 
@@ -107,10 +108,11 @@ def _by_scores(
 
 
 def _predicted_kl(bits: Sequence[int], granularity: Granularity, scores: WidthScores) -> float | None:
-    try:
-        losses = losses_of(scores.widths, scores.table("kl", granularity).values)
-    except MpqError:
+    tables = scores.tables if granularity == "layer" else scores.linears
+    table = next((table for table in tables if table.usable and METRICS[table.metric].of_logits), None)
+    if table is None:
         return None
+    losses = losses_of(scores.widths, table.values)
     if any(width not in known for width, known in zip(bits, losses, strict=True)):
         return None
     return math.fsum(known[width] for width, known in zip(bits, losses, strict=True))

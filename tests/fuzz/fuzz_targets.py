@@ -22,7 +22,7 @@ from bert_mpq.export.packed import PackedModel
 from bert_mpq.quantization import rtn
 from bert_mpq.quantization.embeddings import quantized_tables
 from bert_mpq.quantization.training import checkpoint as training
-from bert_mpq.records.evaluation import EvaluationResult
+from bert_mpq.records.evaluation import BitAllocation, EvaluationResult
 from bert_mpq.records.outline import LinearShape, Outline
 from bert_mpq.records.reading import read_evaluation
 from bert_mpq.records.run_record import record_text
@@ -94,6 +94,8 @@ def any_value(kind: Any) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is RunConfig:
         return RunConfig()
+    if kind is BitAllocation:  # its parts have to fit
+        return BitAllocation(method="word", group_bits=(3,), groups=(0, 0, 0), bits=(3, 3, 3))
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         return kind(**{field.name: any_value(hints[field.name]) for field in dataclasses.fields(kind)})

@@ -70,7 +70,7 @@ def test_every_table_of_every_family_is_kept_in_codes_and_counted(name):
     for key, value in model.state_dict().items():
         assert value.equal(others[key]) or key in tables or value.data_ptr() in pointers(model)
     with torch.inference_mode():
-        assert torch.isfinite(model(torch.tensor([[101, 2023, 3185, 102]])).logits).all()
+        assert torch.isfinite(model(torch.tensor([[101, 23, 85, 102]])).logits).all()
 
 
 def pointers(model):

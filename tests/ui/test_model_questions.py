@@ -92,9 +92,9 @@ def test_a_script_does_not_measure_another_model_than_the_last_run(tmp_path):
 @pytest.mark.usefixtures("measured_before")
 def test_the_wizard_asks_before_it_measures_another_model(terminal, tmp_path):
     screen = terminal(*SHORT, "--sampling", "random").choose("Phase 1")
-    screen.wait("E-NETWORK").wait("Measure the embedded classifier instead? (y/N)").press("enter")
+    screen.wait("E-NETWORK").wait("Measure the embedded classifier instead? (y/N").press("enter")
     screen.wait("What would you like to do? (arrows").choose("Phase 1")
-    screen.wait("Measure the embedded classifier instead? (y/N)").press("y")
+    screen.wait("Measure the embedded classifier instead? (y/N").press("y")
     screen.wait("all-MiniLM-L6-v2 (embedded classifier)").wait("Start now?").press("ctrl-c")
     assert screen.finish() == 130
 
@@ -106,7 +106,7 @@ def test_the_settings_show_what_was_understood_of_a_model(terminal, reversed_mod
 
 
 def test_doctor_says_what_is_understood_of_a_model(tmp_path, reversed_model):
-    checks = json.loads(call("doctor", "--json", "--model", str(reversed_model), cwd=tmp_path).stdout)
+    checks = json.loads(call("doctor", "--json", "--model", str(reversed_model), cwd=tmp_path).stdout)["checks"]
     (model,) = (check for check in checks if check["section"] == "Model")
     assert (model["name"], model["state"]) == (str(reversed_model), "ok")
     assert model["value"].startswith("6 encoder layers of 384 features")

@@ -65,7 +65,7 @@ def test_the_length_is_checked_at_the_prompt(change):
 
 def test_every_quantizer_and_every_precision_of_the_embeddings_can_be_chosen(change):
     to_quantizer, to_embeddings = "down down down down enter", "down down down down down enter"
-    chosen = [change(to_quantizer, f"{'down ' * n}enter")[0].quantizer for n in range(5)]
+    chosen = [change(to_quantizer, f"{'down ' * n}enter")[0].quantizer for n in range(6)]
     assert chosen == list(typing.get_args(QuantizerName))
     chosen = [change(to_embeddings, f"{'down ' * n}enter")[0].embeddings for n in range(5)]
     assert chosen == list(typing.get_args(EmbeddingChoice))

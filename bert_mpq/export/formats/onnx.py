@@ -27,7 +27,7 @@ class Onnx(Format):
     """A folder as transformers.js lays it out, for ONNX Runtime in any language."""
 
     name = "onnx"
-    title = "runs on ONNX Runtime without torch, in less memory; symmetric codes"
+    title = "runs on ONNX Runtime, without torch; symmetric codes"
     needs = ("onnxruntime>=1.30", "tokenizers")
     weights_file = "onnx/model.onnx"
     tolerance: ClassVar[float | None] = 1e-4
