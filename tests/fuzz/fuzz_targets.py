@@ -25,6 +25,7 @@ from bert_mpq.quantization.training import checkpoint as training
 from bert_mpq.records.evaluation import BitAllocation, EvaluationResult
 from bert_mpq.records.outline import LinearShape, Outline
 from bert_mpq.records.reading import read_evaluation
+from bert_mpq.records.refinement import Refinement
 from bert_mpq.records.run_record import record_text
 from bert_mpq.records.sensitivity_file import read_sensitivities
 from bert_mpq.records.width_scores import (
@@ -96,6 +97,8 @@ def any_value(kind: Any) -> Any:
         return RunConfig()
     if kind is BitAllocation:  # its parts have to fit
         return BitAllocation(method="word", group_bits=(3,), groups=(0, 0, 0), bits=(3, 3, 3))
+    if kind is Refinement:
+        return None
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         return kind(**{field.name: any_value(hints[field.name]) for field in dataclasses.fields(kind)})

@@ -106,8 +106,8 @@ def test_the_settings_show_what_was_understood_of_a_model(terminal, reversed_mod
 
 
 def test_doctor_says_what_is_understood_of_a_model(tmp_path, reversed_model):
-    checks = json.loads(call("doctor", "--json", "--model", str(reversed_model), cwd=tmp_path).stdout)["checks"]
-    (model,) = (check for check in checks if check["section"] == "Model")
+    found = json.loads(call("doctor", "--json", "--model", str(reversed_model), cwd=tmp_path).stdout)
+    (model,) = (check for check in found["checks"] if check["section"] == "Model")
     assert (model["name"], model["state"]) == (str(reversed_model), "ok")
     assert model["value"].startswith("6 encoder layers of 384 features")
     done = call("doctor", "--model", "./nowhere", cwd=tmp_path)
