@@ -12,6 +12,7 @@ import pytest
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.embedded.bases import BASE, EMBEDDED, WEIGHTS
 from bert_mpq.sources.embedded.files import base_available, base_folder, installed
+from bert_mpq.sources.embedded.parts_stream import PartsStream
 
 PARTS = 5
 
@@ -60,6 +61,30 @@ def site(contents, tmp_path, monkeypatch):
         sha256={name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
     )
     return tmp_path / "site", embedded
+
+
+@pytest.mark.parametrize("sizes", [(7,), (3, 4), (1, 1, 5), (3, 0, 4), (2, 5)])
+def test_parts_read_like_the_file_they_were_cut_from(tmp_path, sizes):
+    whole, paths, start = b"abcdefg", [], 0
+    for index, size in enumerate(sizes):
+        paths.append(tmp_path / str(index))
+        paths[-1].write_bytes(whole[start : start + size])
+        start += size
+    with io.BytesIO(whole) as expected, PartsStream(paths) as stream:
+        assert stream.read() == whole
+        for offset, whence in ((0, 0), (2, 0), (-3, 2), (7, 0), (9, 0)):
+            for count in (1, 2, 7):
+                assert stream.seek(offset, whence) == expected.seek(offset, whence)
+                assert io.BufferedReader(_Open(stream)).read(count) == expected.read(count)
+        with pytest.raises(ValueError, match="negative"):
+            stream.seek(-1)
+
+
+class _Open(io.RawIOBase):
+    """The stream behind a reader that may be thrown away without closing it."""
+
+    def __init__(self, stream):
+        self.readinto, self.readable = stream.readinto, stream.readable
 
 
 def test_the_files_are_unpacked_once_and_whole(site, contents, monkeypatch):
@@ -130,7 +155,7 @@ def test_a_full_disk_is_told_before_anything_is_written(site, monkeypatch, tmp_p
     _, embedded = site
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9, 10**6))
-    with pytest.raises(MpqError, match=r"1 MB free, and the encoder takes 811 MB") as refused:
+    with pytest.raises(MpqError, match=r"1 MB free, and the encoder takes 429 MB") as refused:
         base_folder(embedded)
     assert refused.value.code == "E-DISK"
     assert not list((tmp_path / "cache").iterdir())
