@@ -105,7 +105,9 @@ def shard_names(index: Path) -> list[str]:
         if not isinstance(table, dict) or not table:
             raise ValueError("it has no weight_map")
         names = table.values()
-        if not all(isinstance(name, str) and name and name == Path(name).name for name in names):
+        if not all(
+            isinstance(name, str) and 0 < len(name) < 64 and name == Path(name).name for name in names
+        ):
             raise ValueError("it names files that cannot be beside it")
     except json.JSONDecodeError as error:
         raise _broken(index, "it is not valid JSON") from error

@@ -131,6 +131,7 @@ def test_the_weights_are_named(tmp_path, tiny_model, tokenizer_files):
         ('{"weight_map": {"a": "../model.safetensors"}}', "it names files that cannot be beside it"),
         ('{"weight_map": {"a": "/etc/passwd"}}', "it names files that cannot be beside it"),
         ('{"weight_map": {"a": ""}}', "it names files that cannot be beside it"),
+        (f'{{"weight_map": {{"a": "{"x" * 300}"}}}}', "it names files that cannot be beside it"),
     ],
 )
 def test_a_broken_index_is_refused(tmp_path, content, reason):
