@@ -90,18 +90,21 @@ def _sensitivities() -> bytes:
     return json.dumps({f"layer_{index}": 0.1 / (index + 1) for index in range(6)}).encode()
 
 
+FITTING: dict[type, dict[str, Any]] = {  # fields that have to fit the others
+    BitAllocation: {"linears": (1, 1, 1)},
+    Refinement: {"optimum": 2},
+}
+
+
 def any_value(kind: Any) -> Any:
     """Return some value of a type: the fields of ``bert_mpq.records`` filled in, whatever they are today."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is RunConfig:
         return RunConfig()
-    if kind is BitAllocation:  # its parts have to fit
-        return BitAllocation(method="word", group_bits=(3,), groups=(0, 0, 0), bits=(3, 3, 3))
-    if kind is Refinement:
-        return None
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
-        return kind(**{field.name: any_value(hints[field.name]) for field in dataclasses.fields(kind)})
+        values = {field.name: any_value(hints[field.name]) for field in dataclasses.fields(kind)}
+        return kind(**{**values, **FITTING.get(kind, {})})
     if origin in (types.UnionType, typing.Union):
         return any_value(arguments[0])
     if origin is tuple:

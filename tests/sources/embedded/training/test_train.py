@@ -89,7 +89,8 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(trained, tokens, mac
     assert (folder / name).read_bytes() == (trained / name).read_bytes()
 
 
-def test_fitting_lowers_the_loss_and_sets_the_dropout(tokens, machine, tmp_path):
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_fitting_lowers_the_loss_and_sets_the_dropout(tokens, precision, tmp_path):
     from torch import nn
 
     class Regression(nn.Module):
@@ -103,6 +104,7 @@ def test_fitting_lowers_the_loss_and_sets_the_dropout(tokens, machine, tmp_path)
 
     module = Regression()
     stage = dataclasses.replace(STAGE, epochs=30, learning_rate=0.1, weight_decay=0.0, dropout=0.2)
+    machine = pick_machine("cpu", precision)
     seconds = fit(module, tokens, stage, machine, 0, tmp_path / "state.pt", Silent(), "Fit")
     assert abs(module.weight.item() - 1.0) < 0.2
     assert module.dropout.p == 0.2
