@@ -8,7 +8,7 @@ from itertools import combinations_with_replacement
 from bert_mpq.allocation.clustering import allocate
 from bert_mpq.allocation.knapsack import Assignment
 from bert_mpq.allocation.losses import FLOAT16, Cost, Losses, assignment_of
-from bert_mpq.settings.config import Grouping
+from bert_mpq.settings.choices import Grouping
 from bert_mpq.settings.errors import MpqError
 
 GROUP_COUNTS = (3, 4)

@@ -15,7 +15,8 @@ from bert_mpq.records.numbers import MEBIBYTE_BITS, megabytes
 from bert_mpq.records.outline import Outline, Unit
 from bert_mpq.records.sizes import SizeReport, size_report, unit_bits
 from bert_mpq.records.width_scores import WidthScores
-from bert_mpq.settings.config import Granularity, RunConfig
+from bert_mpq.settings.choices import Granularity
+from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.embeddings import EmbeddingPrecision
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.quantizers import for_probes

@@ -11,7 +11,7 @@ from itertools import chain, groupby, pairwise
 
 from bert_mpq.records.evaluation import BitAllocation
 from bert_mpq.settings.bits import check_bits
-from bert_mpq.settings.config import Clustering
+from bert_mpq.settings.choices import Clustering
 from bert_mpq.settings.errors import MpqError
 
 Groups = list[list[float]]  # distinct scores in ascending order, cut into intervals

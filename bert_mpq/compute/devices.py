@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bert_mpq.compute import distributed
-from bert_mpq.settings.config import Device, Precision
+from bert_mpq.settings.choices import Device, Precision
 from bert_mpq.settings.errors import MpqError
 
 MOST_WORKERS = 8

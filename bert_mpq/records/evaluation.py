@@ -8,7 +8,8 @@ from bert_mpq.records.context import Sample, Setting, Stage, Staged
 from bert_mpq.records.refinement import Refinement
 from bert_mpq.records.sizes import SizeReport
 from bert_mpq.records.training import TrainingReport
-from bert_mpq.settings.config import Granularity, RunConfig
+from bert_mpq.settings.choices import Granularity
+from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.embeddings import EmbeddingPrecision
 from bert_mpq.settings.quantizers import WidthQuantizer
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bert_mpq.settings.config import Granularity
+from bert_mpq.settings.choices import Granularity
 from bert_mpq.settings.errors import MpqError
 
 # The last word of a projection whose input others of its module share: BERT, DistilBERT, MPNet, DeBERTa, ...

@@ -8,7 +8,8 @@ from pathlib import Path
 from bert_mpq.records.files import SENSITIVITIES, WIDTHS_PREFIX, write_new
 from bert_mpq.records.json_file import json_text, read_json, readable, refusals, versioned
 from bert_mpq.records.outline import Outline
-from bert_mpq.settings.config import Granularity, RunConfig
+from bert_mpq.settings.choices import Granularity
+from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.config_json import from_json, to_json
 from bert_mpq.settings.embeddings import EmbeddingPrecision
 from bert_mpq.settings.errors import MpqError

@@ -22,10 +22,10 @@ from bert_mpq.runs.clock import Clock
 from bert_mpq.runs.plan import Plan
 from bert_mpq.runs.prepared import Prepared
 from bert_mpq.runs.session import Draw, Measured, Model, Part, Session
+from bert_mpq.settings.choices import Split
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.quantizers import needs_calibration
 from bert_mpq.sources.classifiers import Classifier, load_classifier
-from bert_mpq.sources.halves import Split
 from bert_mpq.sources.heads import fit_head
 from bert_mpq.sources.reviews import load_reviews
 from bert_mpq.sources.sampling import sample

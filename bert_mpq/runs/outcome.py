@@ -10,7 +10,8 @@ from bert_mpq.records.evaluation import BitAllocation
 from bert_mpq.records.sizes import size_report
 from bert_mpq.records.width_scores import WidthScores, is_width_file, list_width_scores, read_width_scores
 from bert_mpq.runs.plan import FullPlan, Plan, QuantizationPlan, SweepPlan
-from bert_mpq.settings.config import Granularity, RunConfig
+from bert_mpq.settings.choices import Granularity
+from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.metrics import METRICS
 from bert_mpq.settings.quantizers import quantizers_for

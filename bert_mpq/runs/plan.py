@@ -8,10 +8,10 @@ from bert_mpq.allocation.budget import Budget
 from bert_mpq.records.evaluation import BitAllocation, Sensitivities
 from bert_mpq.records.files import EVALUATION, SENSITIVITIES
 from bert_mpq.settings import flags
+from bert_mpq.settings.choices import Split
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.flag import Subcommand
 from bert_mpq.sources.classifiers import ModelSource
-from bert_mpq.sources.halves import Split
 from bert_mpq.sources.reviews import DataSource
 
 Phase = Literal["sensitivity", "quantize", "run"]

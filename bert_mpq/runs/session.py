@@ -10,9 +10,8 @@ from bert_mpq.compute.checkpoints import EVERY
 from bert_mpq.compute.devices import Machine
 from bert_mpq.compute.evaluate import Evaluation
 from bert_mpq.compute.reviews import Reviews
-from bert_mpq.settings.config import Sampling
+from bert_mpq.settings.choices import Sampling, Split
 from bert_mpq.sources.classifiers import Classifier, ModelSource
-from bert_mpq.sources.halves import Split
 from bert_mpq.sources.reviews import DataSource
 
 SAMPLES = 5  # of one run at most: both phases', GPTQ's, the search's, the training's

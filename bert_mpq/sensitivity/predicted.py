@@ -25,7 +25,7 @@ from bert_mpq.sensitivity.accumulation import BLOCKS
 from bert_mpq.sensitivity.differentiated_classifier import DifferentiatedClassifier
 from bert_mpq.sensitivity.estimates import Estimate, divergence_estimate
 from bert_mpq.sensitivity.probe import Probe
-from bert_mpq.settings.config import Granularity
+from bert_mpq.settings.choices import Granularity
 from bert_mpq.settings.errors import MpqError
 
 PREDICTION_TITLE = "Predict the damage"

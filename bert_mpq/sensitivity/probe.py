@@ -16,7 +16,8 @@ from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization.calibration import LayerReviews
 from bert_mpq.quantization.hessian import Hessian
 from bert_mpq.quantization.layer import quantize_layer
-from bert_mpq.settings.config import Granularity, Pooling, RunConfig, Scope
+from bert_mpq.settings.choices import Granularity, Pooling, Scope
+from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.quantizers import QuantizerName, for_probes, needs_calibration
 
 

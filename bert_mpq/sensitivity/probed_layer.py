@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bert_mpq.compute.encoder import LayerStandIn
-from bert_mpq.settings.config import Pooling, Scope
+from bert_mpq.settings.choices import Pooling, Scope
 
 # What DeBERTa gives every layer: one for the whole batch, whatever its first dimension.
 SHARED = frozenset({"relative_pos", "rel_embeddings"})

@@ -9,7 +9,7 @@ from bert_mpq.records.width_scores import MetricTable
 from bert_mpq.sensitivity.estimates import estimate
 from bert_mpq.sensitivity.measure import Measurement
 from bert_mpq.sensitivity.predicted import PredictedDamage
-from bert_mpq.settings.config import Granularity
+from bert_mpq.settings.choices import Granularity
 from bert_mpq.settings.metrics import Metric
 
 

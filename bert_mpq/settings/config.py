@@ -2,10 +2,11 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from bert_mpq.settings.bits import parse_bits
 from bert_mpq.settings.checks import check_config
+from bert_mpq.settings.choices import Clustering, Device, Granularity, Pooling, Precision, Sampling, Scope
 from bert_mpq.settings.embeddings import EmbeddingChoice, EmbeddingPrecision
 from bert_mpq.settings.errors import UsageError
 from bert_mpq.settings.flag import common, phase_1, phase_2
@@ -14,14 +15,6 @@ from bert_mpq.settings.metrics import METRICS, Metric, Rows
 from bert_mpq.settings.quantizers import GROUP_SIZES, QuantizerName
 from bert_mpq.settings.targets import EXAMPLES, Target, parse_pin, parse_target
 
-Device = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["fp32", "tf32", "bf16"]
-Sampling = Literal["stratified", "random"]
-Scope = Literal["propagated", "isolated", "cumulative"]
-Pooling = Literal["mean", "cls", "none"]
-Granularity = Literal["layer", "linear"]
-Grouping = Literal["kmeans", "percentile", "hierarchical"]
-Clustering = Literal[Grouping, "budget"]
 BUDGET_WIDTHS = (4, 2, 3, 8)  # the first one is that of the sensitivity files
 OF_DATA = ("text_column", "label_column", "labels")  # the fields that explain data of one's own
 TRAINING = ("quantize", "run", "sweep")  # the commands that train

@@ -2,14 +2,13 @@
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bert_mpq.compute.reviews import Reviews
-
-Split = Literal["calibration", "evaluation"]
+from bert_mpq.settings.choices import Split
 
 
 def is_held_out(text: str) -> bool:

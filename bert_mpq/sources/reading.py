@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from bert_mpq.compute.reviews import Reviews
+from bert_mpq.settings.choices import Split
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.label_words import is_number
 from bert_mpq.sources.columns import BY_COMMON_NAMES, Wanted
-from bert_mpq.sources.halves import Split, digests_of, distinct_rows, half, rows_of_half
+from bert_mpq.sources.halves import digests_of, distinct_rows, half, rows_of_half
 from bert_mpq.sources.layouts import Layout, find_layout
 from bert_mpq.sources.parts import Part, is_labelled, understand_part
 from bert_mpq.sources.splits import SPLITS, WHOLE, choose_splits

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 from bert_mpq.compute.reviews import Reviews
+from bert_mpq.settings.choices import Split
 from bert_mpq.settings.errors import MpqError, UsageError
 from bert_mpq.settings.paths import user_path
 from bert_mpq.sources import hub, wheels
 from bert_mpq.sources.columns import BY_COMMON_NAMES, Wanted
-from bert_mpq.sources.halves import Split, half
+from bert_mpq.sources.halves import half
 from bert_mpq.sources.readers.opening import stem
 from bert_mpq.sources.reading import Reading, read_file, understand
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from bert_mpq.compute.reviews import Reviews
-from bert_mpq.settings.config import Sampling
+from bert_mpq.settings.choices import Sampling
 from bert_mpq.settings.errors import MpqError
 
 

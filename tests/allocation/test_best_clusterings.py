@@ -10,7 +10,7 @@ from bert_mpq.allocation.best_clusterings import best_clusterings
 from bert_mpq.allocation.clustering import allocate
 from bert_mpq.allocation.knapsack import optimum
 from bert_mpq.allocation.losses import assignment_of, losses_of, options_of
-from bert_mpq.settings.config import Grouping
+from bert_mpq.settings.choices import Grouping
 from bert_mpq.settings.errors import MpqError
 
 WIDTHS = (2, 3, 4, 8)

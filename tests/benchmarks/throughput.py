@@ -27,7 +27,7 @@ from bert_mpq.quantization import per_tensor
 from bert_mpq.sensitivity.measure import Measurement, measure
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.scoring import score
-from bert_mpq.settings.config import Scope
+from bert_mpq.settings.choices import Scope
 from bert_mpq.settings.metrics import Metric
 from bert_mpq.sources.classifiers import Classifier, ModelSource
 from tests.helpers.quantized import quantized_at

@@ -10,15 +10,8 @@ from hypothesis import strategies as st
 
 from bert_mpq.settings import flags
 from bert_mpq.settings.bits import SUPPORTED_BITS
-from bert_mpq.settings.config import (
-    Clustering,
-    Device,
-    Granularity,
-    Pooling,
-    RunConfig,
-    Sampling,
-    Scope,
-)
+from bert_mpq.settings.choices import Clustering, Device, Granularity, Pooling, Sampling, Scope
+from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.config_json import from_json, to_json
 from bert_mpq.settings.embeddings import EmbeddingChoice
 from bert_mpq.settings.errors import UsageError

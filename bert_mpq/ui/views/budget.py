@@ -12,7 +12,7 @@ from bert_mpq.allocation.knapsack import Assignment
 from bert_mpq.allocation.whole_plans import WholePlan, frontier
 from bert_mpq.records.numbers import megabytes, score_text
 from bert_mpq.records.refinement import Refinement
-from bert_mpq.settings.config import Granularity
+from bert_mpq.settings.choices import Granularity
 from bert_mpq.settings.embeddings import EMBEDDINGS
 from bert_mpq.settings.metrics import METRICS
 from bert_mpq.ui.views.panels import heading

@@ -4,9 +4,9 @@ from bert_mpq.records.numbers import duration, when
 from bert_mpq.records.reading import list_analyses, list_evaluations
 from bert_mpq.runs.durations import Rate, measured_rate
 from bert_mpq.runs.plan import Plan, max_length
+from bert_mpq.settings.choices import Split
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.sources.classifiers import ModelSource
-from bert_mpq.sources.halves import Split
 
 
 def split_rate(config: RunConfig, model: ModelSource, split: Split) -> Rate | None:

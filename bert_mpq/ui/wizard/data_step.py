@@ -4,9 +4,9 @@ from typing import get_args
 
 from rich.console import Console
 
+from bert_mpq.settings.choices import Split
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.sources.columns import UnclearData, wanted_of
-from bert_mpq.sources.halves import Split
 from bert_mpq.sources.reviews import DataSource, find_reviews, size_of
 from bert_mpq.sources.wording import shown
 from bert_mpq.ui.console import output_console, working

@@ -6,11 +6,11 @@ from bert_mpq.allocation.budget import make_budget
 from bert_mpq.compute.hardware import accelerator
 from bert_mpq.records.width_scores import is_width_file, read_width_scores
 from bert_mpq.runs.plan import Sources
+from bert_mpq.settings.choices import Split
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import UsageError
 from bert_mpq.settings.flag import read_number
 from bert_mpq.settings.metrics import FRUGAL, METRICS, menu_rows, required_reviews
-from bert_mpq.sources.halves import Split
 from bert_mpq.ui.views.timing import about, split_rate
 from bert_mpq.ui.wizard.bits_step import bits_step, groups_step
 from bert_mpq.ui.wizard.file_step import file_step

@@ -22,7 +22,7 @@ from bert_mpq.compute.evaluate import evaluate
 from bert_mpq.compute.reporting import Lines, Reporter
 from bert_mpq.compute.workload import Workload
 from bert_mpq.records.evaluation import Accuracy
-from bert_mpq.settings.config import Device
+from bert_mpq.settings.choices import Device
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.embedded.bases import EMBEDDED, EmbeddedModel
 from bert_mpq.sources.embedded.loading import load_base, load_embedded
