@@ -1,5 +1,6 @@
 """What Phase 2 measured."""
 
+import math
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -183,6 +184,21 @@ class EvaluationResult(Staged):
     def final(self) -> Accuracy:
         """The figures of the model that the run ends with."""
         return self.trained.accuracy if self.trained else self.after
+
+    @property
+    def final_drop_error(self) -> float:
+        """Standard error of the change that the run ends with."""
+        agreement = self.trained.agreement if self.trained else self.agreement
+        return self.drop_error(self.final, agreement)
+
+    def drop_error(self, after: Accuracy, agreement: float) -> float:
+        """Return the standard error of the change in accuracy to ``after``, paired by review.
+
+        There are two labels, so where two predictions differ exactly one of them is right: a review counts
+        +1, -1 or 0, and the mean square is the share of the reviews on which they differ.
+        """
+        variance = max(1.0 - agreement - (after.accuracy - self.before.accuracy) ** 2, 0.0)
+        return math.sqrt(variance / after.size)
 
     def relative_drop(self, after: Accuracy) -> float:
         """Return the drop to ``after`` as a share of the baseline accuracy (0 where that is 0)."""

@@ -84,9 +84,10 @@ def _names(plan: Plan) -> Iterator[str]:
     if isinstance(plan, ValidationPlan):
         yield f"{SENSITIVITIES}/{VALIDATION_PREFIX}{TIME}.json"
     if isinstance(plan, SweepPlan):
-        for preset in PRESETS:
+        for preset in (each for each in PRESETS for _ in each.metrics):
             yield from _evaluation(plan, words, plan.config.clustering, len(preset.bits), {*preset.bits})
-            yield from _evaluation(plan, words, "budget", SOME, {*first.config.widths})
+            for _ in ("layer", "linear"):
+                yield from _evaluation(plan, words, "budget", SOME, {*first.config.widths})
         yield f"{EVALUATION}/sweep_{TIME}.md"
     elif isinstance(plan, EvaluationPlan):
         budget = plan.config.clustering == "budget"

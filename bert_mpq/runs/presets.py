@@ -10,7 +10,7 @@ class Preset:
     """A row of the guide's table.
 
     Args:
-        metrics: the metrics the guide names; the first decides.
+        metrics: the metrics the guide names; each has a row of its own.
         bits: bits per group, most sensitive group first.
     """
 

@@ -1,6 +1,7 @@
 """The table of the guide to the script this tool replaces; beside each row the exact optimum at its size."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,10 @@ from bert_mpq.runs.job import Job
 from bert_mpq.runs.label_check import check_few
 from bert_mpq.runs.make_plan import plan_quantization
 from bert_mpq.runs.phase_1 import Analysis
-from bert_mpq.runs.plan import SweepPlan
-from bert_mpq.runs.presets import PRESETS
+from bert_mpq.runs.plan import QuantizationPlan, SweepPlan
+from bert_mpq.runs.presets import PRESETS, Preset
 from bert_mpq.runs.session import Session
-from bert_mpq.settings.metrics import METRICS, titles_of
+from bert_mpq.settings.metrics import METRICS, Metric, titles_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +28,11 @@ class SweepRow:
 
     Args:
         name: preset, or the preset it has the size of.
-        metric: scores that decided the allocation, in words.
+        metrics: what decided the allocation, in words: several metrics where they lead to the same bits.
     """
 
     name: str
-    metric: str
+    metrics: str
     result: EvaluationResult
 
 
@@ -63,31 +64,65 @@ def run(plan: SweepPlan, reporter: Reporter, session: Session) -> Sweep:
     with memory_errors():
         check_few(Job(plan=plan, reporter=reporter, session=session))
     analysis = phase_1.run(plan.first, reporter, session)
-    rows = []
-
-    def evaluated(**changes: Any) -> EvaluationResult:
-        second = plan_quantization(plan.config.replace(**changes), plan.sources)
-        return phase_2.run(second, reporter, session).result
-
+    decision = decide(analysis.result)
+    reporter.note(decision.sentence)
+    rows: list[SweepRow] = []
     for preset in PRESETS:
-        decision = decide(analysis.result, preset.metrics)
-        reporter.note(f"{preset.name}, {'/'.join(map(str, preset.bits))}: {decision.sentence}")
-        result = evaluated(bits=preset.bits, sensitivities=str(analysis.file_of(decision)))
-        others = [metric for metric in preset.metrics if metric != decision.metric]
-        metric = METRICS[decision.metric].title + (f" (not {titles_of(others)})" if others else "")
-        rows.append(SweepRow(name=preset.name, metric=metric, result=result))
-        # The target is cut to what a user can type, never above the size of the row.
-        size = int(1000 * result.sizes.bits_per_weight) / 1000
-        reporter.note(f"{preset.name}: the optimum at {size:.3f} bits per weight")
-        best = evaluated(
-            clustering="budget",
-            target=f"{size:.3f}bits",
-            sensitivities=str(analysis.width_scores_file),
-            refine=0,
-        )
-        loss = METRICS[best.config.score].title
-        rows.append(SweepRow(name=f"{preset.name}, optimum", metric=loss, result=best))
+        part = _Part(plan=plan, analysis=analysis, reporter=reporter, session=session, preset=preset)
+        rows += part.rows(decision.metric)
     return Sweep(analysis=analysis, rows=tuple(rows))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """The part of the table that belongs to one preset."""
+
+    plan: SweepPlan
+    analysis: Analysis
+    reporter: Reporter
+    session: Session
+    preset: Preset
+
+    def rows(self, deciding: Metric) -> Iterator[SweepRow]:
+        """Yield a row for each allocation, and after each new size the optima of that size."""
+        sizes = set()
+        for metrics, planned in self._clusterings(deciding):
+            row = self._row(self.preset.name, titles_of(metrics), planned)
+            yield row
+            # The target is cut to what a user can type, never above the size of the row.
+            size = f"{int(1000 * row.result.sizes.bits_per_weight) / 1000:.3f}bits"
+            if size not in sizes:
+                sizes.add(size)
+                yield from self._optima(size)
+
+    def _clusterings(self, deciding: Metric) -> list[tuple[list[Metric], QuantizationPlan]]:
+        """Return the allocations by the metrics of the table and by the deciding one, each once."""
+        found: list[tuple[list[Metric], QuantizationPlan]] = []
+        for metric in dict.fromkeys((*self.preset.metrics, deciding)):
+            file = self.analysis.file_of(decide(self.analysis.result, [metric]))
+            planned = self._planned(bits=self.preset.bits, sensitivities=str(file))
+            alike = [metrics for metrics, other in found if other.allocation == planned.allocation]
+            if alike:
+                alike[0].append(metric)
+            else:
+                found.append(([metric], planned))
+        return found
+
+    def _optima(self, size: str) -> Iterator[SweepRow]:
+        file = str(self.analysis.width_scores_file)
+        changes = {"clustering": "budget", "target": size, "sensitivities": file, "refine": 0}
+        for granularity, words in (("layer", "optimum"), ("linear", "optimum per matrix")):
+            planned = self._planned(**changes, granularity=granularity)
+            yield self._row(f"{self.preset.name}, {words}", METRICS[planned.config.score].title, planned)
+
+    def _row(self, name: str, metrics: str, planned: QuantizationPlan) -> SweepRow:
+        """Evaluate one allocation."""
+        self.reporter.note(f"{name}, {metrics}: {planned.config.target or planned.config.bits}")
+        result = phase_2.run(planned, self.reporter, self.session).result
+        return SweepRow(name=name, metrics=metrics, result=result)
+
+    def _planned(self, **changes: Any) -> QuantizationPlan:
+        return plan_quantization(self.plan.config.replace(**changes), self.plan.sources)
 
 
 def markdown(sweep: Sweep) -> str:
@@ -103,15 +138,16 @@ def markdown(sweep: Sweep) -> str:
     for row in sweep.rows:
         result = row.result
         change = result.final.accuracy - result.before.accuracy
+        error = result.final_drop_error
         cells = [
             row.name,
             f"{sweep.analysis.result.sample.size:,}",
-            row.metric,
+            row.metrics,
             "-" if result.allocation.method == "budget" else str(len(result.allocation.group_bits)),
             "/".join(map(str, result.allocation.group_bits)),
             base,
             f"{result.final.accuracy:.4f}",
-            f"{100 * change:+.2f} pp",
+            f"{100 * change:+.2f} ± {100 * error:.2f} pp",
             f"{result.sizes.ratio:.2f}x",
             f"{result.sizes.whole_ratio:.2f}x",
             " ".join(result.allocation.texts),

@@ -2,6 +2,7 @@ import dataclasses
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bert_mpq.records.evaluation_report import evaluation_stem, evaluation_text, report_path
@@ -33,6 +34,21 @@ def test_speed_is_reported_where_the_run_counted_its_batches(evaluation_result):
     timed = dataclasses.replace(evaluation_result.after, size=1000, seconds=20.0, batches=40)
     text = evaluation_text(dataclasses.replace(evaluation_result, after=timed), TIMESTAMP)
     assert text.count("latency_per_batch_s: 0.500000\nthroughput_samples_per_s: 50.000\n") == 1
+
+
+def test_the_paired_error_is_found_without_the_predictions(evaluation_result):
+    """Of a record only the accuracies and the share of equal predictions are kept."""
+    labels = np.random.default_rng(0).integers(0, 2, 500)
+    sides = [np.where(np.arange(500) % step, labels, 1 - labels) for step in (7, 5)]
+    before, after = (
+        dataclasses.replace(evaluation_result.after, accuracy=float((side == labels).mean()), size=500)
+        for side in sides
+    )
+    found = dataclasses.replace(evaluation_result, before=before).drop_error(
+        after, float((sides[0] == sides[1]).mean())
+    )
+    lost = (sides[0] == labels).astype(float) - (sides[1] == labels)
+    assert found == pytest.approx(lost.std() / 500**0.5, rel=1e-12)
 
 
 def test_each_section_begins_with_the_lines_of_the_original_tool(evaluation_result):

@@ -3,6 +3,7 @@
 import pytest
 
 from bert_mpq.compute.reporting import Silent
+from bert_mpq.records.decision import decide
 from bert_mpq.runs import sweep
 from bert_mpq.runs.compare import compare
 from bert_mpq.runs.make_plan import plan_sweep
@@ -27,15 +28,31 @@ def swept(tmp_path_factory, small_model):
     return config, sweep.run(plan_sweep(config), Silent(), Session())
 
 
-def test_every_preset_has_its_optimum_beside_it_at_no_larger_size(swept):
+def test_every_metric_of_the_table_and_the_deciding_one_has_a_row(swept):
     _, result = swept
-    assert len(result.rows) == 2 * len(PRESETS)
-    for preset, row, best in zip(PRESETS, result.rows[::2], result.rows[1::2], strict=True):
-        assert row.result.allocation.group_bits == preset.bits
-        assert row.result.sensitivities.metric in preset.metrics
-        assert row.metric.startswith(title_of(row.result.sensitivities.metric))
-        assert best.result.allocation.method == "budget"
-        assert best.result.sizes.quantized_bits <= row.result.sizes.quantized_bits
+    deciding = title_of(decide(result.analysis.result).metric)
+    for preset in PRESETS:
+        rows = [row for row in result.rows if row.name == preset.name]
+        named = {word for row in rows for word in row.metrics.split(" + ")}
+        assert named == {*map(title_of, preset.metrics), deciding}
+        bits = [row.result.allocation.bits for row in rows]
+        assert len(set(bits)) == len(bits)
+        assert all(row.result.allocation.group_bits == preset.bits for row in rows)
+        assert all(title_of(row.result.sensitivities.metric) in row.metrics for row in rows)
+
+
+def test_beside_every_size_stand_its_optima_and_none_is_larger(swept):
+    _, result = swept
+    sizes: dict[str, set[float]] = {}
+    for row in result.rows:
+        own = row.result.sizes.bits_per_weight
+        if row.result.allocation.method != "budget":
+            size = own
+            sizes.setdefault(row.name, set()).add(own)
+        assert own <= size
+    optima = [row for row in result.rows if row.result.allocation.method == "budget"]
+    assert len(optima) == 2 * sum(map(len, sizes.values()))
+    assert [row.result.allocation.granularity for row in optima] == ["layer", "linear"] * (len(optima) // 2)
 
 
 def test_the_optimum_never_has_a_larger_loss(swept):
@@ -60,13 +77,14 @@ def test_the_table_is_the_guides_with_more_columns(swept):
     )
     assert [line.split("|")[1].strip() for line in lines[2:]] == [
         "Baseline",
-        "Conservative",
-        "Conservative, optimum",
-        "Moderate",
-        "Moderate, optimum",
-        "Aggressive",
-        "Aggressive, optimum",
+        *(row.name for row in result.rows),
     ]
+    assert {row.name for row in result.rows} == {
+        f"{preset.name}{optimum}"
+        for preset in PRESETS
+        for optimum in ("", ", optimum", ", optimum per matrix")
+    }
+    assert all(" ± " in line.split("|")[8] for line in lines[3:])
     assert len({line.count("|") for line in lines}) == 1
     assert written(result, config.output).file.read_text() == markdown(result)
 
