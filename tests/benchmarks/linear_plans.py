@@ -9,7 +9,6 @@ does it and set against FP32 on held-out reviews, which have no part in any choi
 
 import argparse
 import json
-import platform
 import subprocess
 import time
 from collections.abc import Mapping
@@ -18,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import transformers
 
 from bert_mpq import RunConfig
 from bert_mpq.allocation.budget import Budget, make_budget
@@ -32,6 +30,7 @@ from bert_mpq.compute.reporting import Lines, Silent
 from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.quantization.scheme import Scheme
+from bert_mpq.records.run_record import environment
 from bert_mpq.records.width_scores import WidthScores
 from bert_mpq.runs.plan import REFINE_REVIEWS
 from bert_mpq.runs.refinement import PlanModels
@@ -42,6 +41,7 @@ from bert_mpq.settings.quantizers import needs_calibration
 from bert_mpq.sources.classifiers import Classifier, find_classifier, load_classifier
 from bert_mpq.sources.reviews import find_reviews, load_reviews
 from bert_mpq.sources.sampling import sample
+from tests.benchmarks.quantizers import device_name
 
 WIDTHS = (2, 3, 4, 8)
 GPTQ_REVIEWS = 128
@@ -105,7 +105,8 @@ class Benchmark:
     """The classifier, its reviews, and what was predicted."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        self.reporter = Lines()
+        self.reporter = Lines(every=1e9)
+        self.machine = pick_machine(arguments.device, arguments.precision)
         self.passes: int = arguments.passes
         self.classifier: Classifier = load_classifier(find_classifier(arguments.model))
         self.model = self.classifier.model
@@ -138,7 +139,7 @@ class Benchmark:
     def _work(self, split: str, size: int, length: int) -> Workload:
         chosen = sample(load_reviews(find_reviews("imdb"), split), size, "stratified", 42)
         tokens = tokenize(chosen, self.classifier.tokenizer, length, Silent())
-        return Workload(tokens=tokens, machine=pick_machine("cpu", "fp32"))
+        return Workload(tokens=tokens, machine=self.machine)
 
     def _logits(self, work: Workload) -> Evaluation:
         return evaluate(self.model, work, self.reporter, "FP32")
@@ -146,7 +147,7 @@ class Benchmark:
     def _scores(self, damage: PredictedDamage) -> WidthScores:
         return WidthScores(
             config=self.config,
-            model_name="embedded",
+            model_name=self.classifier.source.name,
             split="calibration half",
             reviews=len(self.calibration.tokens),
             outline=outline_of(self.model),
@@ -238,6 +239,8 @@ def main() -> None:
     """Print Markdown, and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="embedded")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="fp32")
     parser.add_argument("--calibration-size", type=int, default=512)
     parser.add_argument("--eval-size", type=int, default=2000)
     parser.add_argument("--max-length", type=int, default=64)
@@ -263,8 +266,8 @@ def main() -> None:
         content = {
             "benchmark": "linear_plans",
             "commit": git.stdout.strip(),
-            "machine": f"{platform.platform()}, {torch.get_num_threads()} threads",
-            "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+            "environment": environment(benchmark.classifier.revision),
+            "device": device_name(benchmark.machine),
             "settings": {key: value for key, value in vars(arguments).items() if key != "json"},
             "seconds": seconds,
             "bars": held,

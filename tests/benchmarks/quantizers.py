@@ -183,6 +183,11 @@ def processor() -> str:
         return platform.processor()
 
 
+def device_name(machine: Machine) -> str:
+    """Return the model name of the GPU or the processor."""
+    return torch.cuda.get_device_name() if machine.device.type == "cuda" else processor()
+
+
 def arguments_of() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -190,6 +195,7 @@ def arguments_of() -> argparse.Namespace:
     )
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="fp32")
     parser.add_argument("--reviews", default="2000", help="held-out reviews, or all")
     parser.add_argument("--calibration", default="2000", help="reviews that score the layers, or all")
     parser.add_argument(
@@ -214,7 +220,7 @@ def main() -> None:
     options = arguments_of()
     reporter = Lines()
     classifier = load_classifier(find_classifier(options.model))
-    machine = pick_machine(options.device)
+    machine = pick_machine(options.device, options.precision)
     held_out, scoring = (
         None if text == "all" else int(text) for text in (options.reviews, options.calibration)
     )
@@ -239,12 +245,12 @@ def main() -> None:
         scores,
         classifier.source.layers,
     )
-    cuda = machine.device.type == "cuda"
     report = {
         "version": __version__,
         "torch": torch.__version__,
         "transformers": transformers.__version__,
-        "device": torch.cuda.get_device_name() if cuda else processor(),
+        "device": device_name(machine),
+        "precision": machine.precision,
         "threads": torch.get_num_threads(),
         "model": classifier.source.name,
         "reviews": len(test),
