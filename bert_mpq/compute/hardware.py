@@ -32,3 +32,10 @@ def processor() -> str:
     present = set(flags[1].split()) if flags else set()
     words = [feature for feature in FEATURES if feature in present]
     return f"{named[1] if named else platform.machine()} ({', '.join(words) or 'no vector features known'})"
+
+
+def cores() -> list[int]:
+    """Return the processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))

@@ -6,7 +6,6 @@ that whatever else the machine does meets all of them. Memory is that of another
 
 import contextlib
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bert_mpq.compute.hardware import processor
+from bert_mpq.compute.hardware import cores, processor
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.export.formats import FORMATS
 from bert_mpq.export.onnx_classifier import MODEL
@@ -118,7 +117,7 @@ def bench(
     Raises:
         MpqError: E-EXPORT for a folder that is no export, or of another model; what loading a model raises.
     """
-    threads = threads or len(_cores())
+    threads = threads or len(cores())
     exported = [_exported(folder) for folder in folders]
     with tempfile.TemporaryDirectory(prefix="bert-mpq-bench-") as temporary:
         contenders = [*_fp32(model, folders, Path(temporary), reporter), *exported]
@@ -281,9 +280,3 @@ def _timings(
         )
         for worker, taken in zip(workers, seconds, strict=True)
     ]
-
-
-def _cores() -> list[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))

@@ -12,6 +12,8 @@ import numpy.typing as npt
 import threadpoolctl
 import torch
 
+from bert_mpq.compute import distributed
+from bert_mpq.compute.hardware import cores
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.records.sensitivity import LayerScore, Scores
 from bert_mpq.sensitivity.block_sums import BlockSums
@@ -58,12 +60,18 @@ def estimate(
     """Return every similarity metric among ``metrics``, in this order.
 
     The cores are shared out among layers and replicates, one thread each: small decompositions gain nothing
-    from many threads. Memory: the blocks, six d x d arrays a probe, and about ten a thread. Without
-    ``replicates`` there is no jackknife.
+    from many threads. Process 0 does it, on all cores of its host; the others wait for it. Memory: the
+    blocks, six d x d arrays a probe, and about ten a thread. Without ``replicates`` there is no jackknife.
 
     Raises:
         MpqError: E-MODEL when the FP32 model gave NaN or infinity.
     """
+    return distributed.on_first(lambda: _estimates(sums, metrics, reporter, replicates, rows))
+
+
+def _estimates(
+    sums: BlockSums, metrics: Sequence[Metric], reporter: Reporter, replicates: bool, rows: str
+) -> tuple[Estimate, ...]:
     wanted = tuple(metric for metric in metrics if metric in SIMILARITIES)
     filled = [sums.blocks[block] for block in np.flatnonzero(sums.counts)]
     probes = range(len(sums.blocks[0]))
@@ -75,7 +83,7 @@ def estimate(
     references: dict[int, Covariances] = {}
 
     def work(task: tuple[int, int]) -> list[Similarity]:
-        replicate, probe = task
+        probe, replicate = task
         rest = totals[probe].without(filled[replicate - 1][probe]) if replicate else None
         covariances = whole[probe] if rest is None else rest.covariances()
         covariances = covariances.sharing(references.setdefault(replicate, covariances))
@@ -83,10 +91,13 @@ def estimate(
 
     # A block alone leaves no rest.
     left_out = len(filled) if replicates and len(filled) > 1 else 0
-    tasks = list(product(range(left_out + 1), probes))
+    # Each replicate has a reference of its own, which its first probe decomposes: one after the other would
+    # make all threads wait for the same one.
+    tasks = list(product(probes, range(left_out + 1)))
     answers = list(reporter.track(_in_parallel(work, tasks), "Score layers", len(tasks))) if wanted else []
+    by_replicate = [answer for first in range(left_out + 1) for answer in answers[first :: left_out + 1]]
     return tuple(
-        _estimate(metric, [answer[index] for answer in answers], len(probes), rows)
+        _estimate(metric, [answer[index] for answer in by_replicate], len(probes), rows)
         for index, metric in enumerate(wanted)
     )
 
@@ -149,10 +160,15 @@ def _estimate(metric: Metric, answers: Sequence[Similarity], probes: int, rows: 
 
 def _in_parallel(work: Callable[[Task], Answer], tasks: Iterable[Task]) -> Iterator[Answer]:
     """Yield what ``work`` gives for each task, with one thread of linear algebra each on all cores."""
-    cores = torch.get_num_threads()
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with threadpoolctl.threadpool_limits(1), ThreadPoolExecutor(cores) as pool:
+        with threadpoolctl.threadpool_limits(1), ThreadPoolExecutor(_cores(threads)) as pool:
             yield from pool.map(work, tasks)
     finally:
-        torch.set_num_threads(cores)
+        torch.set_num_threads(threads)
+
+
+def _cores(threads: int) -> int:
+    """Return the cores to use where torch has so many threads: torchrun leaves each process one."""
+    return len(cores()) if distributed.launched() else threads

@@ -95,7 +95,7 @@ class Pass:
             self._watch.after_batch(self.sums)
 
     def _look(self, look: int, confidence: Callable[[BlockSums], float]) -> float:
-        """Ask process 0 with the sums of all; 0 where a resumed pass was farther already."""
+        """Ask with the sums of all processes; 0 where a resumed pass was farther already."""
         self._align()
         self.sums.flush()
         if any(distributed.gather(bool(self.sums.done[look:].any()))):
@@ -105,7 +105,8 @@ class Pass:
             together = self._empty()
             together.load_state_dict(self.sums.state_dict())
             together.all_reduce()
-        return distributed.on_first(lambda: confidence(together.so_far()))
+        found = confidence(together.so_far())
+        return distributed.on_first(lambda: found)  # rounding must not let one process stop alone
 
     def _align(self) -> None:
         """Let every process subtract what process 0 subtracts, else sums could not be added up.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bert_mpq.similarity.covariances import Covariances
-from bert_mpq.similarity.linalg import Array, eigh, svd
+from bert_mpq.similarity.linalg import Array, eigenvalues, eigh, svd
 from bert_mpq.similarity.moments import Moments
 from bert_mpq.similarity.score import Similarity, Status
 from bert_mpq.similarity.special import centred
@@ -65,11 +65,10 @@ def svcca(data: Moments | Covariances, variance: float = 0.99, top_k: int | None
         return covariances
     reference = covariances.reference.principal(variance, top_k)
     other = covariances.perturbed.principal(variance, top_k)
-    canonical = _correlate(covariances, reference, other)
-    k = min(reference.rank, other.rank)
-    distance = float(canonical.distances[:k].mean())
+    distances, terms = _distances(covariances, reference, other)
+    distance = float(distances[: min(reference.rank, other.rank)].mean())
     turned = max(reference.sensitivity_to_cut, other.sensitivity_to_cut)
-    return _answer(covariances, distance, canonical.terms, reference, other, turned)
+    return _answer(covariances, distance, terms, reference, other, turned)
 
 
 def _answer(
@@ -105,17 +104,32 @@ def _answer(
 
 
 def _correlate(c: Covariances, reference: Whitening, other: Whitening) -> Canonical:
-    """Return 1 - rho for every kept reference direction.
-
-    With E = Y - X small, 1 - rho^2 are the eigenvalues of the covariance of whitened X that Y does not
-    explain, which is built from E alone: no 1 - 1 is ever formed. Where Y is far from X that form has no
-    advantage and the direct SVD is used.
-    """
+    """Return 1 - rho and its direction for every kept reference direction."""
     if c.far:
         vectors, rho = svd(other.apply(reference.apply(c.xy).T).T)
         distances = np.ones(reference.rank)
         distances[: len(rho)] = 1.0 - np.clip(rho, 0.0, 1.0)
         return Canonical(distances=distances, directions=vectors, terms=1.0)
+    unexplained, terms = _unexplained(c, reference, other)
+    values, vectors = eigh(unexplained)
+    return Canonical(distances=_from_unexplained(values, other.rank), directions=vectors, terms=terms)
+
+
+def _distances(c: Covariances, reference: Whitening, other: Whitening) -> tuple[Array, float]:
+    """Return distances and terms of ``_correlate`` without the directions, which take twice as long."""
+    if c.far:
+        canonical = _correlate(c, reference, other)
+        return canonical.distances, canonical.terms
+    unexplained, terms = _unexplained(c, reference, other)
+    return _from_unexplained(eigenvalues(unexplained), other.rank), terms
+
+
+def _unexplained(c: Covariances, reference: Whitening, other: Whitening) -> tuple[Array, float]:
+    """Return the (r, r) covariance of whitened X that Y does not explain, and the size of its terms.
+
+    With E = Y - X small, 1 - rho^2 are its eigenvalues. It is built from E alone: no 1 - 1 is ever formed.
+    Where Y is far from X that form has no advantage and the direct SVD is used.
+    """
     f = reference.apply(c.ye.T).T  # (d, r) Y^T E A
     z = other.apply(f)
     whole = reference.apply(reference.apply(c.ee).T)
@@ -124,8 +138,11 @@ def _correlate(c: Covariances, reference: Whitening, other: Whitening) -> Canoni
         b = reference.apply(other.scale[:, None] * other.dropped).T
         q = (other.dropped @ b / other.scale[:, None]).T @ f
         unexplained += b.T @ (other.dropped_variance[:, None] * b) - q - q.T
-    values, vectors = eigh((unexplained + unexplained.T) / 2)
+    return (unexplained + unexplained.T) / 2, float(np.trace(whole)) / len(whole)
+
+
+def _from_unexplained(values: Array, rank: int) -> Array:
+    """Return 1 - rho from ascending eigenvalues 1 - rho^2; ``rank`` directions of Y are left."""
     values = np.clip(values, 0.0, 1.0)
-    values[other.rank :] = 1.0  # directions that Y has lost
-    distances = values / (1.0 + np.sqrt(1.0 - values))
-    return Canonical(distances=distances, directions=vectors, terms=float(np.trace(whole)) / len(whole))
+    values[rank:] = 1.0  # directions that Y has lost
+    return np.asarray(values / (1.0 + np.sqrt(1.0 - values)))

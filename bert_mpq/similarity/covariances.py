@@ -68,7 +68,7 @@ class Covariances:
         """(d, d) X^T Y."""
         return self.xx + self.xe
 
-    @property
+    @cached_property
     def yy(self) -> Array:
         """(d, d) Y^T Y."""
         return self.xx + self.xe + self.xe.T + self.ee

@@ -20,6 +20,14 @@ def eigh(matrix: Array) -> tuple[Array, Array]:
     return values, vectors
 
 
+def eigenvalues(matrix: Array) -> Array:
+    """Return the eigenvalues of a symmetric matrix, ascending: less than half the work of ``eigh``."""
+    try:
+        return np.asarray(np.linalg.eigvalsh(matrix))
+    except np.linalg.LinAlgError:
+        return np.asarray(scipy.linalg.eigh(matrix, driver="ev", eigvals_only=True))
+
+
 def svd(matrix: Array) -> tuple[Array, Array]:
     """Return left singular vectors, all of them, and singular values; ``gesvd`` where ``gesdd`` fails."""
     try:

@@ -1,5 +1,7 @@
 """Intervals, ranking and agreement of the metrics."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from bert_mpq.compute.forward import BatchUse
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.records.sensitivity import LayerScore, Scores
+from bert_mpq.sensitivity import estimates
 from bert_mpq.sensitivity.accumulation import Accumulation
 from bert_mpq.sensitivity.estimates import Estimate, estimate, kl_estimate
 from bert_mpq.sensitivity.measure import Measurement
@@ -129,6 +132,23 @@ def test_scores_do_not_depend_on_the_number_of_threads(measurement):
     finally:
         torch.set_num_threads(threads)
     assert seen[0] == seen[1]
+
+
+def test_one_of_several_processes_scores_on_all_cores_whatever_torchrun_left_it(measurement, monkeypatch):
+    threads = []
+
+    def pool(count):
+        threads.append(count)
+        return ThreadPoolExecutor(count)
+
+    monkeypatch.setattr(estimates, "ThreadPoolExecutor", pool)
+    monkeypatch.setattr(estimates, "cores", lambda: list(range(5)))
+    monkeypatch.setenv("RANK", "0")
+    for processes, expected in ((2, 5), (1, torch.get_num_threads())):
+        threads.clear()
+        monkeypatch.setenv("WORLD_SIZE", str(processes))
+        estimate(measurement.sums, ("cka",), Silent())
+        assert set(threads) == {expected}
 
 
 def test_the_kl_has_an_interval_too(measurement):
