@@ -3,8 +3,6 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bert_mpq.allocation.budget import make_budget
-from bert_mpq.allocation.knapsack import optimum
 from bert_mpq.allocation.losses import FLOAT32
 from bert_mpq.records.evaluation import Accuracy, EvaluationResult
 from bert_mpq.records.reading import EvaluationRecord, list_evaluations
@@ -153,6 +151,9 @@ def loss_over_optimum(result: EvaluationResult, scores: WidthScores) -> float | 
     Returns:
         1 or more; None when the scores lack a width or the score that budgets go by, or are of other layers.
     """
+    from bert_mpq.allocation.budget import make_budget
+    from bert_mpq.allocation.knapsack import optimum
+
     allocation, outline = result.allocation, scores.outline
     try:
         budget = make_budget(result.config.replace(pin=(), protect_last=0, max_widths=None), scores)

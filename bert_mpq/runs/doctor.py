@@ -10,6 +10,7 @@ from typing import Literal
 from bert_mpq.records.files import EVALUATION, SENSITIVITIES, check_writable
 from bert_mpq.records.numbers import megabytes
 from bert_mpq.records.run_record import PACKAGES, version_of
+from bert_mpq.settings.choices import DEFAULT_MODEL
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError, excerpt
 from bert_mpq.settings.paths import user_path
@@ -20,7 +21,7 @@ from bert_mpq.sources.columns import wanted_of
 from bert_mpq.sources.embedded.bases import EMBEDDED
 from bert_mpq.sources.embedded.files import installed
 from bert_mpq.sources.hub_cache import snapshots
-from bert_mpq.sources.model_files import DEFAULT_MODEL, MAIN, ModelFiles, cached_files
+from bert_mpq.sources.model_files import MAIN, ModelFiles, cached_files
 
 State = Literal["ok", "note", "problem"]
 LEAST_FREE = 1 << 30  # bytes

@@ -27,7 +27,7 @@ from bert_mpq.runs.plan import (
 )
 from bert_mpq.runs.presets import PRESETS
 from bert_mpq.settings import flags
-from bert_mpq.settings.choices import Split
+from bert_mpq.settings.choices import DEFAULT_MODEL, Split
 from bert_mpq.settings.config import BUDGET_WIDTHS, RunConfig
 from bert_mpq.settings.errors import MpqError, UsageError
 from bert_mpq.settings.metrics import check_required
@@ -35,7 +35,6 @@ from bert_mpq.settings.paths import user_path
 from bert_mpq.settings.quantizers import FEW_BITS, QuantizerName
 from bert_mpq.sources.classifiers import find_classifier
 from bert_mpq.sources.columns import wanted_of
-from bert_mpq.sources.model_files import DEFAULT_MODEL
 from bert_mpq.sources.reviews import find_reviews, size_of
 from bert_mpq.sources.sampling import check_size
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from bert_mpq.allocation.losses import losses_of
 from bert_mpq.records.evaluation import BitAllocation
@@ -15,7 +15,9 @@ from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.metrics import METRICS
 from bert_mpq.settings.quantizers import quantizers_for
-from bert_mpq.sources.classifiers import ModelSource
+
+if TYPE_CHECKING:
+    from bert_mpq.sources.classifiers import ModelSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,7 @@ class Outcome:
 
 
 def outcome_of(
-    config: RunConfig, bits: Sequence[int], model: ModelSource, granularity: Granularity = "layer"
+    config: RunConfig, bits: Sequence[int], model: "ModelSource", granularity: Granularity = "layer"
 ) -> Outcome:
     """Return what bits per layer, or per Linear, come to.
 
@@ -58,7 +60,7 @@ def outcome_of(
     return _by_scores(config, bits, granularity, scores)
 
 
-def extremes(config: RunConfig, model: ModelSource) -> tuple[Outcome, Outcome]:
+def extremes(config: RunConfig, model: "ModelSource") -> tuple[Outcome, Outcome]:
     """Return the least and the most that ``config.bits`` can come to: every group has one layer at least."""
     rest = model.layers - len(config.bits)
     least, most = ((*config.bits, *(rest * [config.bits[which]])) for which in (-1, 0))
@@ -78,7 +80,7 @@ def outcomes_of(plan: Plan) -> tuple[Outcome, ...]:
     return ()
 
 
-def _scores_of(config: RunConfig, model: ModelSource) -> WidthScores | None:
+def _scores_of(config: RunConfig, model: "ModelSource") -> WidthScores | None:
     """Return the scores at several widths that the run starts from, or the newest ones of its model."""
     try:
         if config.sensitivities and is_width_file(config.sensitivities):
@@ -119,7 +121,7 @@ def _predicted_kl(bits: Sequence[int], granularity: Granularity, scores: WidthSc
     return math.fsum(known[width] for width, known in zip(bits, losses, strict=True))
 
 
-def _by_shape(config: RunConfig, bits: Sequence[int], model: ModelSource) -> Outcome:
+def _by_shape(config: RunConfig, bits: Sequence[int], model: "ModelSource") -> Outcome:
     """Return it from the shape in config.json: all layers of one size, scales that divide the weights."""
     used = quantizers_for(config.quantizer, bits, config.group_size)
     scales = {entry.bits: entry.scale_bits for entry in used}

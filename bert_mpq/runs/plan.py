@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from bert_mpq.allocation.budget import Budget
 from bert_mpq.records.evaluation import BitAllocation, Sensitivities
 from bert_mpq.records.files import EVALUATION, SENSITIVITIES
 from bert_mpq.settings import flags
 from bert_mpq.settings.choices import Split
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.flag import Subcommand
-from bert_mpq.sources.classifiers import ModelSource
-from bert_mpq.sources.reviews import DataSource
+
+if TYPE_CHECKING:
+    from bert_mpq.allocation.budget import Budget
+    from bert_mpq.sources.classifiers import ModelSource
+    from bert_mpq.sources.reviews import DataSource
 
 Phase = Literal["sensitivity", "quantize", "run"]
 REFINE_REVIEWS = 256  # calibration reviews on which plans of one size are told apart
@@ -27,12 +29,12 @@ class Sources:
         sizes: reviews of each split that a phase was said to need.
     """
 
-    model: ModelSource
-    data: DataSource
+    model: "ModelSource"
+    data: "DataSource"
     sizes: Mapping[Split, int]
 
 
-def max_length(config: RunConfig, model: ModelSource) -> int:
+def max_length(config: RunConfig, model: "ModelSource") -> int:
     """Return the tokens per review at most: those that were asked for, else the model's own maximum."""
     return config.max_length or model.max_length
 
@@ -108,7 +110,7 @@ class QuantizationPlan(EvaluationPlan):
 
     sensitivities: Sensitivities
     allocation: BitAllocation | None
-    budget: Budget | None = None
+    budget: "Budget | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+DEFAULT_MODEL = "textattack/bert-base-uncased-imdb"  # what the model "default" stands for
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["fp32", "tf32", "bf16"]
 Split = Literal["calibration", "evaluation"]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bert_mpq.compute.outputs import Outputs
+from bert_mpq.settings.choices import DEFAULT_MODEL
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.paths import user_path
 from bert_mpq.sources import hub
@@ -17,7 +18,6 @@ from bert_mpq.sources.families import Family
 from bert_mpq.sources.model_config import LONGEST, read_shape
 from bert_mpq.sources.model_files import (
     CONFIG,
-    DEFAULT_MODEL,
     MAIN,
     ModelFiles,
     cached_files,

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from bert_mpq.settings.choices import DEFAULT_MODEL
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources import hub
 from bert_mpq.sources.checkpoints import (
@@ -29,7 +30,6 @@ TOKENIZER = (
     "tokenizer_config.json",
 )
 MAIN = "main"
-DEFAULT_MODEL = "textattack/bert-base-uncased-imdb"
 # The default model's repository has safetensors in an open pull request only. Of all pull requests on the hub
 # this one is used without being asked for, and only as long as it is this commit. Only the beginning of the
 # commit is known, and no SHA-256: a download is checked against the one that the hub itself gives.

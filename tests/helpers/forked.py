@@ -12,7 +12,8 @@ from pathlib import Path
 
 LIBRARIES = ["tests.helpers.quiet_libraries", "torch", "torch.distributed"]
 LIBRARIES += ["transformers.models.bert.modeling_bert", "sklearn.metrics", "datasets", "bert_mpq.ui.main"]
-LIBRARIES += ["bert_mpq.ui.wizard.menu", "bert_mpq.runs.full_run"]
+LIBRARIES += ["bert_mpq.ui.wizard.menu", "bert_mpq.ui.wizard.questions", "bert_mpq.ui.wizard.offers"]
+LIBRARIES += ["bert_mpq.runs.full_run"]
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(LIBRARIES)
 

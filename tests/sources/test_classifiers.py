@@ -14,9 +14,9 @@ from transformers import (
 
 from bert_mpq.compute.encoder import encoder_layers
 from bert_mpq.compute.outputs import outputs_of
+from bert_mpq.settings.choices import DEFAULT_MODEL
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.classifiers import ModelSource, find_classifier, load_classifier
-from bert_mpq.sources.model_files import DEFAULT_MODEL
 
 
 def change_config(folder, **changes):

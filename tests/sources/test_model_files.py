@@ -9,9 +9,10 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import save
 
+from bert_mpq.settings.choices import DEFAULT_MODEL
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.classifiers import find_classifier, load_classifier
-from bert_mpq.sources.model_files import CONVERSION, DEFAULT_MODEL, MAIN, cached_files
+from bert_mpq.sources.model_files import CONVERSION, MAIN, cached_files
 from bert_mpq.sources.wheels import sha256
 from tests.helpers.checkpoint_variants import pickle, safetensors, safetensors_in_shards
 from tests.helpers.stub_hub import StubHub

@@ -199,13 +199,18 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_run(tmp_path):
     assert "Tokenize" not in done.stderr
 
 
-def test_the_menu_opens_without_the_heavy_libraries():
+def test_the_first_prompt_shows_without_the_heavy_libraries(terminal, tmp_path):
     code = (
-        "import sys, bert_mpq.ui.main, bert_mpq.ui.wizard.menu, bert_mpq.ui.execution;"
-        "print({'torch', 'transformers', 'datasets', 'sklearn', 'scipy'} & set(sys.modules))"
+        "import atexit, pathlib, sys;"
+        "atexit.register(lambda: pathlib.Path('modules').write_text(' '.join(sys.modules)));"
+        "from bert_mpq.__main__ import main; sys.exit(main())"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    screen = terminal(fresh=True, program=["-c", code]).wait("What would you like to do?")
+    assert screen.press("ctrl-c").finish() == 130
+    heavy = {"torch", "transformers", "datasets", "huggingface_hub", "sklearn", "scipy", "numpy", "jinja2"}
+    imported = (tmp_path / "modules").read_text().split()
+    assert "bert_mpq.ui.wizard.menu" in imported
+    assert heavy & {*imported} == set()
 
 
 def test_a_notebook_is_refused_and_a_dumb_terminal_is_not(monkeypatch):

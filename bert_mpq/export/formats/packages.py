@@ -1,6 +1,5 @@
 """The packages of an extra, checked before anything is written."""
 
-import importlib.metadata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -33,6 +32,8 @@ def check_packages(packages: Iterable[Package], extra: str) -> None:
     Raises:
         MpqError: E-EXTRA.
     """
+    import importlib.metadata
+
     from packaging.version import Version
 
     hint = f"pip install 'bert-mpq[{extra}]', or use --format mpq."

@@ -1,15 +1,19 @@
 """Estimates in words, each from a measured run on this machine."""
 
+from typing import TYPE_CHECKING
+
 from bert_mpq.records.numbers import duration, when
 from bert_mpq.records.reading import list_analyses, list_evaluations
 from bert_mpq.runs.durations import Rate, measured_rate
 from bert_mpq.runs.plan import Plan, max_length
 from bert_mpq.settings.choices import Split
 from bert_mpq.settings.config import RunConfig
-from bert_mpq.sources.classifiers import ModelSource
+
+if TYPE_CHECKING:
+    from bert_mpq.sources.classifiers import ModelSource
 
 
-def split_rate(config: RunConfig, model: ModelSource, split: Split) -> Rate | None:
+def split_rate(config: RunConfig, model: "ModelSource", split: Split) -> Rate | None:
     """Return the measured rate of the phase that uses ``split``; None when there is none."""
     listed = list_analyses if split == "calibration" else list_evaluations
     return measured_rate(listed(config.output), config, model.name, max_length(config, model))

@@ -1,16 +1,18 @@
 """The data of the menu: the user's own is read before it is accepted, and what is unclear is asked."""
 
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from rich.console import Console
 
 from bert_mpq.settings.choices import Split
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.sources.columns import UnclearData, wanted_of
-from bert_mpq.sources.reviews import DataSource, find_reviews, size_of
 from bert_mpq.sources.wording import shown
 from bert_mpq.ui.console import output_console, working
 from bert_mpq.ui.wizard.prompts import BACK, Back, Option, choose, rows_of
+
+if TYPE_CHECKING:
+    from bert_mpq.sources.reviews import DataSource
 
 OWN_DATA = "CSV, TSV, JSON, Parquet, Arrow, or text files in pos/ and neg/"
 
@@ -26,6 +28,8 @@ def settle_data(config: RunConfig) -> RunConfig | Back:
     Raises:
         MpqError: as ``find_reviews``.
     """
+    from bert_mpq.sources.reviews import find_reviews
+
     output = output_console()
     while True:
         try:
@@ -41,13 +45,15 @@ def settle_data(config: RunConfig) -> RunConfig | Back:
             return config
 
 
-def _halves(source: DataSource) -> str:
+def _halves(source: "DataSource") -> str:
     """Return the two halves of IMDB and their sizes."""
+    from bert_mpq.sources.reviews import size_of
+
     halves = [(source.split_name(split), size_of(source, split)) for split in get_args(Split)]
     return "; ".join(f"{name}: {size:,} reviews" for name, size in halves)
 
 
-def print_understood(source: DataSource, output: Console, line: str = "") -> None:
+def print_understood(source: "DataSource", output: Console, line: str = "") -> None:
     """Print what was understood of the user's own data, or another line about it."""
     if line := line or source.understood:
         output.print(f"Read {source.name}: {line}", markup=False, highlight=False)

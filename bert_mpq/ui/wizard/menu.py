@@ -7,7 +7,6 @@ from rich.console import Console
 from bert_mpq.records.json_file import readable
 from bert_mpq.records.sensitivity_file import list_sensitivity_files, read_sensitivities
 from bert_mpq.runs.compare import compare
-from bert_mpq.runs.make_plan import StandInError, find_sources, make_plan, named
 from bert_mpq.runs.plan import AnalysisPlan, FullPlan, Phase, QuantizationPlan, Sources
 from bert_mpq.settings import flags
 from bert_mpq.settings.config import OF_DATA, RunConfig
@@ -17,14 +16,9 @@ from bert_mpq.sources.embedded.bases import SMALL
 from bert_mpq.ui.console import error_console, require_terminal, working
 from bert_mpq.ui.execution import Execution, Finished, evaluation_of
 from bert_mpq.ui.views import panels as views
-from bert_mpq.ui.views.comparison import comparison_views
-from bert_mpq.ui.views.outcome import plan_size
-from bert_mpq.ui.views.timing import plan_time
 from bert_mpq.ui.wizard.data_step import ask_unclear, print_understood
 from bert_mpq.ui.wizard.header import header, setting_line
-from bert_mpq.ui.wizard.offers import offer
 from bert_mpq.ui.wizard.prompts import Back, Option, choose, confirm
-from bert_mpq.ui.wizard.questions import phase_1_steps, phase_2_steps
 from bert_mpq.ui.wizard.remembered import remembered
 from bert_mpq.ui.wizard.settings import SETTINGS, change_settings
 from bert_mpq.ui.wizard.steps import Step, Walk
@@ -106,6 +100,8 @@ class Wizard:
 
     def _enter(self, entry: Entry) -> None:
         if entry == "compare":
+            from bert_mpq.ui.views.comparison import comparison_views
+
             for view in comparison_views(compare(self._config.output), self._output):
                 self._output.print(view)
             self._output.print()
@@ -121,6 +117,8 @@ class Wizard:
             return
         if sources.model.note:
             self._output.print(sources.model.note, markup=False)
+            from bert_mpq.runs.make_plan import named
+
             self._config = named(self._config, sources.model.name)  # said once
         plan = self._ask(phase, sources)
         if plan is None:
@@ -128,10 +126,14 @@ class Wizard:
         finished = self._run(plan, phase)
         self._output.print()
         if finished is not None:
+            from bert_mpq.ui.wizard.offers import offer
+
             offer(finished, self._execution)
 
     def _sources(self, phase: Phase) -> Sources | None:
         """Find model and data, and ask what is unclear of them; None when the user went back."""
+        from bert_mpq.runs.make_plan import StandInError, find_sources
+
         while True:
             try:
                 with working(self._output, "Looking for model and data"):
@@ -160,6 +162,8 @@ class Wizard:
             tell(error, error_console())
         if confirm("Take the outputs to mean the opposite?") is not True:
             return None
+        from bert_mpq.runs.make_plan import make_plan
+
         swapped = not plan.config.swap_labels
         self._config = self._config.replace(swap_labels=swapped)
         again = make_plan(plan.config.replace(swap_labels=swapped), phase)
@@ -167,6 +171,10 @@ class Wizard:
 
     def _ask(self, phase: Phase, sources: Sources) -> AnalysisPlan | QuantizationPlan | FullPlan | None:
         """Return the confirmed plan, or None when the user went back to the menu."""
+        from bert_mpq.runs.make_plan import make_plan
+        from bert_mpq.ui.views.outcome import plan_size
+        from bert_mpq.ui.views.timing import plan_time
+
         walk = Walk(self._steps(phase, sources), self._config, remembered(self._config.output))
         config = walk.forward()
         while not isinstance(config, Back):
@@ -179,6 +187,8 @@ class Wizard:
         return None
 
     def _steps(self, phase: Phase, sources: Sources) -> list[Step]:
+        from bert_mpq.ui.wizard.questions import phase_1_steps, phase_2_steps
+
         first = [] if phase == "quantize" else phase_1_steps(sources)
         second = [] if phase == "sensitivity" else phase_2_steps(sources, with_file=phase == "quantize")
         return [step for step in (*first, *second) if step.field not in self._given]

@@ -5,15 +5,13 @@ from typing import Any
 from bert_mpq.compute.hardware import accelerator
 from bert_mpq.records.files import EVALUATION, SENSITIVITIES, check_writable
 from bert_mpq.settings import embeddings, quantizers
+from bert_mpq.settings.choices import DEFAULT_MODEL
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import UsageError
 from bert_mpq.settings.flag import read_number
 from bert_mpq.settings.flags import FLAGS
-from bert_mpq.sources.classifiers import find_classifier
 from bert_mpq.sources.embedded.bases import BASE, SMALL
-from bert_mpq.sources.embedded.files import installed
 from bert_mpq.sources.model_config import LONGEST
-from bert_mpq.sources.model_files import DEFAULT_MODEL
 from bert_mpq.ui.console import output_console, working
 from bert_mpq.ui.wizard.data_step import OWN_DATA, other_data, settle_data
 from bert_mpq.ui.wizard.prompts import Back, Option, choose, rows_of
@@ -53,6 +51,8 @@ def model_text(model: str) -> str:
 
 def _models(config: RunConfig) -> list[Option]:
     """Return the rows; the classifier of twelve layers where its files are here, or where a GPU is."""
+    from bert_mpq.sources.embedded.files import installed
+
     quick = accelerator() != "cpu"
     price = "quick on this GPU" if quick else "minutes for every 100 reviews on a CPU"
     base = [("Embedded base classifier", BASE.name, f"12 layers, {price}")]
@@ -76,6 +76,8 @@ def _settle_model(config: RunConfig) -> RunConfig:
     Raises:
         MpqError: as ``find_classifier``.
     """
+    from bert_mpq.sources.classifiers import find_classifier
+
     output = output_console()
     with working(output, "Checking"):
         text = find_classifier(config.model).text
