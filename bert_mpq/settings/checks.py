@@ -10,7 +10,7 @@ from bert_mpq.settings.label_words import parse_labels
 from bert_mpq.settings.metrics import METRICS
 from bert_mpq.settings.quantizers import GROUP_SIZES
 from bert_mpq.settings.targets import EXAMPLES, parse_pin, parse_target
-from bert_mpq.settings.type_hints import fits
+from bert_mpq.settings.type_hints import fits, hints_of
 
 if TYPE_CHECKING:
     from bert_mpq.settings.config import RunConfig
@@ -24,7 +24,8 @@ def check_config(config: "RunConfig") -> None:
     Raises:
         UsageError: E-CONFIG, E-BUDGET, or what ``check_bits`` raises.
     """
-    for name, hint in typing.get_type_hints(type(config)).items():
+    kind: Any = type(config)
+    for name, hint in hints_of(kind).items():
         _check_type(name, getattr(config, name), hint)
     check_bits(config.bits)
     _check_probe_bits(config.probe_bits)

@@ -6,18 +6,16 @@
 import argparse
 import dataclasses
 import shlex
-import typing
 from collections.abc import Sequence
 
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.flag import Flag, Subcommand
 from bert_mpq.settings.metrics import COMPARED
+from bert_mpq.settings.type_hints import hints_of
 
 FLAGS: dict[str, Flag] = {
     field.name: dataclasses.replace(field.metadata["flag"], kind=kind)
-    for field, kind in zip(
-        dataclasses.fields(RunConfig), typing.get_type_hints(RunConfig).values(), strict=True
-    )
+    for field, kind in zip(dataclasses.fields(RunConfig), hints_of(RunConfig).values(), strict=True)
 }
 DEFAULTS: dict[Subcommand, RunConfig] = {
     "validate": RunConfig(metrics=COMPARED, probe_bits=(2, 3, 4, 8)),
@@ -37,8 +35,9 @@ def defaults_of(subcommand: Subcommand) -> RunConfig:
 
 def add_flags(parser: argparse.ArgumentParser, subcommand: Subcommand) -> None:
     """Add the flags of ``subcommand`` to ``parser``; absent flags stay absent from the namespace."""
+    defaults = defaults_of(subcommand)
     for name in fields_of(subcommand):
-        add_flag(parser, name, defaults_of(subcommand))
+        add_flag(parser, name, defaults)
 
 
 def add_flag(parser: argparse.ArgumentParser, name: str, defaults: RunConfig) -> None:

@@ -1,10 +1,17 @@
 """Values held against type hints: what JSON has becomes what a frozen dataclass expects, or is refused."""
 
 import dataclasses
+import functools
 import math
 import types
 import typing
 from typing import Any, Literal
+
+
+@functools.cache
+def hints_of(kind: Any) -> dict[str, Any]:
+    """Return the types of a dataclass's fields, by name; kept, for to find them takes a millisecond."""
+    return typing.get_type_hints(kind)
 
 
 def converted(value: Any, hint: Any, where: str) -> Any:
@@ -59,7 +66,7 @@ def fits(value: object, hint: Any) -> bool:
 def _fields(value: Any, kind: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise ValueError(f"{where} is {'missing' if value is None else 'not an object'}")
-    hints = typing.get_type_hints(kind)
+    hints = hints_of(kind)
     given = {}
     for field in dataclasses.fields(kind):
         name = f"{where}.{field.name}" if where else field.name
