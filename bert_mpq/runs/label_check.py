@@ -13,7 +13,7 @@ CHANCE = 0.001  # of so few correct predictions where both labels were guessed
 AnyPlan = TypeVar("AnyPlan", bound=Plan)
 
 
-def check_few(job: Job[AnyPlan], soon: int = FEW) -> None:
+def check_few(job: Job[AnyPlan], soon: int = 0) -> None:
     """Evaluate the FP32 model on a few reviews, and refuse labels that look swapped.
 
     Args:
@@ -22,10 +22,11 @@ def check_few(job: Job[AnyPlan], soon: int = FEW) -> None:
     Raises:
         MpqError: E-LABELS; what drawing and evaluating the reviews raise.
     """
-    if job.plan.reviews["evaluation"] <= soon:
+    size = job.plan.reviews["evaluation"]
+    if size <= soon:
         return
     try:
-        work = job.draw("evaluation", FEW, "Tokenize to check the labels")
+        work = job.draw("evaluation", min(size, FEW), "Tokenize to check the labels")
     except MpqError as error:
         if error.code == "E-ONE-CLASS":  # by chance: the whole sample will tell
             return

@@ -102,12 +102,13 @@ def test_a_run_stops_before_it_quantizes_or_writes_anything(config, tmp_path):
     assert list(tmp_path.glob("Evaluation/*")) == []
 
 
-def test_a_long_run_finds_out_on_a_few_reviews(config, tmp_path, monkeypatch):
-    """A full run, a sweep and a validation do so before they measure any layer."""
+@pytest.mark.parametrize(("asked", "seen"), [(FEW + 1, FEW), (40, 40)])
+def test_a_run_that_measures_layers_finds_out_first(config, tmp_path, monkeypatch, asked, seen):
+    """A full run, a sweep and a validation find out on a few reviews, or on all where they are few."""
     monkeypatch.setattr("bert_mpq.runs.phase_1.measure", lambda *_, **__: pytest.fail("too late"))
     monkeypatch.setattr("bert_mpq.runs.validate.measure", lambda *_, **__: pytest.fail("too late"))
     long = config.replace(
-        swap_labels=True, eval_size=FEW + 1, calibration_size=900, metrics=("cka",), sensitivities=None
+        swap_labels=True, eval_size=asked, calibration_size=900, metrics=("cka",), sensitivities=None
     )
     session = Session()
     for start in (
@@ -118,5 +119,5 @@ def test_a_long_run_finds_out_on_a_few_reviews(config, tmp_path, monkeypatch):
         with pytest.raises(MpqError) as refused:
             start()
         assert refused.value.code == "E-LABELS"
-        assert f"of {FEW} reviews" in refused.value.title
+        assert f"of {seen} reviews" in refused.value.title
     assert list(tmp_path.glob("*/*")) == []
