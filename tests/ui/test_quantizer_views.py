@@ -43,6 +43,15 @@ def test_the_plan_of_phase_1_names_what_quantizes_the_probe(config):
     assert "Quantizer 4 bits: GPTQ, one scale per channel" in lines
 
 
+def test_a_full_run_learns_the_rounding_of_the_result_but_not_that_of_the_probe(config):
+    full = config.replace(sensitivities=None, metrics=("cka",), calibration_size=100, quantizer="learned")
+    lines = panel(full.replace(bits=(2,)), "run")
+    assert "Allocation kmeans, 1 group, bits 2" in lines
+    assert lines[lines.index("Quantizer 4 bits: GPTQ, groups of 64") + 1] == (
+        "2 bits: learned rounding, groups of 64"
+    )
+
+
 def test_a_plan_without_gptq_speaks_of_no_calibration_reviews(config):
     lines = panel(config.replace(quantizer="rtn-mse", embeddings="fp16"))
     assert any(line.startswith("Quantizer 8 bits: round to nearest, clipped") for line in lines)

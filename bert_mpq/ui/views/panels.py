@@ -14,7 +14,7 @@ from bert_mpq.records.numbers import duration
 from bert_mpq.runs.plan import EvaluationPlan, Plan, QuantizationPlan
 from bert_mpq.settings.embeddings import OFFERED
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.settings.quantizers import needs_calibration, quantizers_for
+from bert_mpq.settings.quantizers import for_probes, needs_calibration, quantizers_for
 from bert_mpq.ui.console import is_accessible, is_live, is_utf8
 from bert_mpq.ui.template import rows
 from bert_mpq.ui.views.tables import Pairs
@@ -36,17 +36,22 @@ def plan_panel(plan: Plan, console: Console, time: str = "", size: str = "") -> 
     if isinstance(plan, QuantizationPlan) and plan.allocation is not None:
         bits, layers = plan.allocation.bits, _layers_of(plan.allocation)
         tables = plan.allocation.embeddings or tables
-    widths = {*(config.widths if "calibration" in plan.reviews else ())}
+    probed = config.widths if "calibration" in plan.reviews else ()
+    final: tuple[int, ...] = ()
     if isinstance(plan, EvaluationPlan):
-        widths |= {*(bits or (config.widths if config.clustering == "budget" else config.bits))}
+        final = bits or (config.widths if config.clustering == "budget" else config.bits)
+    used = (
+        *quantizers_for(for_probes(config.quantizer), probed, config.group_size),
+        *quantizers_for(config.quantizer, final, config.group_size),
+    )
     shown = rows(
         TEMPLATE,
         plan=plan,
         config=config,
         scopes=SCOPE_WORDS,
         layers_of=layers,
-        quantizers=quantizers_for(config.quantizer, widths, config.group_size),
-        calibrated=needs_calibration(config.quantizer, widths),
+        quantizers=sorted(dict.fromkeys(used), key=lambda entry: -entry.bits),
+        calibrated=needs_calibration(config.quantizer, {*probed, *final}),
         tables=tables,
         offered=OFFERED,
         accelerator=accelerator(),
