@@ -3,11 +3,13 @@
 Run: python tests/benchmarks/quantizers_ladder.py --reviews 4000 --json out.json
 
 Prints Markdown. Every row is measured in this one run on the same reviews as the FP32 model. With ``--split
-calibration`` these are calibration reviews that no quantizer has seen: there it is decided what stays.
+calibration`` these are calibration reviews that no quantizer has seen: there it is decided what stays. They
+are the same ones however many reviews the quantizers look at.
 """
 
 import argparse
 import contextlib
+import functools
 import json
 import time
 from collections.abc import Iterator
@@ -15,7 +17,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from unittest.mock import patch
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,14 +25,16 @@ from bert_mpq.compute.batches import TokenizedReviews, tokenize
 from bert_mpq.compute.devices import pick_machine
 from bert_mpq.compute.evaluate import evaluate
 from bert_mpq.compute.reporting import Lines
+from bert_mpq.compute.reviews import Reviews
 from bert_mpq.compute.workload import Workload
-from bert_mpq.quantization import gptq, rtn
+from bert_mpq.quantization import gptq, layerwise, rtn
 from bert_mpq.quantization.grid import absmax_scale, encoded
-from bert_mpq.settings.quantizers import QuantizerName
+from bert_mpq.quantization.rounding import RoundingRecipe
+from bert_mpq.settings.quantizers import FEW_BITS, QuantizerName
 from bert_mpq.sources.classifiers import Classifier, find_classifier, load_classifier
 from bert_mpq.sources.reviews import find_reviews, load_reviews
 from bert_mpq.sources.sampling import sample
-from tests.benchmarks.quantizers import HEADINGS, Setup, processor, row, synchronize
+from tests.benchmarks.quantizers import HEADINGS, Setup, device_name, row, synchronize
 from tests.helpers.quantized import quantized_at
 
 
@@ -62,6 +65,7 @@ class Step:
     name: str
     steps: int  # so many of ``WITHOUT`` are on
     quantizer: QuantizerName = "gptq"
+    most_bits: int = 8  # where it is no wider
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
@@ -75,25 +79,30 @@ class Step:
 LADDER = (
     Step(name="gptq alone", steps=0),
     *(Step(name=f"+ {name}", steps=place + 1) for place, name in enumerate(WITHOUT)),
-    Step(name="learned", steps=len(WITHOUT), quantizer="learned"),
+    Step(name="learned", steps=len(WITHOUT), quantizer="learned", most_bits=FEW_BITS),
 )
 
 
 def tokens_of(
     classifier: Classifier, options: argparse.Namespace
-) -> tuple[TokenizedReviews, TokenizedReviews]:
-    """Return calibration reviews, and reviews to measure on: held-out, or other calibration reviews."""
+) -> tuple[dict[QuantizerName, TokenizedReviews], TokenizedReviews]:
+    """Return what each quantizer looks at, as Phase 2 draws it, and reviews to measure on."""
 
-    def drawn(split: str, size: int | None) -> TokenizedReviews:
-        reviews = sample(load_reviews(find_reviews("imdb"), split), size, "stratified", 42)
+    def tokens(reviews: Reviews) -> TokenizedReviews:
         return tokenize(reviews, classifier.tokenizer, options.max_length, Lines(every=1e9))
 
-    size = None if options.reviews == "all" else int(options.reviews)
+    source, size = find_reviews("imdb"), None if options.reviews == "all" else int(options.reviews)
+    counts: dict[QuantizerName, int] = {"gptq": options.gptq_reviews, "learned": options.learned_reviews}
+    calibration = load_reviews(source, "calibration")
     if options.split == "evaluation":
-        return drawn("calibration", options.gptq_reviews), drawn("evaluation", size)
-    both = drawn("calibration", options.gptq_reviews + int(options.reviews))
-    order = np.random.default_rng(42).permutation(len(both))
-    return both.take(order[: options.gptq_reviews]), both.take(order[options.gptq_reviews :])
+        test = sample(load_reviews(source, "evaluation"), size, "stratified", 42)
+    elif size is None or size + 2 * max(counts.values()) > len(calibration):
+        raise SystemExit(f"Of {len(calibration):,} calibration reviews, too few would never be seen.")
+    else:  # the draws come from the front of this order
+        order = sample(calibration, None, "random", 42)
+        test = order.take(range(len(order) - size, len(order)))
+    seen = {name: tokens(sample(calibration, count, "stratified", 42)) for name, count in counts.items()}
+    return seen, tokens(test)
 
 
 def arguments_of() -> argparse.Namespace:
@@ -103,14 +112,20 @@ def arguments_of() -> argparse.Namespace:
     )
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="fp32", help="of the evaluations")
     parser.add_argument("--split", choices=("evaluation", "calibration"), default="evaluation")
     parser.add_argument("--reviews", default="4000", help="reviews to measure on, or all")
     parser.add_argument("--gptq-reviews", type=int, default=128)
+    parser.add_argument("--learned-reviews", type=int, help="default as many as GPTQ, as in Phase 2")
+    parser.add_argument("--learned-steps", type=int, default=RoundingRecipe.steps, help="of a layer")
+    parser.add_argument("--learned-batch", type=int, default=RoundingRecipe.batch_size, help="reviews a step")
     parser.add_argument("--max-length", type=int, default=256)
     parser.add_argument("--bits", default="4,3,2", help="uniform widths")
     parser.add_argument("--steps", help="comma-separated numbers of rows, from 0; default all")
     parser.add_argument("--json", type=Path)
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.learned_reviews = options.learned_reviews or options.gptq_reviews
+    return options
 
 
 def main() -> None:
@@ -118,15 +133,17 @@ def main() -> None:
     options = arguments_of()
     reporter = Lines(every=1e9)
     classifier = load_classifier(find_classifier(options.model))
-    machine = pick_machine(options.device)
+    machine = pick_machine(options.device, options.precision)
     seen, test = tokens_of(classifier, options)
-    calibration, work = (Workload(tokens=tokens, machine=machine) for tokens in (seen, test))
+    work = Workload(tokens=test, machine=machine)
+    calibrations = {name: Workload(tokens=tokens, machine=machine) for name, tokens in seen.items()}
+    recipe = functools.partial(RoundingRecipe, steps=options.learned_steps, batch_size=options.learned_batch)
     before = evaluate(classifier.model, work, reporter, "Evaluate FP32")
-    cuda = machine.device.type == "cuda"
     report = {
         "version": __version__,
         "torch": torch.__version__,
-        "device": torch.cuda.get_device_name() if cuda else processor(),
+        "device": device_name(machine),
+        "precision": machine.precision,
         "threads": torch.get_num_threads(),
         "settings": {name: str(value) for name, value in vars(options).items()},
         "accuracy": before.accuracy.accuracy,
@@ -134,27 +151,31 @@ def main() -> None:
     }
     print(
         f"{classifier.source.name}, {len(test):,} {options.split} reviews, max length {options.max_length},"
-        f" quantized on {len(seen):,} calibration reviews, {report['device']}, torch {torch.__version__};"
-        f" FP32 accuracy {before.accuracy.accuracy:.4f}.\n"
+        f" quantized on {options.gptq_reviews:,} calibration reviews (learned rounding:"
+        f" {options.learned_reviews:,}, {options.learned_steps} steps of {options.learned_batch}),"
+        f" {report['device']}, torch {torch.__version__}; FP32 accuracy {before.accuracy.accuracy:.4f}.\n"
     )
     print("| " + " | ".join(HEADINGS) + " |\n" + "|---" * len(HEADINGS) + "|", flush=True)
-    chosen = [int(place) for place in options.steps.split(",")] if options.steps else range(len(LADDER))
-    for width in (int(text) for text in options.bits.split(",")):
+    places = [int(place) for place in options.steps.split(",")] if options.steps else range(len(LADDER))
+    widths = [int(text) for text in options.bits.split(",")]
+    for width, step in ((width, LADDER[place]) for width in widths for place in places):
+        if width > step.most_bits:  # learned rounding is offered, and chosen by ``auto``, at few bits only
+            continue
         bits = (width,) * classifier.source.layers
-        for step in (LADDER[place] for place in chosen):
-            setup = Setup(bits=bits, name=str(width), quantizer=step.quantizer, group_size=64)
-            synchronize(machine)
-            started = time.perf_counter()
-            with step.active():
-                quantized = quantized_at(classifier.model, bits, step.quantizer, 64, calibration=calibration)
-            synchronize(machine)
-            seconds = time.perf_counter() - started
-            after = evaluate(quantized.model, work, reporter, "")
-            line = row(setup, quantized, seconds, before, after, test.labels, step.name)
-            print(line.markdown, flush=True)
-            report["rows"].append(asdict(line))
-            if options.json:
-                options.json.write_text(json.dumps(report, indent=2) + "\n")
+        setup = Setup(bits=bits, name=str(width), quantizer=step.quantizer, group_size=64)
+        synchronize(machine)
+        started = time.perf_counter()
+        with step.active(), patch.object(layerwise, "RoundingRecipe", recipe):
+            calibration = calibrations[step.quantizer]
+            quantized = quantized_at(classifier.model, bits, step.quantizer, 64, calibration=calibration)
+        synchronize(machine)
+        seconds = time.perf_counter() - started
+        after = evaluate(quantized.model, work, reporter, "")
+        line = row(setup, quantized, seconds, before, after, test.labels, step.name)
+        print(line.markdown, flush=True)
+        report["rows"].append(asdict(line))
+        if options.json:
+            options.json.write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":
