@@ -4,7 +4,10 @@ import os
 import signal
 import sys
 import threading
+import time
 from types import FrameType
+
+BEGUN = time.perf_counter()
 
 
 def main() -> int:
@@ -14,7 +17,7 @@ def main() -> int:
         signal.signal(signal.SIGINT, _stop)
     from bert_mpq.ui.main import main as run
 
-    code = run()
+    code = run(begun=BEGUN)
     if own:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is over: what is left is to tidy up
     return code

@@ -18,7 +18,8 @@ def analyse(
 ) -> phase_1.Analysis:
     """Phase 1: score every encoder layer and write JSON, TXT and the run record."""
     distributed.join()
-    return phase_1.run(plan_analysis(config), reporter or Silent(), session or Session())
+    session = _begun(session)
+    return phase_1.run(plan_analysis(config), reporter or Silent(), session)
 
 
 def quantize_and_evaluate(
@@ -29,7 +30,8 @@ def quantize_and_evaluate(
     ``config.sensitivities`` names the file to start from.
     """
     distributed.join()
-    return phase_2.run(plan_quantization(config), reporter or Silent(), session or Session())
+    session = _begun(session)
+    return phase_2.run(plan_quantization(config), reporter or Silent(), session)
 
 
 def run(
@@ -37,10 +39,18 @@ def run(
 ) -> full_run.FullRun:
     """Both phases; a note says which metric decides the bits, and why."""
     distributed.join()
+    session = _begun(session)
     plan, shown = plan_full_run(config), reporter or Silent()
 
     def tell(analysis: phase_1.Analysis) -> None:
         if plan.config.clustering != "budget":
             shown.note(decide(analysis.result).sentence)
 
-    return full_run.run(plan, shown, session or Session(), tell)
+    return full_run.run(plan, shown, session, tell)
+
+
+def _begun(session: Session | None) -> Session:
+    """Return the session, a new one where there is none; the clock of the run starts."""
+    session = session or Session()
+    session.clock.restart()
+    return session

@@ -10,8 +10,9 @@ from bert_mpq.records.reading import AnalysisRecord, EvaluationRecord
 from bert_mpq.records.sensitivity import AnalysisResult
 from bert_mpq.settings.config import RunConfig
 
+START = "Start PyTorch"
 # Stages that take as long for few reviews as for many.
-FIXED = ("Load the model", "Quantize the twins", "Score layers", "Quantize")
+FIXED = (START, "Load the model", "Quantize the twins", "Score layers", "Quantize")
 SEARCH = "Search for the accuracy"
 BEFORE, AFTER = "Evaluate FP32", "Evaluate quantized"
 

@@ -36,7 +36,7 @@ def run(
         MpqError: any of its codes.
     """
     with memory_errors():
-        check_few(Job(plan=plan, reporter=reporter, session=session))
+        check_few(Job(plan=plan, reporter=reporter, session=session, clock=session.clock))
     analysis = phase_1.run(plan.first, reporter, session)
     after_phase_1(analysis)
     second = plan_second_phase(plan, analysis.deciding_file(plan.config))

@@ -194,7 +194,7 @@ def started(plan: AnyPlan, reporter: Reporter, session: Session) -> Iterator[Job
     """
     every = session.checkpoint_every
     with Checkpoints(plan.config.output, plan.folders[-1], every, reporter) as checkpoints, memory_errors():
-        yield Job(plan=plan, reporter=reporter, session=session, checkpoints=checkpoints)
+        yield Job(plan=plan, reporter=reporter, session=session, checkpoints=checkpoints, clock=session.clock)
 
 
 def _measured(work: Prepared, weights: str = "") -> Measured:

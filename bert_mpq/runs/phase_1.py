@@ -73,9 +73,12 @@ def _run(job: Job[AnalysisPlan]) -> Analysis:
     work = job.prepare("calibration")
     calibration = job.calibration(config.widths)
     measurement = _measured(job, work, calibration) if config.measured_widths else None
+    if measurement is not None:
+        clock.split(measurement.stages)
     used = work if measurement is None else replace(work, tokens=work.tokens.head(measurement.used))
     predicted = _predicted(job, used, calibration) if config.predicts else None
-    clock.skip()
+    if predicted is not None:
+        clock.split(predicted.stages)
     first = None if measurement is None else measurement.of_width(0)
     scoring = score(first, config.metrics, job.reporter, config.rows, predicted)
     widths = _width_scores(job, used, measurement, predicted, calibration)
@@ -96,7 +99,7 @@ def _run(job: Job[AnalysisPlan]) -> Analysis:
             calibrated=calibration is not None,
         ),
         gptq_sample=None if calibration is None else calibration.planned_sample,
-        stages=(*clock.stages[:-1], *(stage for each in passes for stage in each.stages), *clock.stages[-1:]),
+        stages=clock.take(),
     )
     files = distributed.on_first(lambda: _write(result, widths))
     return Analysis(result=result, files=files, width_scores=widths)
@@ -130,8 +133,10 @@ def _of_linears(
     if config.granularity == "layer" or not METRICS[config.score].measured:
         return ()
     job.reporter.note("Every Linear alone:")
+    job.clock.lap("Score layers")
     probe = Probe.of(config, granularity="linear")
     measurement = measure(work.classifier, work, probe, job.reporter, calibration=calibration, blocks=1)
+    job.clock.split(measurement.stages)
     return width_tables(measurement, config.metrics, job.reporter)
 
 

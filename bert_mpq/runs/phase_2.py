@@ -87,7 +87,7 @@ def _run(job: Job[QuantizationPlan]) -> Quantization:
         quantization_seconds=clock.seconds("Quantize"),
         trained=trained,
         refinement=refinement,
-        stages=clock.stages,
+        stages=clock.take(),
     )
     files = distributed.on_first(lambda: _write(result, work.classifier, final))
     return Quantization(result=result, files=files)

@@ -10,6 +10,7 @@ from bert_mpq.compute.checkpoints import EVERY
 from bert_mpq.compute.devices import Machine
 from bert_mpq.compute.evaluate import Evaluation
 from bert_mpq.compute.reviews import Reviews
+from bert_mpq.runs.clock import Clock
 from bert_mpq.settings.choices import Sampling, Split
 from bert_mpq.sources.classifiers import Classifier, ModelSource
 from bert_mpq.sources.reviews import DataSource
@@ -85,6 +86,7 @@ class Session:
 
     def __init__(self, checkpoint_every: float = EVERY) -> None:
         self.checkpoint_every = checkpoint_every
+        self.clock = Clock()  # of the run under way, whose phases follow one another
         self.classifiers = Kept[Classifier]()
         self.reviews = Kept[Reviews]()
         self.tokens = Kept[TokenizedReviews](SAMPLES)

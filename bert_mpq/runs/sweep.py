@@ -62,7 +62,7 @@ def run(plan: SweepPlan, reporter: Reporter, session: Session) -> Sweep:
         MpqError: what the phases raise; E-SCORE when a metric of the table has no valid score.
     """
     with memory_errors():
-        check_few(Job(plan=plan, reporter=reporter, session=session))
+        check_few(Job(plan=plan, reporter=reporter, session=session, clock=session.clock))
     analysis = phase_1.run(plan.first, reporter, session)
     decision = decide(analysis.result)
     reporter.note(decision.sentence)

@@ -53,7 +53,7 @@ def run(plan: ValidationPlan, reporter: Reporter, session: Session) -> Validatio
     Raises:
         MpqError: any of its codes.
     """
-    job = Job(plan=plan, reporter=reporter, session=session)
+    job = Job(plan=plan, reporter=reporter, session=session, clock=session.clock)
     config, clock = plan.config, job.clock
     work = job.prepare("calibration")
     check_few(job)
@@ -74,7 +74,7 @@ def run(plan: ValidationPlan, reporter: Reporter, session: Session) -> Validatio
         units=tuple(unit.name for unit in outline.units(config.granularity, tie=False)),
         widths=widths,
         plans=compared.plans,
-        stages=clock.stages,
+        stages=clock.take(),
     )
     folder = prepare_folder(config.output, SENSITIVITIES)
     file = write_validation(folder, result, time.strftime("%Y%m%d_%H%M%S"))

@@ -1,6 +1,7 @@
 """Runs plans with progress on stderr and results on stdout, the same for the wizard and for scripts."""
 
 import contextlib
+import importlib
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from bert_mpq.compute import distributed
 from bert_mpq.records.files import EVALUATION
 from bert_mpq.records.sensitivity_file import check_scores
 from bert_mpq.runs.dry_run import DryRun, dry_run
+from bert_mpq.runs.durations import START
 from bert_mpq.runs.log import RunLog
 from bert_mpq.runs.plan import AnalysisPlan, EvaluationPlan, FullPlan, Plan, QuantizationPlan
 from bert_mpq.settings.errors import MpqError
@@ -72,16 +74,24 @@ class Execution:
         quiet: whether progress is left out.
         asks: whether a scripted command shows its plan and asks before it starts.
         dry: whether it shows its plan and leaves.
+        begun: when the command began, by time.perf_counter; None where a menu comes first.
     """
 
     def __init__(
-        self, output: Console, errors: Console, quiet: bool = False, asks: bool = True, dry: bool = False
+        self,
+        output: Console,
+        errors: Console,
+        quiet: bool = False,
+        asks: bool = True,
+        dry: bool = False,
+        begun: float | None = None,
     ) -> None:
         self.output = output
         self.errors = errors
         self._quiet = quiet
         self._asks = asks
         self.dry = dry
+        self._begun = begun
         self._session: Session | None = None
         self._log = RunLog()
         self.written = False  # whether files of this process are on disk
@@ -118,6 +128,7 @@ class Execution:
         self.output.print(views.plan_panel(plan, self.output, plan_time(plan), plan_size(plan)))
         if not confirm("Start now?", can_go_back=False):
             raise KeyboardInterrupt
+        self._begun = None  # who was asked has taken time
 
     def leave(self, dry_run: DryRun) -> NoReturn:
         """Show what would be done, and raise OnlyPlannedError."""
@@ -187,16 +198,22 @@ class Execution:
     def running(self, plan: Plan) -> Iterator[Display]:
         """Show the progress of a run; keep warnings of libraries and tracebacks of errors.
 
-        Torch and its friends are imported when it is entered, and not before.
+        Torch and its friends are imported when it is entered, and not before; that is the run's first stage.
         """
-        started = time.time()
+        begun, self._begun = self._begun, None
+        started, started_at = time.time(), time.perf_counter()
         output, folder = plan.config.output, plan.folders[-1]
         try:
             with self.reporter(stage_seconds(plan)) as reporter:
                 if self._session is None:
-                    for _ in reporter.track([None], "Start PyTorch", 1):
+                    begun = started_at if begun is None else begun
+                    for _ in reporter.track([None], START, 1):
                         self._log.take_over(with_datasets=plan.sources.data.kind != "wheel")
-                        _ = self.session
+                        _import_phases(plan)
+                    self.session.clock.restart(begun)
+                    self.session.clock.lap(START)
+                else:
+                    self.session.clock.restart()
                 yield reporter
         except KeyboardInterrupt:
             self.written = self.written or _left_something(plan, started)
@@ -217,6 +234,14 @@ class Execution:
 
             self._session = Session()
         return self._session
+
+
+def _import_phases(plan: Plan) -> None:
+    """Import the phases that the run has: training and its libraries are none of Phase 1's."""
+    if isinstance(plan, AnalysisPlan):
+        importlib.import_module("bert_mpq.runs.phase_1")
+    else:
+        importlib.import_module("bert_mpq.runs.full_run")
 
 
 def _left_something(plan: Plan, started: float) -> bool:

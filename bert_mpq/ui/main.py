@@ -13,6 +13,7 @@ import signal
 import stat
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -29,8 +30,13 @@ if TYPE_CHECKING:
     from bert_mpq.ui.failures import Telling
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code; only --help and the like raise SystemExit (0)."""
+def main(arguments: Sequence[str] | None = None, begun: float | None = None) -> int:
+    """Run the command line and return the exit code; only --help and the like raise SystemExit (0).
+
+    Args:
+        begun: when the process began, by time.perf_counter; default now.
+    """
+    begun = time.perf_counter() if begun is None else begun
     from bert_mpq.ui.console import error_console, output_console, prepare_environment
     from bert_mpq.ui.failures import Telling
 
@@ -56,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         quiet=namespace.quiet or errors.quiet,
         asks=not (namespace.yes or namespace.json),
         dry=getattr(namespace, "dry_run", False),
+        begun=begun if namespace.command else None,
     )
     try:
         return _run(namespace, execution, telling)

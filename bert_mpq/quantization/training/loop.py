@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from transformers import get_linear_schedule_with_warmup
 
 from bert_mpq.compute.batches import Indices
 from bert_mpq.compute.evaluate import evaluate
@@ -224,6 +223,8 @@ def _optimization(student: Student, recipe: Recipe, steps: int, device: torch.de
         for decays in (True, False)
     ]
     optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=device.type == "cuda")
+    from transformers import get_linear_schedule_with_warmup  # through it transformers' trainer
+
     return Optimization(
         parameters=trained,
         optimizer=optimizer,
