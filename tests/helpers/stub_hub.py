@@ -1,30 +1,40 @@
-"""A stand-in for the Hugging Face hub on 127.0.0.1, and fresh processes that take it for the hub."""
+"""A stand-in for the Hugging Face hub on 127.0.0.1, and processes that take it for the hub."""
 
 import dataclasses
 import hashlib
 import http.server
+import importlib
 import json
 import os
 import re
-import subprocess
-import sys
+import tempfile
 import threading
+import unittest.mock
 import urllib.parse
 from pathlib import Path
 
+from bert_mpq.settings.errors import MpqError
+from tests.helpers.forked import started
+
 COMMIT = "c0ffee" + 34 * "0"
 LARGE = (".safetensors", ".bin", ".parquet", ".msgpack")  # served from elsewhere, by their SHA-256
-PROGRAM = """
-import json, sys
-from bert_mpq.settings.errors import MpqError
-from bert_mpq.runs import doctor
-from bert_mpq.sources import classifiers, hub, model_files, reviews, wheels
-try:
-    answer = eval(sys.argv[1])
-except MpqError as error:
-    answer = [error.code, error.title]
-print(json.dumps(answer, default=str))
-"""
+
+
+def write_answer(expression: str, path: Path) -> None:
+    """Write what ``expression`` gives, or [code, title] of its error, in a process just forked."""
+    from huggingface_hub import constants
+
+    from bert_mpq.runs import doctor
+    from bert_mpq.sources import classifiers, hub, model_files, reviews, wheels
+
+    importlib.reload(constants)  # they are read from the environment
+    modules = (doctor, classifiers, hub, model_files, reviews, wheels)
+    try:
+        with unittest.mock.patch("time.sleep"):  # between the client's attempts
+            answer = eval(expression, {module.__name__.rpartition(".")[2]: module for module in modules})
+    except MpqError as error:
+        answer = [error.code, error.title]
+    path.write_text(json.dumps(answer, default=str))
 
 
 @dataclasses.dataclass
@@ -160,15 +170,16 @@ class StubHub:
         self._server.shutdown()
         self._server.server_close()
 
-    def environment(self) -> dict[str, str]:
-        """Return an environment in which this is the hub."""
-        return os.environ | {"HF_ENDPOINT": self.address, "HF_HOME": str(self.home), "HF_HUB_OFFLINE": "0"}
-
     def ask(self, expression: str, **environment: str):
-        """Return what ``expression`` gives in a fresh process: its value, or [code, title] of its error."""
-        command = [sys.executable, "-c", PROGRAM, expression]
-        process = subprocess.run(
-            command, env=self.environment() | environment, capture_output=True, text=True, timeout=120
-        )
-        assert process.returncode == 0, process.stderr
-        return json.loads(process.stdout)
+        """Return what ``expression`` gives in a new process that takes this for the hub.
+
+        Its value, or [code, title] of its error.
+        """
+        here = {"HF_ENDPOINT": self.address, "HF_HOME": str(self.home), "HF_HUB_OFFLINE": "0"}
+        with tempfile.TemporaryDirectory() as folder:
+            answer, errors = Path(folder, "answer"), Path(folder, "errors")
+            environment = {**os.environ, **here, **environment}
+            process = started(write_answer, expression, answer, environment=environment, errors=errors)
+            process.join(120)
+            assert process.exitcode == 0, errors.read_text()
+            return json.loads(answer.read_text())
