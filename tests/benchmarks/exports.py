@@ -21,12 +21,11 @@ from bert_mpq.compute.reporting import Silent
 from bert_mpq.compute.workload import Workload
 from bert_mpq.export.formats import FORMATS
 from bert_mpq.records.reading import EvaluationRecord, read_evaluation
-from bert_mpq.records.run_record import environment
 from bert_mpq.runs.evaluated_model import evaluated_model
 from bert_mpq.runs.export import export_model
 from bert_mpq.runs.session import Session
 from bert_mpq.settings.errors import MpqError
-from tests.benchmarks.quantizers import device_name
+from tests.benchmarks.provenance import device_name, provenance
 
 RUNTIME = "onnx"  # runs on ONNX Runtime alone; its reviews are those of the reload check
 
@@ -129,8 +128,7 @@ def main() -> None:
         if options.json:
             content = {
                 "record": options.record.name,
-                "environment": environment(exports.record.revision),
-                "device": device_name(exports.machine),
+                **provenance(exports.machine, exports.record.revision),
                 "accuracy": exports.before.accuracy.accuracy,
                 "rows": rows,
             }

@@ -9,7 +9,6 @@ does it and set against FP32 on held-out reviews, which have no part in any choi
 
 import argparse
 import json
-import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -30,7 +29,6 @@ from bert_mpq.compute.reporting import Lines, Silent
 from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.quantization.scheme import Scheme
-from bert_mpq.records.run_record import environment
 from bert_mpq.records.width_scores import WidthScores
 from bert_mpq.runs.plan import REFINE_REVIEWS
 from bert_mpq.runs.refinement import PlanModels
@@ -41,7 +39,7 @@ from bert_mpq.settings.quantizers import needs_calibration
 from bert_mpq.sources.classifiers import Classifier, find_classifier, load_classifier
 from bert_mpq.sources.reviews import find_reviews, load_reviews
 from bert_mpq.sources.sampling import sample
-from tests.benchmarks.quantizers import device_name
+from tests.benchmarks.provenance import provenance
 
 WIDTHS = (2, 3, 4, 8)
 GPTQ_REVIEWS = 128
@@ -262,12 +260,9 @@ def main() -> None:
     }
     print({name: round(value, 2) for name, value in seconds.items()})
     if arguments.json:
-        git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
         content = {
             "benchmark": "linear_plans",
-            "commit": git.stdout.strip(),
-            "environment": environment(benchmark.classifier.revision),
-            "device": device_name(benchmark.machine),
+            **provenance(benchmark.machine, benchmark.classifier.revision),
             "settings": {key: value for key, value in vars(arguments).items() if key != "json"},
             "seconds": seconds,
             "bars": held,

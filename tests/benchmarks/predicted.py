@@ -11,7 +11,6 @@ change much; on a GPU read the seconds. Prints Markdown.
 
 import argparse
 import json
-import subprocess
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +22,6 @@ from bert_mpq.compute.devices import pick_machine
 from bert_mpq.compute.evaluate import evaluate
 from bert_mpq.compute.reporting import Lines, one
 from bert_mpq.compute.workload import Workload
-from bert_mpq.records.run_record import environment
 from bert_mpq.sensitivity.measure import measure
 from bert_mpq.sensitivity.one_pass import PASS_TITLE
 from bert_mpq.sensitivity.predicted import PREDICTION_TITLE, predict
@@ -32,6 +30,7 @@ from bert_mpq.sensitivity.scoring import spearman
 from bert_mpq.sources.classifiers import find_classifier, load_classifier
 from bert_mpq.sources.reviews import find_reviews, load_reviews
 from bert_mpq.sources.sampling import sample
+from tests.benchmarks.provenance import provenance
 
 WIDTHS = (2, 3, 4, 8)
 PASSES = ("Bare pass", PREDICTION_TITLE, PASS_TITLE)
@@ -147,10 +146,8 @@ def main() -> None:
     rows = [row(bits, losses[:, index], true[:, index]) for index, bits in enumerate(WIDTHS)]
     print(markdown(rows, watch.costs, len(predicted.units)))
     if asked.json:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
         content = {
-            "commit": commit.stdout.strip(),
-            "environment": environment(classifier.revision),
+            **provenance(work.machine, classifier.revision),
             "asked": {name: str(value) for name, value in vars(asked).items()},
             "costs": {name: asdict(cost) for name, cost in watch.costs.items()},
             "rows": [asdict(each) for each in rows],

@@ -20,12 +20,13 @@ from pathlib import Path
 
 import torch
 import transformers
-from quantizers import processor, sensitivities, synchronize, tokens_of
+from quantizers import sensitivities, synchronize, tokens_of
 
 from bert_mpq import __version__
 from bert_mpq.allocation.clustering import allocate
 from bert_mpq.compute.devices import pick_machine
 from bert_mpq.compute.evaluate import Evaluation, evaluate
+from bert_mpq.compute.hardware import processor
 from bert_mpq.compute.reporting import Lines
 from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization.training.loop import Training

@@ -11,7 +11,6 @@ be tuned on the held-out reviews.
 
 import argparse
 import json
-import platform
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,9 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import transformers
 
-from bert_mpq import __version__
 from bert_mpq.allocation.clustering import allocate
 from bert_mpq.compute.batches import TokenizedReviews, tokenize
 from bert_mpq.compute.devices import Machine, pick_machine
@@ -39,6 +36,7 @@ from bert_mpq.settings.quantizers import QuantizerName, needs_calibration, quant
 from bert_mpq.sources.classifiers import Classifier, find_classifier, load_classifier
 from bert_mpq.sources.reviews import find_reviews, load_reviews
 from bert_mpq.sources.sampling import sample
+from tests.benchmarks.provenance import provenance
 from tests.helpers.quantized import quantized_at
 
 METRIC = "pwcca"
@@ -174,20 +172,6 @@ def tokens_of(classifier: Classifier, split: str, size: int | None, length: int)
     return tokenize(reviews, classifier.tokenizer, length, Lines(every=1e9))
 
 
-def processor() -> str:
-    """Return the model name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(": ", 1)[1] for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
-
-
-def device_name(machine: Machine) -> str:
-    """Return the model name of the GPU or the processor."""
-    return torch.cuda.get_device_name() if machine.device.type == "cuda" else processor()
-
-
 def arguments_of() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -246,12 +230,7 @@ def main() -> None:
         classifier.source.layers,
     )
     report = {
-        "version": __version__,
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "device": device_name(machine),
-        "precision": machine.precision,
-        "threads": torch.get_num_threads(),
+        **provenance(machine, classifier.revision),
         "model": classifier.source.name,
         "reviews": len(test),
         "gptq_reviews": len(gptq),

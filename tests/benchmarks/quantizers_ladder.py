@@ -20,7 +20,6 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from bert_mpq import __version__
 from bert_mpq.compute.batches import TokenizedReviews, tokenize
 from bert_mpq.compute.devices import pick_machine
 from bert_mpq.compute.evaluate import evaluate
@@ -34,7 +33,8 @@ from bert_mpq.settings.quantizers import FEW_BITS, QuantizerName
 from bert_mpq.sources.classifiers import Classifier, find_classifier, load_classifier
 from bert_mpq.sources.reviews import find_reviews, load_reviews
 from bert_mpq.sources.sampling import sample
-from tests.benchmarks.quantizers import HEADINGS, Setup, device_name, row, synchronize
+from tests.benchmarks.provenance import provenance
+from tests.benchmarks.quantizers import HEADINGS, Setup, row, synchronize
 from tests.helpers.quantized import quantized_at
 
 
@@ -140,11 +140,7 @@ def main() -> None:
     recipe = functools.partial(RoundingRecipe, steps=options.learned_steps, batch_size=options.learned_batch)
     before = evaluate(classifier.model, work, reporter, "Evaluate FP32")
     report = {
-        "version": __version__,
-        "torch": torch.__version__,
-        "device": device_name(machine),
-        "precision": machine.precision,
-        "threads": torch.get_num_threads(),
+        **provenance(machine, classifier.revision),
         "settings": {name: str(value) for name, value in vars(options).items()},
         "accuracy": before.accuracy.accuracy,
         "rows": [],
