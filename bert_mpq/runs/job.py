@@ -24,7 +24,7 @@ from bert_mpq.runs.prepared import Prepared
 from bert_mpq.runs.session import Draw, Measured, Model, Part, Session
 from bert_mpq.settings.choices import Split
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.settings.quantizers import needs_calibration
+from bert_mpq.settings.quantizers import for_probes, needs_calibration, reviews_for
 from bert_mpq.sources.classifiers import Classifier, load_classifier
 from bert_mpq.sources.heads import fit_head
 from bert_mpq.sources.reviews import load_reviews
@@ -103,17 +103,21 @@ class Job(Generic[AnyPlan]):
         """Return how many reviews a split has; raises as ``load_reviews``."""
         return len(self._read(Part(data=self.plan.sources.data, split=split)))
 
-    def calibration(self, widths: Iterable[int]) -> Prepared | None:
+    def calibration(self, widths: Iterable[int], probes: bool = False) -> Prepared | None:
         """Return the calibration reviews that the quantizer looks at for these widths, all where there are
         fewer than asked; a lap of the clock.
 
         None where it looks at none, and, with a note that says why, where there are none to be had.
+
+        Args:
+            probes: whether the quantizer of Phase 1's probes is meant.
         """
         config = self.plan.config
-        if not needs_calibration(config.quantizer, widths):
+        quantizer = for_probes(config.quantizer) if probes else config.quantizer
+        if not needs_calibration(quantizer, widths):
             return None
         try:
-            size = min(config.gptq_reviews, self.available("calibration"))
+            size = min(reviews_for(quantizer, config.gptq_reviews), self.available("calibration"))
             self._sample(self._draw(self._model, "calibration", size))
         except MpqError as error:
             why = f"{error.title} Rounding to nearest instead."

@@ -71,7 +71,7 @@ def run(plan: AnalysisPlan, reporter: Reporter, session: Session) -> Analysis:
 def _run(job: Job[AnalysisPlan]) -> Analysis:
     config, clock = job.plan.config, job.clock
     work = job.prepare("calibration")
-    calibration = job.calibration(config.widths)
+    calibration = job.calibration(config.widths, probes=True)
     measurement = _measured(job, work, calibration) if config.measured_widths else None
     if measurement is not None:
         clock.split(measurement.stages)

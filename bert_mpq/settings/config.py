@@ -56,6 +56,7 @@ class RunConfig:
         refine: plans of the target's size to measure as a whole on calibration reviews, a forward pass each;
             the best is taken. None = as many as take less than the evaluation.
         quantizer: the algorithm below 16 bits (see ``bert_mpq.settings.quantizers``).
+        gptq_reviews: calibration reviews that GPTQ and learned rounding look at; None = 128 and 512.
         embeddings: precision of all embedding tables (see ``bert_mpq.settings.embeddings``); ``auto``: fp32,
             or what a budget of the whole model takes.
         qat_reviews: calibration reviews to train on, the validation slice included; None = the whole split.
@@ -198,7 +199,9 @@ class RunConfig:
     group_size: int | None = common(
         64, "weights that share one scale", shown=f"channel|{'|'.join(map(str, GROUP_SIZES))}", none="channel"
     )
-    gptq_reviews: int = common(128, "calibration reviews that GPTQ looks at", shown="N", lowest=1)
+    gptq_reviews: int | None = common(
+        None, "calibration reviews for GPTQ and learned rounding", shown="N", none="auto", lowest=1
+    )
     embeddings: EmbeddingChoice = phase_2(
         "auto", "precision of the embedding tables; auto: fp32, or what a budget of the whole model takes"
     )

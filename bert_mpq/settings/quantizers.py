@@ -22,6 +22,7 @@ class QuantizerFacts:
 
     Args:
         without_reviews: what takes its place where there are no calibration reviews; None = it needs none.
+        reviews: calibration reviews that it looks at, if at any, unless another number is asked for.
         whole_weight: whether a weight has one scale, not one for each group of inputs or output channel.
         scale_bits: bits of a scale.
         symmetric: whether its codes have no zero point; one takes as many bits as a code.
@@ -30,6 +31,7 @@ class QuantizerFacts:
     title: str
     menu: str
     without_reviews: Algorithm | None = None
+    reviews: int = 128
     whole_weight: bool = False
     scale_bits: int = 16
     symmetric: bool = True
@@ -45,6 +47,7 @@ QUANTIZERS: dict[Algorithm, QuantizerFacts] = {
         title="learned rounding",
         menu="Learns the rounding by layer: best at 2 and 3 bits, minutes",
         without_reviews="rtn-mse",
+        reviews=512,
     ),
     "rtn-mse": QuantizerFacts(
         title="round to nearest, clipped for the least squared error",
@@ -145,6 +148,11 @@ def quantizers_for(
 def needs_calibration(name: QuantizerName, widths: Iterable[int]) -> bool:
     """Return whether an allocation has a width whose algorithm looks at calibration reviews."""
     return any(entry.facts.without_reviews is not None for entry in quantizers_for(name, widths, None))
+
+
+def reviews_for(name: QuantizerName, asked: int | None) -> int:
+    """Return the calibration reviews that ``name`` looks at; ``asked`` = None leaves it to the quantizer."""
+    return asked or QUANTIZERS["gptq" if name == "auto" else name].reviews
 
 
 def for_probes(name: QuantizerName) -> QuantizerName:

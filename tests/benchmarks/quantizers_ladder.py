@@ -29,7 +29,7 @@ from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization import gptq, layerwise, rtn
 from bert_mpq.quantization.grid import absmax_scale, encoded
 from bert_mpq.quantization.rounding import RoundingRecipe
-from bert_mpq.settings.quantizers import FEW_BITS, QuantizerName
+from bert_mpq.settings.quantizers import FEW_BITS, QUANTIZERS, QuantizerName
 from bert_mpq.sources.classifiers import Classifier, find_classifier, load_classifier
 from bert_mpq.sources.reviews import find_reviews, load_reviews
 from bert_mpq.sources.sampling import sample
@@ -116,16 +116,14 @@ def arguments_of() -> argparse.Namespace:
     parser.add_argument("--split", choices=("evaluation", "calibration"), default="evaluation")
     parser.add_argument("--reviews", default="4000", help="reviews to measure on, or all")
     parser.add_argument("--gptq-reviews", type=int, default=128)
-    parser.add_argument("--learned-reviews", type=int, help="default as many as GPTQ, as in Phase 2")
+    parser.add_argument("--learned-reviews", type=int, default=QUANTIZERS["learned"].reviews)
     parser.add_argument("--learned-steps", type=int, default=RoundingRecipe.steps, help="of a layer")
     parser.add_argument("--learned-batch", type=int, default=RoundingRecipe.batch_size, help="reviews a step")
     parser.add_argument("--max-length", type=int, default=256)
     parser.add_argument("--bits", default="4,3,2", help="uniform widths")
     parser.add_argument("--steps", help="comma-separated numbers of rows, from 0; default all")
     parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    options.learned_reviews = options.learned_reviews or options.gptq_reviews
-    return options
+    return parser.parse_args()
 
 
 def main() -> None:

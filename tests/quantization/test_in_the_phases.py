@@ -1,5 +1,6 @@
 """Quantizers in Phase 1 and Phase 2: which reviews GPTQ sees, and what is done where there are none."""
 
+import dataclasses
 import json
 
 import pytest
@@ -7,6 +8,9 @@ from datasets import Dataset, DatasetDict
 
 from bert_mpq import RunConfig, analyse, quantize_and_evaluate
 from bert_mpq.compute.reporting import Silent
+from bert_mpq.quantization import layerwise
+from bert_mpq.quantization.rounding import RoundingRecipe
+from bert_mpq.settings.quantizers import QUANTIZERS
 from bert_mpq.sources.sampling import sample
 
 
@@ -51,6 +55,17 @@ def test_the_number_of_reviews_can_be_chosen(config):
     result = quantize_and_evaluate(config.replace(gptq_reviews=7))
     assert result.result.gptq_sample.size == 7
     assert "gptq_reviews: 7" in result.files[0].read_text().splitlines()
+
+
+def test_learned_rounding_sees_more_reviews_than_the_probes(config, monkeypatch):
+    """Of the thirty that there are, five in place of 128, and twelve in place of 512."""
+    for name, reviews in (("gptq", 5), ("learned", 12)):
+        fewer = dataclasses.replace(QUANTIZERS[name], reviews=reviews)
+        monkeypatch.setitem(QUANTIZERS, name, fewer)
+    monkeypatch.setattr(layerwise, "RoundingRecipe", lambda seed: RoundingRecipe(steps=2, seed=seed))
+    learned = config.replace(quantizer="learned")
+    assert analyse(learned).result.gptq_sample.size == 5
+    assert quantize_and_evaluate(learned).result.gptq_sample.size == 12
 
 
 @pytest.mark.parametrize("changes", [{"bits": (8, 8)}, {"quantizer": "rtn-mse"}, {"bits": (32, 16)}])

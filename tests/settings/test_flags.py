@@ -69,7 +69,7 @@ fields = st.fixed_dictionaries(
         "max_widths": st.none() | st.integers(1, 7),
         "quantizer": one_of(QuantizerName),
         "group_size": st.none() | st.sampled_from(GROUP_SIZES),
-        "gptq_reviews": st.integers(1, 100_000),
+        "gptq_reviews": st.none() | st.integers(1, 100_000),
         "embeddings": one_of(EmbeddingChoice),
         "protect_last": st.integers(0, 100),
         "qat_epochs": st.integers(0, 100),

@@ -14,6 +14,7 @@ from bert_mpq.settings.quantizers import (
     needs_calibration,
     quantizer_for,
     quantizers_for,
+    reviews_for,
 )
 
 NAMES = typing.get_args(QuantizerName)
@@ -98,6 +99,12 @@ def test_calibration_is_needed_just_where_gptq_is_used(name, bits, needed):
 def test_probes_are_never_learned(bits, group_size):
     assert quantizer_for(for_probes("learned"), bits, group_size) == quantizer_for("auto", bits, group_size)
     assert all(for_probes(name) == name for name in NAMES if name != "learned")
+
+
+@given(st.sampled_from(NAMES))
+def test_learned_rounding_looks_at_more_reviews_unless_it_is_told(name):
+    assert reviews_for(name, None) == (512 if name == "learned" else 128)
+    assert reviews_for(name, 7) == 7
 
 
 def test_only_widths_below_16_are_quantized_each_once_widest_first():

@@ -50,6 +50,7 @@ def test_a_full_run_learns_the_rounding_of_the_result_but_not_that_of_the_probe(
     assert lines[lines.index("Quantizer 4 bits: GPTQ, groups of 64") + 1] == (
         "2 bits: learned rounding, groups of 64"
     )
+    assert "GPTQ on 128 and 512 reviews; TRAIN set, calibration half" in lines
 
 
 def test_a_plan_without_gptq_speaks_of_no_calibration_reviews(config):

@@ -1,6 +1,6 @@
 """Plans, files and errors as panels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich import box
@@ -12,9 +12,10 @@ from bert_mpq.compute.hardware import accelerator
 from bert_mpq.records.evaluation import BitAllocation
 from bert_mpq.records.numbers import duration
 from bert_mpq.runs.plan import EvaluationPlan, Plan, QuantizationPlan
+from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.embeddings import OFFERED
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.settings.quantizers import for_probes, needs_calibration, quantizers_for
+from bert_mpq.settings.quantizers import WidthQuantizer, for_probes, quantizers_for, reviews_for
 from bert_mpq.ui.console import is_accessible, is_live, is_utf8
 from bert_mpq.ui.template import rows
 from bert_mpq.ui.views.tables import Pairs
@@ -51,7 +52,7 @@ def plan_panel(plan: Plan, console: Console, time: str = "", size: str = "") -> 
         scopes=SCOPE_WORDS,
         layers_of=layers,
         quantizers=sorted(dict.fromkeys(used), key=lambda entry: -entry.bits),
-        calibrated=needs_calibration(config.quantizer, {*probed, *final}),
+        looked_at=_reviews(config, used),
         tables=tables,
         offered=OFFERED,
         accelerator=accelerator(),
@@ -60,6 +61,12 @@ def plan_panel(plan: Plan, console: Console, time: str = "", size: str = "") -> 
     )
     table = Pairs(shown)
     return _panel(Group(table, Text("Nothing has been written yet.")), "Plan", console)
+
+
+def _reviews(config: RunConfig, used: Iterable[WidthQuantizer]) -> list[str]:
+    """Return the numbers of calibration reviews that the quantizers look at."""
+    needy = (entry.algorithm for entry in used if entry.facts.without_reviews is not None)
+    return [f"{count:,}" for count in sorted({reviews_for(name, config.gptq_reviews) for name in needy})]
 
 
 def _layers_of(allocation: BitAllocation) -> dict[str, list[int]]:

@@ -3,7 +3,7 @@
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.numbers import duration
 from bert_mpq.runs.make_plan import plan_quantization
-from bert_mpq.settings.quantizers import FEW_BITS, is_symmetric
+from bert_mpq.settings.quantizers import FEW_BITS, is_symmetric, reviews_for
 from bert_mpq.ui.execution import Execution, Finished, evaluation_of
 from bert_mpq.ui.views import panels as views
 from bert_mpq.ui.wizard.prompts import Back, choose, rows_of
@@ -30,7 +30,7 @@ def seconds(result: EvaluationResult) -> float:
 
     evaluation = next(stage.seconds for stage in result.stages if stage.name == "Evaluate quantized")
     learned = sum(bits < 8 for bits in result.allocation.bits) / len(result.allocation.bits)
-    reviews = 0 if result.gptq_sample is None else result.gptq_sample.size
+    reviews = reviews_for("learned", result.config.gptq_reviews)
     return evaluation / result.sample.size * RoundingRecipe().forward_passes(reviews) * learned
 
 
