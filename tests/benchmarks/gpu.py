@@ -11,7 +11,6 @@ the scores of the CPU beside those of the GPU. Prints Markdown; the JSON is writ
 import argparse
 import json
 import platform
-import subprocess
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +24,7 @@ from throughput import (
     SCORING,
     Row,
     Work,
+    commit,
     measured,
     random_bert_base,
     repeated,
@@ -188,16 +188,6 @@ def agreement(classifier: Classifier, tokens: TokenizedReviews, report: Report) 
         print(f"| {metric} | " + " | ".join(cells) + " |")
 
 
-def _commit() -> str:
-    """Return the commit, or "" in a copy that git does not know."""
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent)
-    except OSError:
-        return ""
-    return answer.stdout.strip()
-
-
 def small(embedded: Classifier, calibration: Reviews, report: Report) -> None:
     """Measure the embedded classifier on every calibration review."""
     few = tokenize(calibration.take(list(range(1_024))), embedded.tokenizer, 128, Silent())
@@ -241,7 +231,7 @@ def main() -> None:
     parser.add_argument("--reviews", type=int, default=25_000, help="of BERT-base")
     parser.add_argument("--limit", type=float, default=420.0, help="seconds")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--commit", default=_commit(), help="for a copy without its history")
+    parser.add_argument("--commit", default=commit(), help="for a copy without its history")
     arguments = parser.parse_args()
     report = Report(arguments.json, arguments.limit, arguments.commit, arguments.precisions.split(","))
     embedded = load_classifier(find_classifier("embedded"))

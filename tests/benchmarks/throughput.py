@@ -6,10 +6,12 @@ forward pass. Its Phase 1 is one FP32 and one quantized pass, its Phase 2 one qu
 """
 
 import copy
+import subprocess
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -178,6 +180,16 @@ def random_bert_base(tokenizer: object) -> Classifier:
         name="random BERT-base", kind="folder", layers=12, hidden=768, layer_weights=7_077_888, max_length=512
     )
     return Classifier(source=source, model=model, tokenizer=tokenizer, encoder_fingerprint="")
+
+
+def commit() -> str:
+    """Return the commit, or "" in a copy that git does not know."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent)
+    except OSError:
+        return ""
+    return answer.stdout.strip()
 
 
 def repeated(reviews: Reviews, size: int) -> Reviews:
