@@ -1,5 +1,6 @@
 """``bert-mpq``, also as ``python -m bert_mpq``: Ctrl-C is answered before anything slow is imported."""
 
+import gc
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ def main() -> int:
     from bert_mpq.ui.main import main as run
 
     code = run(begun=BEGUN)
+    gc.freeze()  # the system takes the memory back sooner than a last look for garbage is done
     if own:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is over: what is left is to tidy up
     return code

@@ -18,6 +18,7 @@ from bert_mpq.compute.forward import memory_errors
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.reviews import Reviews
 from bert_mpq.compute.workload import Workload
+from bert_mpq.runs import garbage
 from bert_mpq.runs.clock import Clock
 from bert_mpq.runs.plan import Plan
 from bert_mpq.runs.prepared import Prepared
@@ -30,6 +31,7 @@ from bert_mpq.sources.heads import fit_head
 from bert_mpq.sources.reviews import load_reviews
 from bert_mpq.sources.sampling import sample
 
+LOAD = "Load the model"
 AnyPlan = TypeVar("AnyPlan", bound=Plan)
 
 
@@ -53,20 +55,19 @@ class Job(Generic[AnyPlan]):
         return pick_machine(self.plan.config.device, self.plan.config.precision)
 
     def prepare(self, split: Split) -> Prepared:
-        """Load the model and draw the reviews of ``split`` that the plan names; two laps of the clock.
+        """Load the model and draw the reviews of ``split`` that the plan names; each a lap of the clock.
 
         Raises:
             MpqError: what ``machine``, ``classifier`` and ``draw`` raise.
         """
         _ = self.machine  # a device that is not there is named before anything is loaded
         self.classifier()
-        self.clock.lap("Load the model")
         work = self.draw(split, self.plan.reviews[split])
         self.clock.lap("Read and tokenize")
         return work
 
     def classifier(self) -> Classifier:
-        """Return the loaded classifier, its head fitted where the plan says so.
+        """Return the loaded classifier, its head fitted where the plan says so; to load it is a lap.
 
         Raises:
             MpqError: what ``load_classifier`` and ``fit_head`` raise.
@@ -74,12 +75,14 @@ class Job(Generic[AnyPlan]):
         model = self._model
 
         def load() -> Classifier:
-            for _ in self.reporter.track([model], "Load the model", 1):
-                classifier = load_classifier(model.source, needs_head=model.head is None)
+            for _ in self.reporter.track([model], LOAD, 1):
+                with garbage.left_alone():
+                    classifier = load_classifier(model.source, needs_head=model.head is None)
             if model.head is not None:
                 tokens, asked = self._tokenized(model.head, classifier), self.plan.config.batch_tokens
                 work = Workload(tokens=tokens, machine=self.machine, asked=asked)
                 fit_head(classifier.model, work, self.reporter)
+            self.clock.lap(LOAD)
             return classifier
 
         return self.session.classifiers.get(model, load)

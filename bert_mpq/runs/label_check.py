@@ -31,6 +31,7 @@ def check_few(job: Job[AnyPlan], soon: int = 0) -> None:
         if error.code == "E-ONE-CLASS":  # by chance: the whole sample will tell
             return
         raise
+    job.clock.lap("Read and tokenize")
     check_labels(job.plan, job.baseline(work, "Check the labels").accuracy, work.planned_sample)
     job.clock.lap("Check the labels")
 

@@ -14,6 +14,7 @@ from rich.console import Console, RenderableType
 from bert_mpq.compute import distributed
 from bert_mpq.records.files import EVALUATION
 from bert_mpq.records.sensitivity_file import check_scores
+from bert_mpq.runs import garbage
 from bert_mpq.runs.dry_run import DryRun, dry_run
 from bert_mpq.runs.durations import START
 from bert_mpq.runs.log import RunLog
@@ -208,8 +209,9 @@ class Execution:
                 if self._session is None:
                     begun = started_at if begun is None else begun
                     for _ in reporter.track([None], START, 1):
-                        self._log.take_over(with_datasets=plan.sources.data.kind != "wheel")
-                        _import_phases(plan)
+                        with garbage.left_alone():
+                            self._log.take_over(with_datasets=plan.sources.data.kind != "wheel")
+                            _import_phases(plan)
                     self.session.clock.restart(begun)
                     self.session.clock.lap(START)
                 else:

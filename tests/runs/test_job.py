@@ -67,7 +67,7 @@ def test_reviews_for_gptq_are_read_only_where_a_width_needs_them(config):
     drawn = run.calibration((16, 4))
     assert len(drawn.tokens) == 6
     assert drawn.planned_sample.split == "TRAIN set, calibration half"
-    assert [stage.name for stage in run.clock.stages] == ["Read for GPTQ"]
+    assert [stage.name for stage in run.clock.stages] == ["Load the model", "Read for GPTQ"]
 
 
 def test_without_reviews_for_gptq_a_note_says_why(config, monkeypatch):
