@@ -74,7 +74,7 @@ def test_predictions_on_the_gpu_equal_those_on_the_cpu(own, tokens, precision):
 
 
 def test_running_out_of_gpu_memory_halves_the_batch_and_changes_no_prediction(own, tokens):
-    machine = pick_machine("cuda")
+    machine = dataclasses.replace(pick_machine("cuda"), num_gpus=1)  # the one whose memory is cut
     roomy = evaluate(own.model, on(machine, tokens, 65536), Silent(), "")
     torch.cuda.empty_cache()
     used = torch.cuda.memory_allocated() + 150 * 2**20
@@ -102,11 +102,13 @@ def test_a_process_for_each_gpu_finds_what_one_finds(model_folder, tmp_path):
     from tests.compute.test_distributed import assert_same, runs_of
 
     sizes = {"calibration_size": 90, "eval_size": 70, "max_length": 24, "batch_tokens": 240}
-    config = RunConfig(**sizes, model=str(model_folder), metrics=("cka",), bits=(8, 4), device="cuda")
+    # GPTQ would see other batches, and a weight in the middle between two codes can go either way.
+    rest = {"metrics": ("cka", "predicted"), "bits": (8, 4), "device": "cuda", "quantizer": "rtn"}
+    config = RunConfig(**sizes, **rest, model=str(model_folder))
     one = run(config.replace(output=str(tmp_path / "one")))
     for result in runs_of(2, config, tmp_path):
         assert result.analysis.result.setting.num_gpus == 2
-        assert_same(result, one)
+        assert_same(result, one, rel=1e-3)  # other batches, other kernels
 
 
 def test_adding_a_batch_does_not_wait_for_the_gpu():

@@ -39,17 +39,17 @@ def runs_of(size, config, folder):
     return [pickle.loads(folder.joinpath(f"result_{rank}").read_bytes()) for rank in range(size)]
 
 
-def assert_same(several, one):
+def assert_same(several, one, rel=1e-12):
     first, second = several.analysis.result, one.analysis.result
     for mine, theirs in zip(first.scores, second.scores, strict=True):
-        assert mine.values == pytest.approx(theirs.values, rel=1e-12)
-    assert first.kl == pytest.approx(second.kl, rel=1e-12)
+        assert mine.values == pytest.approx(theirs.values, rel=rel)
+    assert first.kl == pytest.approx(second.kl, rel=rel)
     before, after = several.quantization.result, one.quantization.result
     for mine, theirs in ((before.before, after.before), (before.after, after.after)):
         assert (mine.accuracy, mine.precision, mine.recall, mine.f1, mine.correct, mine.size) == (
             (theirs.accuracy, theirs.precision, theirs.recall, theirs.f1, theirs.correct, theirs.size)
         )
-        assert mine.loss == pytest.approx(theirs.loss, rel=1e-12)
+        assert mine.loss == pytest.approx(theirs.loss, rel=rel)
     assert before.agreement == after.agreement
 
 
