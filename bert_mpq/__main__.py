@@ -20,6 +20,9 @@ def main() -> int:
 
     code = run(begun=BEGUN)
     gc.freeze()  # the system takes the memory back sooner than a last look for garbage is done
+    # ``python -m`` ends by SIGINT, whatever our exit code is, if Ctrl-C came while compiled text was running
+    # (which makes dataclasses): to run other text makes it forget that.
+    exec("")
     if own:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is over: what is left is to tidy up
     return code

@@ -4,8 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
+
+from tests.helpers.forked import started
 
 WORDS = (
     "--model embedded --quantizer rtn --calibration-size 64 --max-length 64 --metrics cka --batch-tokens 64"
@@ -17,8 +20,8 @@ MOMENTS = (
 )
 
 
-def interrupted(folder, ready):
-    """Run until ``ready`` is on stderr, interrupt, and return exit code and stderr."""
+def interrupted(folder, moment):
+    """Run until the module ``moment`` is imported, interrupt, and return exit code and stderr."""
     process = subprocess.Popen(
         [sys.executable, "-X", "importtime", "-m", "bert_mpq", "sensitivity", *WORDS.split(), "--yes"],
         cwd=folder,
@@ -30,7 +33,7 @@ def interrupted(folder, ready):
     lines = []
     for line in process.stderr:
         lines.append(line)
-        if ready(line):
+        if line.rstrip().endswith(f" {moment}"):
             process.send_signal(signal.SIGINT)
             break
     try:
@@ -43,15 +46,52 @@ def interrupted(folder, ready):
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_ctrl_c_while_the_program_starts(tmp_path, moment):
-    code, said = interrupted(tmp_path, lambda line: line.rstrip().endswith(f" {moment}"))
+    code, said = interrupted(tmp_path, moment)
     assert code == 130, said
     assert "Traceback" not in said
     assert "Stopped. No result was written." in said
     assert not list(tmp_path.glob("Sensitivities/*"))
 
 
+INTERRUPTED = """
+from bert_mpq import __main__
+from bert_mpq.ui import main
+
+def run(begun):
+    try:
+        exec("raise KeyboardInterrupt")
+    except KeyboardInterrupt:
+        return 130
+
+main.main = run
+raise SystemExit(__main__.main())
+"""
+
+
+def test_ctrl_c_while_compiled_text_runs_gives_the_same_exit_code(tmp_path):
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(["", *sys.path])}
+    done = subprocess.run([sys.executable, "-m", "interrupted"], cwd=tmp_path, env=environment)
+    assert done.returncode == 130
+
+
+def run_in(folder):
+    """Run the command in a folder, as a script."""
+    from bert_mpq.__main__ import main
+
+    os.chdir(folder)
+    sys.argv = ["bert-mpq", "sensitivity", *WORDS.split(), "--yes"]
+    return main()
+
+
 def test_ctrl_c_while_it_runs(tmp_path):
-    code, said = interrupted(tmp_path, lambda line: line.startswith("Compare activations"))
-    assert code == 130, said
+    errors = tmp_path / "errors"
+    process = started(run_in, str(tmp_path), errors=errors)
+    while process.is_alive() and "Compare activations" not in (errors.read_text() if errors.exists() else ""):
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    process.join(60)
+    said = errors.read_text()
+    assert process.exitcode == 130, said
     assert "Traceback" not in said
     assert "Stopped." in said
