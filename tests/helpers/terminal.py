@@ -28,19 +28,22 @@ KEYS = {
 SIZES = ("COLUMNS", "LINES")  # set by readline, of another terminal
 
 
-def run_in_terminal(path, arguments, folder):
+def run_in_terminal(path, arguments, folder, prepare):
     """Run ``bert-mpq`` in a session of its own, with the terminal at ``path`` as its controlling one."""
     from bert_mpq.__main__ import main
 
+    if prepare is not None:
+        prepare()
     for name in SIZES:
         os.environ.pop(name, None)
     os.setsid()
     terminal = os.open(path, os.O_RDWR)
     for number in range(3):
         os.dup2(terminal, number)
-    sys.stdin = os.fdopen(0, "r", encoding="utf-8", closefd=False)
-    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
+    encoding = os.environ.get("PYTHONIOENCODING", "utf-8")
+    sys.stdin = os.fdopen(0, "r", encoding=encoding, closefd=False)
+    sys.stdout = os.fdopen(1, "w", encoding=encoding, closefd=False)
+    sys.stderr = os.fdopen(2, "w", encoding=encoding, closefd=False)
     sys.argv = ["bert-mpq", *arguments]
     os.chdir(folder)
     code = main()
@@ -51,11 +54,14 @@ def run_in_terminal(path, arguments, folder):
 class Forked:
     """``bert-mpq`` in a pseudo-terminal, forked with the libraries imported; used like ``pexpect.spawn``."""
 
-    def __init__(self, arguments, folder, columns, rows, environment):
+    def __init__(self, arguments, folder, columns, rows, environment, prepare):
         master, self._terminal = os.openpty()
         fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         name = os.ttyname(self._terminal)
-        self._process = started(run_in_terminal, name, arguments, str(folder), environment=environment)
+        self._process = started(
+            run_in_terminal, name, arguments, str(folder), prepare, environment=environment
+        )
+        self.pid = self._process.pid
         self._screen = pexpect.fdpexpect.fdspawn(master, timeout=5)
         self.send, self.read_nonblocking = self._screen.send, self._screen.read_nonblocking
         self.exitstatus = self.signalstatus = None
@@ -66,7 +72,13 @@ class Forked:
 
     def kill(self, number):
         """Send a signal."""
-        os.kill(self._process.pid, number)
+        os.kill(self.pid, number)
+
+    def hang_up(self):
+        """Take the terminal away; return the exit code."""
+        self._leave_terminal()
+        self._process.join()
+        return self._process.exitcode
 
     def close(self, force=False):
         """End the program whatever it does; keep its exit code, or the signal that ended it."""
@@ -74,6 +86,9 @@ class Forked:
         self._process.join()
         code = self._process.exitcode
         self.exitstatus, self.signalstatus = (code, None) if code >= 0 else (None, -code)
+        self._leave_terminal()
+
+    def _leave_terminal(self):
         if self._terminal is not None:
             os.close(self._terminal)
             self._screen.close()
@@ -83,23 +98,23 @@ class Forked:
 class Terminal:
     """``bert-mpq`` on an emulated screen.
 
-    ``fresh`` starts an interpreter of its own, which takes as long as importing all libraries; ``program`` is
-    what it runs instead of the command.
+    It is forked with the libraries imported, after ``prepare``; ``program`` starts an interpreter of its own,
+    with the words after ``python``.
     """
 
-    def __init__(self, arguments, folder, columns=80, rows=24, environment=None, fresh=True, program=None):
+    def __init__(self, arguments, folder, columns=80, rows=24, environment=None, prepare=None, program=None):
         self.screen = pyte.HistoryScreen(columns, rows, history=2000)
         self._stream = pyte.ByteStream(self.screen)
         self.received = b""
         base = {"TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1", "LC_ALL": "C.UTF-8"}
         base |= environment or {}
-        if not fresh:
-            self._child = Forked(arguments, folder, columns, rows, base)
+        if program is None:
+            self._child = Forked(arguments, folder, columns, rows, base, prepare)
             return
         inherited = {name: value for name, value in os.environ.items() if name not in SIZES}
         self._child = pexpect.spawn(
             sys.executable,
-            [*(program or ["-m", "bert_mpq"]), *arguments],
+            [*program, *arguments],
             cwd=folder,
             dimensions=(rows, columns),
             env={**inherited, **base},
@@ -160,9 +175,7 @@ class Terminal:
 
     def hang_up(self):
         """Take the terminal away, as a lost ssh connection does; return the exit code."""
-        process = self._child.ptyproc
-        process.fileobj.close()
-        return process.wait()
+        return self._child.hang_up()
 
     def kill(self, number):
         """Send a signal."""

@@ -3,19 +3,18 @@ import json
 
 import pytest
 
+from tests.helpers.export_cases import reloads_here
 from tests.helpers.terminal import Terminal
+
+__all__ = ["reloads_here"]
 
 
 @pytest.fixture
 def terminal(tmp_path):
-    """Open ``bert-mpq`` in an empty folder with no hub in reach; ended after the test.
-
-    It is forked with the libraries imported, unless ``environment`` has what they read at their import.
-    """
+    """Open ``bert-mpq`` in an empty folder with no hub in reach; ended after the test."""
     opened = []
 
     def start(*arguments, **options):
-        options.setdefault("fresh", "environment" in options)
         environment = {
             "HF_HUB_OFFLINE": "1",
             "HF_HOME": str(tmp_path / "cache"),

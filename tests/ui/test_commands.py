@@ -203,7 +203,7 @@ def test_the_first_prompt_shows_without_the_heavy_libraries(terminal, tmp_path):
         "atexit.register(lambda: pathlib.Path('modules').write_text(' '.join(sys.modules)));"
         "from bert_mpq.__main__ import main; sys.exit(main())"
     )
-    screen = terminal(fresh=True, program=["-c", code]).wait("What would you like to do?")
+    screen = terminal(program=["-c", code]).wait("What would you like to do?")
     assert screen.press("ctrl-c").finish() == 130
     heavy = {"torch", "transformers", "datasets", "huggingface_hub", "sklearn", "scipy", "numpy", "jinja2"}
     imported = (tmp_path / "modules").read_text().split()

@@ -158,6 +158,7 @@ def _timeless(name):
     return re.sub(r"budget_\d+", "budget_N", re.sub(r"\d{8}_\d{6}(_\d+)?", "TIME", name))
 
 
+@pytest.mark.usefixtures("reloads_here")
 @pytest.mark.parametrize(
     "name", [name for name in BY_NAME if name != "bench"]
 )  # slow: see tests/runs/test_bench.py
