@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 
 import numpy as np
-import scipy.stats
 
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.records.sensitivity import MetricAgreement, Scores
@@ -114,4 +113,6 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
     """Return the rank correlation; None where a value is missing or one side is constant."""
     if len(set(first)) < 2 or len(set(second)) < 2 or not np.isfinite([*first, *second]).all():
         return None
-    return float(scipy.stats.spearmanr(first, second).statistic)
+    from scipy.stats import spearmanr  # takes a second to import
+
+    return float(spearmanr(first, second).statistic)

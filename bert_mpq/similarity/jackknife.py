@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
+import scipy.special
 
 from bert_mpq.similarity.linalg import Array
 
@@ -48,7 +48,7 @@ class Jackknife:
     @property
     def quantile(self) -> float:
         """Student's t for a two-sided interval of ``LEVEL``."""
-        return float(scipy.stats.t.ppf(0.5 + LEVEL / 2, self.blocks - 1))
+        return float(scipy.special.stdtrit(self.blocks - 1, 0.5 + LEVEL / 2))
 
     @property
     def covariance(self) -> Array:
@@ -79,7 +79,7 @@ class Jackknife:
             return None
         if error == 0.0:
             return 0.5 if difference == 0.0 else float(difference > 0)
-        return float(scipy.stats.t.cdf(difference / error, self.blocks - 1))
+        return float(scipy.special.stdtr(self.blocks - 1, difference / error))
 
     def _error(self, replicates: Array) -> float:
         spread = replicates - replicates.mean()
