@@ -9,6 +9,7 @@ from bert_mpq import RunConfig, quantize_and_evaluate
 from bert_mpq.export import reload
 from bert_mpq.export.packed import pack_model
 from bert_mpq.runs import export as exporting
+from tests.helpers.once import once
 from tests.helpers.quantized import quantized_at
 
 
@@ -47,7 +48,9 @@ def record(evaluate):
 @pytest.fixture(scope="session")
 def onnx_export(tmp_path_factory, record):
     """That evaluation as an ONNX folder. Read only."""
-    return exporting.export_model(record, tmp_path_factory.mktemp("onnx") / "tiny-onnx", "onnx")
+    return once(
+        tmp_path_factory, "onnx", lambda folder: exporting.export_model(record, folder / "tiny-onnx", "onnx")
+    )
 
 
 @pytest.fixture

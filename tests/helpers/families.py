@@ -6,7 +6,6 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForSequenceClassif
 VOCABULARY = 200  # tokens; few, so that models and tokenizers are quick to save and to load
 SIZES = {
     "hidden_size": 16,
-    "num_hidden_layers": 3,
     "num_attention_heads": 2,
     "intermediate_size": 32,
     "max_position_embeddings": 66,
@@ -22,7 +21,7 @@ CONFIGS = {
     "data2vec-text": AFTER_PADDING,
     "deberta": {},
     "deberta-v2": {},
-    "distilbert": {"dim": 16, "n_layers": 3, "n_heads": 2, "hidden_dim": 32},
+    "distilbert": {"dim": 16, "n_heads": 2, "hidden_dim": 32},
     "electra": {"embedding_size": 16},
     "ernie": {},
     "esm": {**AFTER_PADDING, "mask_token_id": 4},
@@ -69,11 +68,11 @@ EVERY = {**{kind: (kind, {}) for kind in CONFIGS}, **VARIANTS}
 MODELS = {name: model for name, model in EVERY.items() if model[0] in CONFIG_MAPPING}
 
 
-def classifier_of(name):
+def classifier_of(name, layers=3):
     """Return a random classifier; every part of it makes a difference."""
     kind, changes = MODELS[name]
     own = CONFIGS[kind]
-    sizes = {} if "dim" in own else SIZES
+    sizes = {"n_layers": layers} if "dim" in own else {**SIZES, "num_hidden_layers": layers}
     config = AutoConfig.for_model(
         kind, **{"pad_token_id": 0, **sizes, **own, **changes}, vocab_size=VOCABULARY, num_labels=2
     )

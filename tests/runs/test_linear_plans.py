@@ -90,6 +90,7 @@ def test_free_query_key_and_value_have_widths_of_their_own_and_pins_hold(config)
     assert plan.allocation.granularity == "linear"
 
 
+@pytest.mark.usefixtures("reloads_here")
 @pytest.mark.parametrize("file_format", ["mpq", "compressed-tensors"])
 def test_an_export_of_it_reloads_bit_by_bit(config, session, tmp_path, file_format):
     record = quantize_and_evaluate(config.replace(tie=False), session=session).files[1]
