@@ -1,6 +1,7 @@
 """Labelled reviews: IMDB from the hub, its cache or the wheel, or the user's own file."""
 
 import csv
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -126,6 +127,12 @@ def _read_wheel() -> Reviews:
     if path is None:
         raise MpqError("E-OFFLINE", "The offline reviews are not installed.", wheels.INSTALL_HINT)
     wheels.check_sha256(path, WHEEL_SHA256)
+    return _rows_of(path)
+
+
+@functools.lru_cache(maxsize=1)
+def _rows_of(path: Path) -> Reviews:
+    """Return the reviews in the wheel's file, kept: both halves are cut from them."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["source"] == "imdb"]
     return Reviews(texts=tuple(row["text"] for row in rows), labels=tuple(int(row["label"]) for row in rows))
