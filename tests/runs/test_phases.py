@@ -20,10 +20,22 @@ SMALL = {
 }
 
 
-def test_run_writes_what_its_result_says(tmp_path):
-    result = run(RunConfig(**SMALL, output=str(tmp_path)))
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A full run of the embedded classifier."""
+    return run(RunConfig(**SMALL, output=str(tmp_path_factory.mktemp("whole"))))
+
+
+@pytest.fixture
+def config(small_model, tmp_path):
+    """The settings of a run that is quicker still."""
+    return RunConfig(**SMALL | {"model": str(small_model)}, output=str(tmp_path))
+
+
+def test_run_writes_what_its_result_says(whole):
+    result, folder = whole, whole.analysis.files[0].parents[1]
     analysis, quantization = result.analysis.result, result.quantization.result
-    flat = json.loads((tmp_path / "Sensitivities" / "layer_sensitivity_BERT_IMDB_cka.json").read_text())
+    flat = json.loads((folder / "Sensitivities" / "layer_sensitivity_BERT_IMDB_cka.json").read_text())
     assert tuple(flat.values()) == analysis.scores[0].values == quantization.sensitivities.values
     report = result.quantization.files[0].read_text()
     assert f"accuracy: {quantization.after.accuracy:.6f}" in report
@@ -37,8 +49,7 @@ def test_run_writes_what_its_result_says(tmp_path):
 
 
 @pytest.mark.parametrize("metrics", [("pwcca", "cka"), ("cka", "svcca"), ("predicted", "kl")])
-def test_the_metric_that_decides_is_said_and_is_that_of_the_bits(small_model, tmp_path, metrics):
-    config = RunConfig(**SMALL | {"model": str(small_model)}, output=str(tmp_path))
+def test_the_metric_that_decides_is_said_and_is_that_of_the_bits(config, metrics):
     config = config.replace(calibration_size=120, metrics=metrics, bits=(8, 4))
     told = []
 
@@ -59,8 +70,7 @@ def test_the_metric_that_decides_is_said_and_is_that_of_the_bits(small_model, tm
     }
 
 
-def test_predicted_alone_runs_no_quantized_layer(small_model, tmp_path):
-    config = RunConfig(**SMALL | {"model": str(small_model)}, output=str(tmp_path))
+def test_predicted_alone_runs_no_quantized_layer(config):
     result = analyse(config.replace(metrics=("predicted",))).result
     assert "Compare activations" not in [stage.name for stage in result.stages]
     assert result.kl == ()
@@ -68,8 +78,7 @@ def test_predicted_alone_runs_no_quantized_layer(small_model, tmp_path):
     assert decide(result).sentence.endswith("No damage was measured: the choice is unverified.")
 
 
-def test_a_budget_measures_one_width_and_predicts_all(small_model, tmp_path):
-    config = RunConfig(**SMALL | {"model": str(small_model)}, output=str(tmp_path))
+def test_a_budget_measures_one_width_and_predicts_all(config):
     analysis = analyse(config.replace(probe_bits=(4, 2)))
     assert analysis.width_scores.metrics == ("predicted",)
     (linears,) = analysis.width_scores.linears
@@ -79,17 +88,15 @@ def test_a_budget_measures_one_width_and_predicts_all(small_model, tmp_path):
     assert measured.result.kl == pytest.approx(analysis.result.kl, rel=1e-3)
 
 
-def test_phases_agree_on_samples_but_never_share_a_review(tmp_path):
-    result = run(RunConfig(**SMALL, output=str(tmp_path)))
-    first, second = result.analysis.result.sample, result.quantization.result.sample
+def test_phases_agree_on_samples_but_never_share_a_review(whole):
+    first, second = whole.analysis.result.sample, whole.quantization.result.sample
     assert (first.size, first.positive, second.size, second.positive) == (40, 20, 40, 20)
     assert first.split == "TRAIN set, calibration half"
     assert second.split == "TRAIN set, held-out half"
     assert first.fingerprint != second.fingerprint
 
 
-def test_a_second_run_destroys_nothing(tmp_path):
-    config = RunConfig(**SMALL, output=str(tmp_path))
+def test_a_second_run_destroys_nothing(config):
     first = analyse(config)
     kept = first.files[-1].read_text()
     second = analyse(config.replace(seed=1))
@@ -97,11 +104,11 @@ def test_a_second_run_destroys_nothing(tmp_path):
     assert first.files[-1].read_text() == kept
 
 
-def test_a_session_evaluates_the_fp32_model_once(tmp_path):
-    scores = {f"layer_{index}": 0.1 * (index + 1) for index in range(6)}
+def test_a_session_evaluates_the_fp32_model_once(config, tmp_path):
+    scores = {f"layer_{index}": 0.1 * (index + 1) for index in range(5)}
     path = tmp_path / "scores.json"
     path.write_text(json.dumps(scores))
-    config = RunConfig(**SMALL, output=str(tmp_path), sensitivities=str(path))
+    config = config.replace(sensitivities=str(path))
     session = Session()
     first = quantize_and_evaluate(config, session=session).result
     second = quantize_and_evaluate(config.replace(bits=(8, 4, 2)), session=session).result
@@ -112,15 +119,15 @@ def test_a_session_evaluates_the_fp32_model_once(tmp_path):
 
 
 @pytest.mark.parametrize("scope", ["isolated", "cumulative"])
-def test_other_scopes_score_every_layer(tmp_path, scope):
-    result = analyse(RunConfig(**SMALL, scope=scope, output=str(tmp_path))).result
+def test_other_scopes_score_every_layer(config, scope):
+    result = analyse(config.replace(scope=scope)).result
     assert all(0 < value < 1 for value in result.scores[0].values)
     assert result.kl == ()
 
 
-def test_errors_leave_no_artifact(tmp_path):
+def test_errors_leave_no_artifact(config, tmp_path):
     with pytest.raises(MpqError) as caught:
-        run(RunConfig(**SMALL, output=str(tmp_path)).replace(eval_size=20_000))
+        run(config.replace(eval_size=20_000))
     assert caught.value.code == "E-DATA-SIZE"
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
