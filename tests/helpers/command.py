@@ -14,11 +14,11 @@ class Done:
     stderr: str
 
 
-def call(*arguments, cwd):
+def call(*arguments, cwd, encoding="utf-8"):
     """Run ``bert-mpq`` with ``arguments`` in ``cwd`` as a script would, without a terminal."""
     from bert_mpq.ui.main import main
 
-    stdout, stderr = io.StringIO(), io.StringIO()
+    stdout, stderr = (io.TextIOWrapper(io.BytesIO(), encoding, newline="") for _ in range(2))
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     folder = os.getcwd()
     os.chdir(cwd)
@@ -32,4 +32,10 @@ def call(*arguments, cwd):
         os.chdir(folder)
         for number, handler in before.items():
             signal.signal(number, handler)
-    return Done(code or 0, stdout.getvalue(), stderr.getvalue())
+    return Done(code or 0, *(written(stream) for stream in (stdout, stderr)))
+
+
+def written(stream):
+    """Return what has been written to a stream."""
+    stream.seek(0)
+    return stream.read()

@@ -53,13 +53,19 @@ def onnx_export(tmp_path_factory, record):
     )
 
 
+def reloaded_here(folder, file_format, names, texts, max_length):
+    """Load an export again in this process: that a fresh one does it has tests of its own."""
+    question = {"folder": str(folder), "format": file_format.name, "names": names, "texts": texts}
+    said = reload.answer({**question, "max_length": max_length})
+    return reload.Reloaded(logits=np.array(said["logits"]), fingerprint=said["fingerprint"])
+
+
+def reload_here():
+    """Make this process load all exports itself."""
+    exporting.reloaded = reloaded_here
+
+
 @pytest.fixture
 def reloads_here(monkeypatch):
-    """Load exports again in this process: that a fresh one does it has tests of its own."""
-
-    def reloaded(folder, file_format, names, texts, max_length):
-        question = {"folder": str(folder), "format": file_format.name, "names": names, "texts": texts}
-        said = reload.answer({**question, "max_length": max_length})
-        return reload.Reloaded(logits=np.array(said["logits"]), fingerprint=said["fingerprint"])
-
-    monkeypatch.setattr(exporting, "reloaded", reloaded)
+    """Load exports again in this process."""
+    monkeypatch.setattr(exporting, "reloaded", reloaded_here)

@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from tests.helpers.export_cases import reload_here
+
 
 @pytest.fixture
 def tiny_classifier(tmp_path, tiny_model, tokenizer_files):
@@ -20,7 +22,7 @@ def test_an_evaluation_is_exported_from_the_menu(terminal, tmp_path, tiny_classi
     scores = tmp_path / "Sensitivities" / "layer_sensitivity_tiny_IMDB_cka.json"
     scores.write_text(json.dumps({"layer_0": 0.2, "layer_1": 0.1}))
     settings = ["--eval-size", "8", "--max-length", "16", "--bits", "8,2", "--quantizer", "rtn"]
-    screen = terminal("--model", str(tiny_classifier), *settings)
+    screen = terminal("--model", str(tiny_classifier), *settings, prepare=reload_here)
     screen.choose("Phase 2").choose("layer_").choose("K-means").wait("Start now?").press("enter")
     screen.choose("Export the quantized model").choose("compressed-tensors")
     screen.wait("Folder to make").press("ctrl-u", "Sensitivities").wait("Folder to make").press("enter")
