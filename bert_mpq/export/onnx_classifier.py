@@ -72,7 +72,7 @@ class OnnxClassifier:
         """
         if max_length is not None:
             self._tokenizer.enable_truncation(max_length)
-        rows = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+        rows = self._token_ids(texts)
         logits = np.empty((len(rows), 2))
         for batch in self._batches([len(row) for row in rows]):
             longest = len(rows[batch[0]])
@@ -83,6 +83,15 @@ class OnnxClassifier:
                 mask[line, : len(rows[index])] = 1
             logits[batch] = self.run(ids, mask)
         return logits
+
+    def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        try:
+            return [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+        except BaseException as error:
+            # A panic in Rust is no Exception. Ctrl-C and the like are none of ours.
+            if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+                raise _broken("tokenizer.json", _reason(error)) from error
+            raise
 
     def run(self, ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64]) -> Logits:
         """Return (B, 2) logits of (B, T) token ids, that of negative first."""
@@ -151,7 +160,7 @@ def _object(path: Path) -> dict[str, Any]:
     return content
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0][:160].rstrip(".")
 

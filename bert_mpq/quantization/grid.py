@@ -29,7 +29,8 @@ def absmax_scale(groups: Tensor, bits: int) -> Tensor:
     Raises:
         ValueError: a scale is beyond the range of float16.
     """
-    exact = groups.abs().amax(2) / (2 ** (bits - 1) - 0.5)
+    # By a tensor: CUDA multiplies by the reciprocal of a number, and comes to other scales than a CPU.
+    exact = groups.abs().amax(2) / torch.tensor(2 ** (bits - 1) - 0.5, device=groups.device)
     scale = exact.half()
     above = (scale.view(torch.int16) + 1).view(torch.float16)  # the next float16
     scale = torch.where(scale < exact, above, scale)  # rounded up, so that no weight is cut off

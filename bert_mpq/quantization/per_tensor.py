@@ -20,7 +20,7 @@ def quantize(
     weight = finite(weight)
     low, high = weight.min().clamp(max=0.0), weight.max().clamp(min=0.0)
     last = 2**bits - 1
-    scale = (high - low) / last
+    scale = (high - low) / torch.tensor(last, device=weight.device)  # as in ``grid.absmax_scale``
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))
     zero_point = torch.round(-low / scale).clamp(0, last)
     codes = torch.round(weight / scale + zero_point).clamp(0, last)

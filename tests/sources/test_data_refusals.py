@@ -133,6 +133,12 @@ JSON = {
 }
 
 
+def test_a_number_beyond_floats_in_a_column_is_refused(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(f'{{"text": {{"0": "{SECRET}"}}, "label": {{"0": {10**400}, "1": 0.5}}}}')
+    assert refusal(path).title == "a.json holds a number with too many digits."
+
+
 @pytest.mark.parametrize("title", JSON)
 def test_wrong_json_is_refused_with_the_reason(tmp_path, title):
     path = tmp_path / "a.json"

@@ -90,10 +90,10 @@ def _rows(path: Path, content: Any) -> list[Row]:
         raise MpqError("E-DATA-FORMAT", f"{shown(path.name)} is no list of objects.", SHAPES)
     try:
         rows: list[Row] = pandas.DataFrame(content).to_dict("records")
-    except (ValueError, TypeError) as error:
-        raise MpqError(
-            "E-DATA-FORMAT", f"{shown(path.name)}: its columns differ in length.", SHAPES
-        ) from error
+    except (ValueError, TypeError, OverflowError) as error:
+        large = isinstance(error, OverflowError)
+        reason = " holds a number with too many digits." if large else ": its columns differ in length."
+        raise MpqError("E-DATA-FORMAT", f"{shown(path.name)}{reason}", SHAPES) from error
     return rows
 
 

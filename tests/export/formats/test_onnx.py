@@ -1,6 +1,7 @@
 """A classifier as an ONNX file: ONNX Runtime gives the same logits, at every width, for several types."""
 
 import copy
+import json
 import shutil
 import subprocess
 import sys
@@ -101,6 +102,20 @@ def test_the_file_holds_codes_not_weights(folder):
     assert abs(size - stored_bytes(packed)) < 0.01 * size
     assert not any(node.metadata_props for node in graph.node)  # no folders of this machine
     assert {"config.json", "tokenizer.json"} <= {file.name for file in path.iterdir()}
+
+
+def test_a_tokenizer_that_panics_is_refused_with_a_sentence(folder, tmp_path):
+    """The tokenizers library stops with what Python does not take for an exception."""
+    broken = tmp_path / "broken"
+    shutil.copytree(folder[0], broken)
+    path = broken / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["post_processor"]["special_tokens"] = {}  # its template names some
+    path.write_text(json.dumps(content))
+    write_checksums(broken)
+    with pytest.raises(MpqError, match=r"^tokenizer\.json is no valid model file: ") as refused:
+        OnnxClassifier(broken).logits(["A film."])
+    assert refused.value.code == "E-MODEL"
 
 
 def test_it_runs_without_torch_and_transformers(folder):
