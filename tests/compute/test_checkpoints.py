@@ -23,7 +23,7 @@ from tests.helpers.workloads import on
 PROBE = Probe(scope="propagated", pooling="mean", bits=(4,), quantizer="rtn", group_size=None)
 TENSORS = {"sums": torch.arange(300.0).reshape(3, 100), "done": torch.tensor([True, False])}
 STATE = State(tensors=TENSORS, facts={"seconds": 0.1})
-PHASES = {"calibration_size": 60, "eval_size": 50, "max_length": 16, "metrics": ("cka",), "bits": (8, 4)}
+PHASES = {"calibration_size": 60, "eval_size": 70, "max_length": 16, "metrics": ("cka",), "bits": (8, 4)}
 PHASES |= {"quantizer": "rtn"}
 
 
@@ -252,18 +252,23 @@ def test_a_pass_that_ran_out_of_memory_goes_on_with_the_smaller_batches(
     assert resumed.batches == uninterrupted.batches
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tiny, tmp_path_factory):
+    """A full run that nothing has stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    return run(RunConfig(**PHASES, model=tiny.source.name, batch_tokens=160, output=str(folder)))
+
+
 @pytest.mark.parametrize("stage", ["Compare activations", "Evaluate quantized"])
-def test_a_full_run_that_is_stopped_writes_the_same_figures(tiny, tmp_path, machine, stage):
-    config = RunConfig(**PHASES, model=tiny.source.name, batch_tokens=160, output=str(tmp_path / "whole"))
-    uninterrupted = run(config)
-    config = config.replace(output=str(tmp_path / "stopped"))
+def test_a_full_run_that_is_stopped_writes_the_same_figures(tiny, tmp_path, uninterrupted, stage):
+    config = RunConfig(**PHASES, model=tiny.source.name, batch_tokens=160, output=str(tmp_path))
     with pytest.raises(KeyboardInterrupt):
         run(config, Stopping(stage, 2), Session(checkpoint_every=0.0))
     reporter = Stopping()
     resumed = run(config, reporter, Session(checkpoint_every=0.0))
     assert any(f"{stage}: going on from a checkpoint" in text for text in reporter.texts)
     if stage == "Evaluate quantized":  # the stage before it is not repeated
-        assert "Evaluate FP32: going on from a checkpoint, 50 reviews are done." in reporter.texts
+        assert "Evaluate FP32: going on from a checkpoint, 70 reviews are done." in reporter.texts
     assert resumed.analysis.result.scores == uninterrupted.analysis.result.scores
     for mine, theirs in (
         (resumed.quantization.result.before, uninterrupted.quantization.result.before),

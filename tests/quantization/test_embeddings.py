@@ -79,7 +79,7 @@ def pointers(model):
 
 
 def test_8_bits_cost_nothing_on_real_reviews_and_4_bits_little(classifier, reviews):
-    work = on_cpu(tokenize(reviews.take(list(range(64))), classifier.tokenizer, 64, Silent()))
+    work = on_cpu(tokenize(reviews.take(list(range(32))), classifier.tokenizer, 32, Silent()))
     before, kl = evaluate(classifier.model, work, Silent(), ""), {}
     for precision in EMBEDDINGS:
         model = copy.deepcopy(classifier.model)

@@ -19,7 +19,7 @@ PROBE = Probe(scope="propagated", pooling="mean", bits=(4,), quantizer="rtn", gr
 
 @pytest.fixture(scope="module")
 def tokens(classifier, reviews):
-    return tokenize(reviews.take(list(range(0, 400, 2))), classifier.tokenizer, 16, Silent())
+    return tokenize(reviews.take(list(range(0, 400, 4))), classifier.tokenizer, 16, Silent())
 
 
 @pytest.fixture(scope="module")
