@@ -10,8 +10,9 @@ from bert_mpq.allocation.best_clusterings import Candidate, best_clusterings
 from bert_mpq.allocation.knapsack import Assignment, InfeasibleError, Options, frontier, optimum, smallest
 from bert_mpq.allocation.losses import Losses, assignment_of, losses_of, options_of
 from bert_mpq.allocation.pins import check_probed, pinned_units
+from bert_mpq.allocation.refusals import out_of_reach, too_many_widths
 from bert_mpq.records.evaluation import BitAllocation, Sensitivities
-from bert_mpq.records.numbers import MEBIBYTE_BITS, megabytes
+from bert_mpq.records.numbers import MEBIBYTE_BITS
 from bert_mpq.records.outline import Outline, Unit
 from bert_mpq.records.sizes import SizeReport, size_report, unit_bits
 from bert_mpq.records.width_scores import WidthScores
@@ -95,7 +96,10 @@ class Budget:
         try:
             return optimum(self.options, self.limit(target), self.config.max_widths)
         except InfeasibleError as error:
-            raise self._refusal(target, error.smallest) from error
+            if error.smallest is None:
+                raise too_many_widths(self.options, self.config.max_widths) from error
+            least = self.sizes(smallest(self.options, self.config.max_widths).bits)
+            raise out_of_reach(target, least, self.embeddings) from error
 
     def frontier(self) -> tuple[Assignment, ...]:
         """Return the Pareto-optimal assignments, smallest first.
@@ -106,7 +110,7 @@ class Budget:
         try:
             return frontier(self.options, self.config.max_widths)
         except InfeasibleError as error:
-            raise self._refusal(None, error.smallest) from error
+            raise too_many_widths(self.options, self.config.max_widths) from error
 
     @property
     def foreign_quantizer(self) -> bool:
@@ -192,30 +196,6 @@ class Budget:
                 found.append(replace(make_budget(config, self.scores), embeddings=self.embeddings))
         return tuple(found)
 
-    def _refusal(self, target: Target | None, least: int | None) -> MpqError:
-        if least is None or target is None:
-            pinned = sorted({option.bits for each in self.options if len(each) == 1 for option in each})
-            return MpqError(
-                "E-BUDGET",
-                f"The pins need {len(pinned)} widths, --max-widths allows {self.config.max_widths}.",
-                "Allow more widths, or pin fewer.",
-            )
-        bits = smallest(self.options, self.config.max_widths).bits
-        sizes = self.sizes(bits)
-        offer = _reachable(target, sizes)
-        rest = sizes.whole_bits - sizes.quantized_bits
-        hint = f"Ask for --target {offer.text}{' or less' if target.kind == 'ratio' else ' or more'}"
-        narrower = {"fp32": "int8", "fp16": "int8", "int8": "int4"}.get(self.embeddings)
-        if narrower and target.kind != "bits":
-            hint += f", or --embeddings {narrower}"
-        return MpqError(
-            "E-BUDGET",
-            f"{target.text} cannot be reached: the smallest plan takes {sizes.bits_per_weight:.2f} bits per "
-            f"encoder weight, {megabytes(sizes.whole_bits):.2f} MB in all ({sizes.whole_ratio:.2f}x), "
-            f"{megabytes(rest):.2f} MB of it not encoder weights.",
-            f"{hint}.",
-        )
-
 
 def make_budget(config: RunConfig, scores: WidthScores) -> Budget:
     """Return the problem that ``config`` poses with these scores.
@@ -259,14 +239,3 @@ def sensitivities_of(scores: WidthScores, metric: str, file_name: str) -> Sensit
         samples=str(scores.reviews),
         encoder_fingerprint=scores.encoder_fingerprint,
     )
-
-
-def _reachable(target: Target, sizes: SizeReport) -> Target:
-    """Return the hardest target of this kind that the smallest plan meets, to two decimals."""
-    if target.kind == "ratio":
-        value = math.floor(100 * Fraction(sizes.whole_original_bits, sizes.whole_bits))
-    elif target.kind == "bits":
-        value = math.ceil(100 * Fraction(sizes.quantized_bits, sizes.linear_weights))
-    else:
-        value = math.ceil(100 * Fraction(sizes.whole_bits, MEBIBYTE_BITS))
-    return Target(kind=target.kind, value=value / 100)
