@@ -6,20 +6,16 @@ that whatever else the machine does meets all of them. Memory is that of another
 
 import contextlib
 import json
-import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bert_mpq.compute.hardware import cores, processor
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.export.formats import FORMATS
 from bert_mpq.export.onnx_classifier import MODEL
-from bert_mpq.export.reload import fresh_environment
+from bert_mpq.runs.bench_processes import Contender, Shape, Timing, memory_of, timings_of
 from bert_mpq.runs.classify import format_of
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.paths import user_path
@@ -28,28 +24,6 @@ from bert_mpq.sources.classifiers import Classifier, find_classifier, load_class
 LATENCIES = ((1, 32), (1, 256))
 THROUGHPUT = (16, 200)
 ROUNDS = 7
-Shape = tuple[int, int]  # texts, tokens
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timing:
-    """Seconds of one forward pass.
-
-    Args:
-        shape: texts and tokens of each.
-        low: the fastest of all rounds.
-        high: the slowest.
-    """
-
-    shape: Shape
-    median: float
-    low: float
-    high: float
-
-    @property
-    def per_second(self) -> float:
-        """Texts per second."""
-        return self.shape[0] / self.median
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,15 +63,6 @@ class Bench:
     models: tuple[Measured, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Contender:
-    """A model that is measured: its name in tables, what ``text_classifier`` loads, and its weights files."""
-
-    name: str
-    model: str
-    file_bytes: int
-
-
 def bench(
     folders: Sequence[str],
     model: str,
@@ -122,10 +87,10 @@ def bench(
     with tempfile.TemporaryDirectory(prefix="bert-mpq-bench-") as temporary:
         contenders = [*_fp32(model, folders, Path(temporary), reporter), *exported]
         memory = [
-            _memory(each, threads, throughput)
+            memory_of(each, threads, throughput)
             for each in reporter.track(contenders, "Measure memory", len(contenders))
         ]
-        timings = _timings(contenders, threads, throughput, rounds, reporter)
+        timings = timings_of(contenders, threads, (*LATENCIES, throughput), rounds, reporter)
     measured = tuple(
         Measured(
             name=each.name,
@@ -198,85 +163,3 @@ def _check_same(classifier: Classifier, folder: Path) -> None:
                 f"{folder.name} was not made from {classifier.source.name}: its shape is another.",
                 "Name the FP32 model with --model.",
             )
-
-
-class _Worker:
-    """A process of ``bert_mpq.runs.bench_worker``."""
-
-    def __init__(self, contender: Contender, threads: int) -> None:
-        self._contender = contender
-        environment = fresh_environment() | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "bert_mpq.runs.bench_worker", contender.model, str(threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        self.loaded: dict[str, Any] = self._read()
-
-    def ask(self, question: dict[str, Any]) -> Any:
-        """Return the answer to a question."""
-        with contextlib.suppress(BrokenPipeError):
-            print(json.dumps(question), file=self._process.stdin, flush=True)
-        return self._read()
-
-    def run(self, shape: Shape) -> float:
-        """Return the seconds of a forward pass."""
-        return float(self.ask({"run": self.cut(shape)}))
-
-    def cut(self, shape: Shape) -> Shape:
-        """Return a shape that the model can take."""
-        return shape[0], min(shape[1], self.loaded["longest"])
-
-    def _read(self) -> Any:
-        line = self._process.stdout.readline() if self._process.stdout else ""
-        if line:
-            return json.loads(line)
-        said = self._process.communicate()[1].strip().splitlines() or ["it ended without a word"]
-        raise MpqError(
-            "E-EXPORT",
-            f"{self._contender.name} does not run: {said[-1][:200].rstrip('.')}.",
-            "Export it again.",
-        )
-
-    def close(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.communicate()
-
-
-def _memory(contender: Contender, threads: int, largest: Shape) -> tuple[dict[str, Any], int]:
-    """Return what a fresh process says of loading, and its resident bytes after a large batch."""
-    with contextlib.closing(_Worker(contender, threads)) as worker:
-        worker.run(largest)
-        return worker.loaded, int(worker.ask({"memory": None}))
-
-
-def _timings(
-    contenders: Sequence[Contender], threads: int, throughput: Shape, rounds: int, reporter: Reporter
-) -> list[tuple[Timing, ...]]:
-    """Return the timings of every contender; one pass before the first round is not counted."""
-    shapes = (*LATENCIES, throughput)
-    with contextlib.ExitStack() as stack:
-        workers = [stack.enter_context(contextlib.closing(_Worker(each, threads))) for each in contenders]
-        seconds: list[dict[Shape, list[float]]] = [{shape: [] for shape in shapes} for _ in workers]
-        for turn in reporter.track(range(rounds + 1), "Measure in turns", rounds + 1):
-            for shape in shapes:
-                for worker, taken in zip(workers, seconds, strict=True):
-                    passed = worker.run(shape)
-                    if turn:
-                        taken[shape].append(passed)
-    return [
-        tuple(
-            Timing(
-                shape=worker.cut(shape),
-                median=statistics.median(taken[shape]),
-                low=min(taken[shape]),
-                high=max(taken[shape]),
-            )
-            for shape in shapes
-        )
-        for worker, taken in zip(workers, seconds, strict=True)
-    ]

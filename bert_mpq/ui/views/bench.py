@@ -9,7 +9,8 @@ from bert_mpq.ui.views.panels import heading
 from bert_mpq.ui.views.tables import plain_table
 
 if TYPE_CHECKING:
-    from bert_mpq.runs.bench import Bench, Timing
+    from bert_mpq.runs.bench import Bench
+    from bert_mpq.runs.bench_processes import Timing
 
 MIB = 1 << 20
 
