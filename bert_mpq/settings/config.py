@@ -6,36 +6,26 @@ from typing import Any
 
 from bert_mpq.settings.bits import parse_bits
 from bert_mpq.settings.checks import check_config
-from bert_mpq.settings.choices import Clustering, Device, Granularity, Pooling, Precision, Sampling, Scope
+from bert_mpq.settings.choices import Clustering, Granularity, Pooling, Sampling, Scope
 from bert_mpq.settings.embeddings import EmbeddingChoice, EmbeddingPrecision
 from bert_mpq.settings.errors import UsageError
 from bert_mpq.settings.flag import common, phase_1, phase_2
-from bert_mpq.settings.label_words import EXAMPLE
 from bert_mpq.settings.metrics import METRICS, Metric, Rows
 from bert_mpq.settings.quantizers import GROUP_SIZES, QuantizerName
+from bert_mpq.settings.source_settings import SourceSettings
 from bert_mpq.settings.targets import EXAMPLES, Target, parse_pin, parse_target
 
 BUDGET_WIDTHS = (4, 2, 3, 8)  # the first one is that of the sensitivity files
-OF_DATA = ("text_column", "label_column", "labels")  # the fields that explain data of one's own
 TRAINING = ("quantize", "run", "sweep")  # the commands that train
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig:
+class RunConfig(SourceSettings):
     """What to run. Every field is one command-line flag of the same name, whose help says what it sets.
 
+    Model, data and device are fields of ``SourceSettings``.
+
     Args:
-        model: ``default`` (textattack/bert-base-uncased-imdb, or the embedded classifier without a hub),
-            ``embedded``, a hub id or a folder.
-        data: ``imdb``, or a CSV, TSV, JSON, Parquet or Arrow file, a folder of them, or folders of texts.
-        text_column: column of the user's data that holds the reviews; None = by its common name.
-        label_column: column of the user's data that holds the labels; None = by its common name.
-        labels: what its labels mean, as ``1=negative``, ``2=positive``, ``3=skip``; empty = by common words.
-        precision: arithmetic of the forward passes; ``tf32`` and ``bf16`` are faster and rounder.
-        fit_head: fit the classification head on this many calibration reviews (for a model that was only
-            pretrained); None = keep the head it has.
-        swap_labels: take the model's outputs to mean the opposite of what its config says, or, where it says
-            nothing, of 0 negative and 1 positive.
         metrics: scores to compute. Which one decides the allocation of a full run: see
             ``bert_mpq.records.decision``.
         probe_bits: widths of the fake-quantized layer in Phase 1; the sensitivity files hold the scores of
@@ -67,39 +57,6 @@ class RunConfig:
         UsageError: a field has a value that no run can have.
     """
 
-    model: str = common(
-        "default",
-        "classifier: hub id, folder, or the embedded one",
-        shown="ID|PATH|embedded",
-        remembered=True,
-    )
-    data: str = common(
-        "imdb", "reviews: IMDB, or a file, folder or archive of yours", shown="imdb|PATH", remembered=True
-    )
-    text_column: str | None = common(
-        None, "column of your data that holds the reviews", shown="NAME", remembered=True
-    )
-    label_column: str | None = common(
-        None, "column of your data that holds the labels", shown="NAME", remembered=True
-    )
-    labels: tuple[str, ...] = common(
-        (),
-        "what the labels of your data mean: negative, positive, or skip to leave their reviews out",
-        shown=EXAMPLE,
-        remembered=True,
-        repeats=True,
-    )
-    device: Device = common("auto", "where the model runs", remembered=True)
-    precision: Precision = common("fp32", "arithmetic of the forward passes")
-    fit_head: int | None = common(
-        None, "fit the classification head on N calibration reviews", shown="N|off", none="off", lowest=10
-    )
-    swap_labels: bool = phase_2(
-        False,
-        "take the outputs of the model to mean the opposite: 0 positive, 1 negative",
-        commands=("quantize", "run", "plan", "sweep", "validate"),
-    )
-    output: str = common(".", "folder of Sensitivities/ and Evaluation/", shown="DIR")
     calibration_size: int | None = phase_1(
         None, "calibration reviews", shown="N|all", none="all", remembered=True, lowest=1
     )
@@ -227,11 +184,6 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         check_config(self)
-
-    @property
-    def head_text(self) -> str:
-        """Where the classification head comes from; empty when it is the model's own."""
-        return f"fitted on {self.fit_head:,} calibration reviews" if self.fit_head else ""
 
     @property
     def rows(self) -> Rows:

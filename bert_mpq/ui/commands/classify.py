@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from bert_mpq.settings import flags
-from bert_mpq.settings.config import OF_DATA, RunConfig
+from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import UsageError
+from bert_mpq.settings.source_settings import OF_DATA
 from bert_mpq.ui.commands.command import Command
 
 if TYPE_CHECKING:

@@ -10,11 +10,12 @@ from bert_mpq.records.reading import (
     list_evaluations,
     newest_record,
 )
-from bert_mpq.settings.config import OF_DATA, RunConfig
+from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.flag import Phase
 from bert_mpq.settings.flags import FLAGS
 from bert_mpq.settings.paths import user_path
+from bert_mpq.settings.source_settings import OF_DATA
 from bert_mpq.sources.embedded.bases import EMBEDDED
 
 
