@@ -14,8 +14,8 @@ from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.quantization.scheme import Scheme
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.reading import EvaluationRecord
+from bert_mpq.runs.find_sources import find_sources
 from bert_mpq.runs.job import Job
-from bert_mpq.runs.make_plan import find_sources
 from bert_mpq.runs.plan import QuantizationPlan
 from bert_mpq.runs.session import Session
 from bert_mpq.settings.errors import MpqError

@@ -97,7 +97,8 @@ def _phase(phase: "Phase", text: str, result: str) -> Command:
 
 def _plan(namespace: argparse.Namespace, execution: "Execution") -> PlannedBits:
     from bert_mpq.allocation.whole_plans import best_plan
-    from bert_mpq.runs.make_plan import budget_of, named, plan_analysis
+    from bert_mpq.runs.find_sources import named
+    from bert_mpq.runs.make_plan import budget_of, plan_analysis
     from bert_mpq.ui.views.budget import budget_views
 
     namespace.clustering = "budget"

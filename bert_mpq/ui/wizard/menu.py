@@ -9,8 +9,9 @@ from bert_mpq.records.sensitivity_file import list_sensitivity_files, read_sensi
 from bert_mpq.runs.compare import compare
 from bert_mpq.runs.plan import AnalysisPlan, FullPlan, Phase, QuantizationPlan, Sources
 from bert_mpq.settings import flags
-from bert_mpq.settings.config import OF_DATA, RunConfig
+from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.source_settings import OF_DATA
 from bert_mpq.sources.columns import UnclearData
 from bert_mpq.sources.embedded.bases import SMALL
 from bert_mpq.ui.console import error_console, require_terminal, working
@@ -117,7 +118,7 @@ class Wizard:
             return
         if sources.model.note:
             self._output.print(sources.model.note, markup=False)
-            from bert_mpq.runs.make_plan import named
+            from bert_mpq.runs.find_sources import named
 
             self._config = named(self._config, sources.model.name)  # said once
         plan = self._ask(phase, sources)
@@ -132,7 +133,7 @@ class Wizard:
 
     def _sources(self, phase: Phase) -> Sources | None:
         """Find model and data, and ask what is unclear of them; None when the user went back."""
-        from bert_mpq.runs.make_plan import StandInError, find_sources
+        from bert_mpq.runs.find_sources import StandInError, find_sources
 
         while True:
             try:
