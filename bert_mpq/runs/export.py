@@ -57,20 +57,10 @@ def export_model(
     file_format = format_for(format_name, activations)
     started = time.perf_counter()
     evaluated = evaluated_model(record, session, reporter)
-    packed = evaluated.packed
     with new_folder(target) as folder:
-        facts = _facts(record)
-        weights = file_format.write(folder, packed, evaluated.model, _tokenizer(evaluated), facts)
-        size = FileSize(
-            total=sum(file.stat().st_size for file in weights.parent.glob(f"{weights.name}*")),
-            header=file_format.header_bytes(weights),
-            predicted=file_format.predicted_bytes(record.result.sizes, packed),
-            original=record.result.sizes.whole_original_bits // 8,
-        )
+        size = _write(folder, file_format, record, evaluated)
         comparison = _compare(folder, file_format, evaluated, reporter)
         runtime = _figures(folder, file_format, evaluated, reporter) if file_format.measured else None
-        if runtime is not None:
-            write_atomic(folder / FIGURES, json_text(dataclasses.asdict(runtime)))
         text = card_text(record.result, file_format, target.name, size, comparison, runtime)
         write_atomic(folder / CARD, text)
     return Export(
@@ -82,6 +72,18 @@ def export_model(
         comparison=comparison,
         seconds=time.perf_counter() - started,
         runtime=runtime,
+    )
+
+
+def _write(folder: Path, file_format: Format, record: EvaluationRecord, evaluated: Evaluated) -> FileSize:
+    """Write weights, config and tokenizer; return what the weights take."""
+    packed, sizes = evaluated.packed, record.result.sizes
+    weights = file_format.write(folder, packed, evaluated.model, _tokenizer(evaluated), _facts(record))
+    return FileSize(
+        total=sum(file.stat().st_size for file in weights.parent.glob(f"{weights.name}*")),
+        header=file_format.header_bytes(weights),
+        predicted=file_format.predicted_bytes(sizes, packed),
+        original=sizes.whole_original_bits // 8,
     )
 
 
@@ -143,7 +145,7 @@ def _compare(folder: Path, file_format: Format, evaluated: Evaluated, reporter: 
 
 
 def _figures(folder: Path, file_format: Format, evaluated: Evaluated, reporter: Reporter) -> RuntimeFigures:
-    """Classify the held-out reviews of the evaluation with the file itself."""
+    """Classify the held-out reviews of the evaluation with the file itself; keep the figures beside it."""
     reviews, running = evaluated.reviews(), file_format.load(folder)
     parts = [reviews.texts[start : start + PART] for start in range(0, len(reviews), PART)]
     started = time.perf_counter()
@@ -152,7 +154,9 @@ def _figures(folder: Path, file_format: Format, evaluated: Evaluated, reporter: 
     )
     seconds = time.perf_counter() - started
     accuracy = figures(logits, logits.argmax(1), np.asarray(reviews.labels), seconds)
-    return RuntimeFigures(accuracy=accuracy, processor=processor())
+    found = RuntimeFigures(accuracy=accuracy, processor=processor())
+    write_atomic(folder / FIGURES, json_text(dataclasses.asdict(found)))
+    return found
 
 
 def _facts(record: EvaluationRecord) -> dict[str, Any]:

@@ -70,6 +70,33 @@ class PlanModels:
         return copy.deepcopy(self._model, shared)
 
 
+class Measurements:
+    """The divergences of the plans that were measured, for a checkpoint.
+
+    Args:
+        linears: whose bits make a plan.
+        reviews: that every plan is measured on.
+    """
+
+    def __init__(self, linears: int, reviews: int) -> None:
+        self._shape = linears, reviews
+        self.known: dict[tuple[int, ...], Divergences] = {}
+
+    @property
+    def state(self) -> State:
+        """What a checkpoint holds."""
+        bits, kl = torch.tensor(list(self.known)), torch.from_numpy(np.stack([*self.known.values()]))
+        return State(tensors={"bits": bits, "kl": kl}, facts={})
+
+    def load(self, state: State) -> bool:
+        """Take what a checkpoint holds; raises ValueError when it does not fit."""
+        bits, kl = state.tensors["bits"].numpy(), state.tensors["kl"].numpy()
+        if bits.shape != (len(kl), self._shape[0]) or kl.shape[1:] != self._shape[1:]:
+            raise ValueError("plans and divergences do not match")
+        self.known.update(zip(map(tuple, bits.tolist()), kl, strict=True))
+        return True
+
+
 def refine(job: Job[QuantizationPlan], budget: Budget) -> tuple[BitAllocation, Refinement]:
     """Return the plan of least KL among those that were measured, and what was measured.
 
@@ -88,36 +115,28 @@ def refine(job: Job[QuantizationPlan], budget: Budget) -> tuple[BitAllocation, R
     models = PlanModels(narrower, config, widths, calibration, reporter)
     logits = torch.from_numpy(evaluate(model, work, Silent(), "").logits)
     names = [linear.name for linear in budget.outline.linears]
-    known: dict[tuple[int, ...], Divergences] = {}
-
-    def load(state: State) -> bool:
-        bits, kl = state.tensors["bits"].numpy(), state.tensors["kl"].numpy()
-        if bits.shape != (len(kl), len(names)) or kl.shape[1:] != (len(work.tokens),):
-            raise ValueError("plans and divergences do not match")
-        known.update(zip(map(tuple, bits.tolist()), kl, strict=True))
-        return True
+    plans = Measurements(len(names), len(work.tokens))
 
     def identity() -> dict[str, str]:
         scheme = f"{config.quantizer}, {config.group_size}, {config.gptq_reviews}"
         return {**pass_identity(narrower, work), "quantizer": scheme}
 
     checkpoint = job.checkpoints.open(TITLE, identity) if job.checkpoints else None
-    if checkpoint is not None and checkpoint.restore(load):
-        reporter.note(f"{TITLE}: going on from a checkpoint, {len(known):,} plans are measured.")
+    if checkpoint is not None and checkpoint.restore(plans.load):
+        reporter.note(f"{TITLE}: going on from a checkpoint, {len(plans.known):,} plans are measured.")
 
     def measure(plan: Mapping[str, int]) -> float:
         key = tuple(plan[name] for name in names)
-        if key not in known:
+        if key not in plans.known:
             given = torch.from_numpy(evaluate(models.of(plan), work, Silent(), "").logits)
-            known[key] = kl_of_logits(logits, given).numpy()
-        return float(known[key].mean())
+            plans.known[key] = kl_of_logits(logits, given).numpy()
+        return float(plans.known[key].mean())
 
     search = Search(budget, job.plan.refinements)
     for _ in reporter.track(search.run(measure), TITLE, search.passes):
         if checkpoint is not None and checkpoint.due:
-            kept = {"bits": torch.tensor(list(known)), "kl": torch.from_numpy(np.stack([*known.values()]))}
-            checkpoint.write(State(tensors=kept, facts={}))
-    return _outcome(search, known, len(work.tokens))
+            checkpoint.write(plans.state)
+    return _outcome(search, plans.known, len(work.tokens))
 
 
 def _outcome(

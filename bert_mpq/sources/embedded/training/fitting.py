@@ -40,9 +40,7 @@ def fit(
     Returns:
         Seconds, those of interrupted runs included.
     """
-    for part in module.modules():
-        if isinstance(part, nn.Dropout):
-            part.p = stage.dropout
+    _set_dropout(module, stage.dropout)
     steps = math.ceil(len(tokens) / stage.batch)
     optimization = _optimization(module, stage, steps)
 
@@ -65,14 +63,24 @@ def fit(
         plan = shuffled_batches(windows.lengths, stage.batch, rng)
         name = f"{title}, epoch {epoch + 1} of {stage.epochs}"
         for indices in reporter.track(plan, name, len(tokens), len):
-            with machine.working(concurrent=False), machine.arithmetic(gradients=True):
-                loss = module(_moved(windows.batch(indices), machine))
-            loss.backward()
-            optimization.step()
+            _step(module, windows.batch(indices), optimization, machine)
         seconds += time.perf_counter() - started
         file.write(State(tensors=optimization.state(), facts={"epochs": epoch + 1, "seconds": seconds}))
     module.eval()
     return seconds
+
+
+def _set_dropout(module: nn.Module, probability: float) -> None:
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = probability
+
+
+def _step(module: nn.Module, batch: Batch, optimization: Optimization, machine: Machine) -> None:
+    with machine.working(concurrent=False), machine.arithmetic(gradients=True):
+        loss = module(_moved(batch, machine))
+    loss.backward()
+    optimization.step()
 
 
 def _optimization(module: nn.Module, stage: StageRecipe, steps: int) -> Optimization:
