@@ -10,7 +10,7 @@ from bert_mpq.compute.forward import memory_errors
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.records.decision import decide
 from bert_mpq.records.evaluation import EvaluationResult
-from bert_mpq.records.files import EVALUATION, prepare_folder, write_new
+from bert_mpq.records.files import EVALUATION, prepare_folder, write_atomic, write_new
 from bert_mpq.runs import phase_1, phase_2
 from bert_mpq.runs.job import Job
 from bert_mpq.runs.label_check import check_few
@@ -52,25 +52,33 @@ class WrittenSweep:
     file: Path
 
 
-def run(plan: SweepPlan, reporter: Reporter, session: Session) -> Sweep:
+def run(plan: SweepPlan, reporter: Reporter, session: Session) -> WrittenSweep:
     """Run Phase 1 once and Phase 2 for every row; all artifacts are written as usual.
+
+    The table is written to ``Evaluation/sweep_{time}.md`` after every row: a run that is stopped leaves it.
 
     Args:
         plan: model, data, sizes, clustering, quantizer; metrics, bits and target are the table's.
 
     Raises:
-        MpqError: what the phases raise; E-SCORE when a metric of the table has no valid score.
+        MpqError: what the phases raise; E-SCORE when a metric of the table has no valid score; E-READONLY or
+            E-DISK.
     """
     with memory_errors():
         check_few(Job(plan=plan, reporter=reporter, session=session, clock=session.clock))
     analysis = phase_1.run(plan.first, reporter, session)
     decision = decide(analysis.result)
     reporter.note(decision.sentence)
-    rows: list[SweepRow] = []
+    rows: tuple[SweepRow, ...] = ()
+    file: Path | None = None
     for preset in PRESETS:
         part = _Part(plan=plan, analysis=analysis, reporter=reporter, session=session, preset=preset)
-        rows += part.rows(decision.metric)
-    return Sweep(analysis=analysis, rows=tuple(rows))
+        for row in part.rows(decision.metric):
+            rows = (*rows, row)
+            file = _write(file, Sweep(analysis=analysis, rows=rows), plan.config.output)
+    if file is None:
+        raise ValueError("a sweep has rows")
+    return WrittenSweep(sweep=Sweep(analysis=analysis, rows=rows), file=file)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,8 +164,10 @@ def markdown(sweep: Sweep) -> str:
     return "\n".join(lines) + "\n"
 
 
-def written(sweep: Sweep, output: str) -> WrittenSweep:
-    """Write the table as ``Evaluation/sweep_{time}.md``; raises MpqError E-READONLY or E-DISK."""
-    folder = prepare_folder(output, EVALUATION)
+def _write(file: Path | None, sweep: Sweep, output: str) -> Path:
+    """Write the table, into a new file where there is none yet."""
+    text = markdown(sweep)
+    if file is not None:
+        return write_atomic(file, text)
     stem = f"sweep_{time.strftime('%Y%m%d_%H%M%S')}"
-    return WrittenSweep(sweep=sweep, file=write_new(folder, stem, ".md", markdown(sweep)))
+    return write_new(prepare_folder(output, EVALUATION), stem, ".md", text)

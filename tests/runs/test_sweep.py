@@ -1,5 +1,7 @@
 """The sweep on a tiny model and real reviews."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from bert_mpq.compute.reporting import Silent
@@ -9,7 +11,7 @@ from bert_mpq.runs.compare import compare
 from bert_mpq.runs.make_plan import plan_sweep
 from bert_mpq.runs.presets import PRESETS
 from bert_mpq.runs.session import Session
-from bert_mpq.runs.sweep import markdown, written
+from bert_mpq.runs.sweep import markdown
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import UsageError
 from bert_mpq.settings.metrics import title_of
@@ -25,11 +27,12 @@ def swept(tmp_path_factory, small_model):
         quantizer="rtn",
         max_length=16,
     )
-    return config, sweep.run(plan_sweep(config), Silent(), Session())
+    done = sweep.run(plan_sweep(config), Silent(), Session())
+    return config, done.sweep, done.file
 
 
 def test_every_metric_of_the_table_and_the_deciding_one_has_a_row(swept):
-    _, result = swept
+    _, result, _ = swept
     deciding = title_of(decide(result.analysis.result).metric)
     for preset in PRESETS:
         rows = [row for row in result.rows if row.name == preset.name]
@@ -42,7 +45,7 @@ def test_every_metric_of_the_table_and_the_deciding_one_has_a_row(swept):
 
 
 def test_beside_every_size_stand_its_optima_and_none_is_larger(swept):
-    _, result = swept
+    _, result, _ = swept
     sizes: dict[str, set[float]] = {}
     for row in result.rows:
         own = row.result.sizes.bits_per_weight
@@ -56,7 +59,7 @@ def test_beside_every_size_stand_its_optima_and_none_is_larger(swept):
 
 
 def test_the_optimum_never_has_a_larger_loss(swept):
-    config, _ = swept
+    config, *_ = swept
     (group,) = compare(config.output).groups
     for run in group.runs:
         assert run.loss_over_optimum is not None
@@ -70,7 +73,7 @@ def test_the_optimum_never_has_a_larger_loss(swept):
 
 
 def test_the_table_is_the_guides_with_more_columns(swept):
-    config, result = swept
+    _, result, file = swept
     lines = markdown(result).splitlines()
     assert lines[0].startswith(
         "| Config | Calib | Metric | Clusters | Bits | FP32 Acc | Quant Acc | Drop | Compression |"
@@ -86,11 +89,28 @@ def test_the_table_is_the_guides_with_more_columns(swept):
     }
     assert all(" ± " in line.split("|")[8] for line in lines[3:])
     assert len({line.count("|") for line in lines}) == 1
-    assert written(result, config.output).file.read_text() == markdown(result)
+    assert file.read_text() == markdown(result)
+
+
+def test_a_sweep_that_is_stopped_leaves_the_rows_that_it_has(swept, tmp_path, monkeypatch):
+    config, whole, _ = swept
+    results = [row.result for row in whole.rows[:2]]
+
+    def evaluate(*_):
+        if not results:
+            raise KeyboardInterrupt
+        return SimpleNamespace(result=results.pop(0))
+
+    monkeypatch.setattr("bert_mpq.runs.phase_1.run", lambda *_: whole.analysis)
+    monkeypatch.setattr("bert_mpq.runs.phase_2.run", evaluate)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run(plan_sweep(config.replace(output=str(tmp_path))), Silent(), Session())
+    (file,) = tmp_path.glob("Evaluation/sweep_*.md")
+    assert file.read_text().splitlines() == markdown(whole).splitlines()[:5]
 
 
 def test_a_sweep_of_budgets_is_refused(swept):
-    config, _ = swept
+    config, *_ = swept
     with pytest.raises(UsageError) as refused:
         plan_sweep(config.replace(clustering="budget", target="4x"))
     assert refused.value.code == "E-CONFIG"

@@ -191,7 +191,7 @@ def _sweep(namespace: argparse.Namespace, execution: "Execution") -> "WrittenSwe
     with execution.running(plan) as reporter:
         from bert_mpq.runs import sweep
 
-        done = sweep.written(sweep.run(plan, reporter, execution.session), plan.config.output)
+        done = sweep.run(plan, reporter, execution.session)
     execution.write(f"{sweep.markdown(done.sweep)}\n")
     execution.output.print(f"Wrote {done.file}", soft_wrap=True, markup=False)
     execution.output.print(plan.repeat, soft_wrap=True, markup=False)
