@@ -4,9 +4,9 @@ Run: python tests/benchmarks/quantizers.py --reviews all --device auto --json ou
 
 Prints Markdown. Every row is measured in this one run on the same reviews as the FP32 model: KL(FP32 ||
 quantized) of the logits, share of equal predictions, accuracy and its change with the standard error of the
-paired difference, bits per encoder weight with scales, size of the whole model, seconds to quantize. GPTQ's
-reviews, and those that score the layers of the mixed rows, come from the calibration split; nothing here may
-be tuned on the held-out reviews.
+paired difference, bits per encoder weight with scales, size of the whole model, seconds to quantize. All
+layers have the same bits; ``bert-mpq run`` measures mixes. GPTQ's reviews come from the calibration split;
+nothing here may be tuned on the held-out reviews.
 """
 
 import argparse
@@ -19,18 +19,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bert_mpq.allocation.clustering import allocate
 from bert_mpq.compute.batches import TokenizedReviews, tokenize
 from bert_mpq.compute.devices import Machine, pick_machine
 from bert_mpq.compute.evaluate import Evaluation, evaluate
 from bert_mpq.compute.reporting import Lines
 from bert_mpq.compute.workload import Workload
 from bert_mpq.quantization.model import QuantizedModel
-from bert_mpq.records.sensitivity_file import read_sensitivities
-from bert_mpq.sensitivity.measure import measure
-from bert_mpq.sensitivity.probe import Probe
-from bert_mpq.sensitivity.scoring import score
-from bert_mpq.settings.bits import parse_bits
 from bert_mpq.settings.embeddings import EmbeddingPrecision
 from bert_mpq.settings.quantizers import QuantizerName, needs_calibration, quantizers_for
 from bert_mpq.sources.classifiers import Classifier, find_classifier, load_classifier
@@ -39,15 +33,12 @@ from bert_mpq.sources.sampling import sample
 from tests.benchmarks.provenance import provenance
 from tests.helpers.quantized import quantized_at
 
-METRIC = "pwcca"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """A quantizer with its group size, on one allocation, and the precision of the embeddings."""
+    """A quantizer with its group size, at one width, and the precision of the embeddings."""
 
-    bits: tuple[int, ...]  # of every layer
-    name: str  # of the allocation
+    bits: tuple[int, ...]  # of every layer, all the same
     quantizer: QuantizerName
     group_size: int | None
     embeddings: EmbeddingPrecision = "fp32"
@@ -112,7 +103,7 @@ def row(
     """Compare two evaluations of the same reviews; ``words`` stand in for those of the quantizer."""
     difference = (after.predictions == labels).astype(float) - (before.predictions == labels)
     return Row(
-        bits=setup.name,
+        bits=str(setup.bits[0]),
         quantizer=words or setup.text,
         embeddings=setup.embeddings,
         kl=after.divergence(before),
@@ -129,35 +120,20 @@ def row(
 def setups(
     quantizers: Sequence[str],
     widths: Sequence[int],
-    mixes: Sequence[tuple[int, ...]],
     embeddings: Sequence[EmbeddingPrecision],
-    scores: tuple[float, ...],
     layers: int,
 ) -> list[Setup]:
     """Return what to measure; a quantizer that means the same as one before it is left out."""
-    allocations = [(str(width), (width,) * layers) for width in widths]
-    for mix in mixes:
-        allocations.append((", ".join(map(str, mix)), allocate(scores, mix, "kmeans").bits))
     found: dict[tuple[object, ...], Setup] = {}
-    for name, bits in allocations:
+    for width in widths:
+        bits = (width,) * layers
         for word in quantizers:
             quantizer, _, size = word.partition(":")
             group_size = None if size == "channel" else int(size or 64)
             for tables in embeddings:
-                setup = Setup(
-                    bits=bits, name=name, quantizer=quantizer, group_size=group_size, embeddings=tables
-                )
-                found.setdefault((name, quantizers_for(quantizer, bits, group_size), tables), setup)
+                setup = Setup(bits=bits, quantizer=quantizer, group_size=group_size, embeddings=tables)
+                found.setdefault((width, quantizers_for(quantizer, bits, group_size), tables), setup)
     return list(found.values())
-
-
-def sensitivities(
-    classifier: Classifier, work: Workload, calibration: Workload, reporter: Lines
-) -> tuple[float, ...]:
-    """Score the layers as the tool does by default."""
-    probe = Probe(scope="propagated", pooling="mean", bits=(4,), quantizer="auto", group_size=64)
-    measured = measure(classifier, work, probe, reporter, calibration)
-    return score(measured, (METRIC,), reporter).scores[0].values
 
 
 def synchronize(machine: Machine) -> None:
@@ -181,14 +157,9 @@ def arguments_of() -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--reviews", default="2000", help="held-out reviews, or all")
-    parser.add_argument("--calibration", default="2000", help="reviews that score the layers, or all")
-    parser.add_argument(
-        "--sensitivities", help="file of Phase 1 that decides the mixes; default: measured here"
-    )
     parser.add_argument("--gptq-reviews", type=int, default=128)
     parser.add_argument("--max-length", type=int, default=256)
     parser.add_argument("--bits", default="8,4,3,2", help="uniform widths")
-    parser.add_argument("--mixes", default="16,8,4;8,4,2", help="bits per k-means group, mixes after ;")
     parser.add_argument(
         "--quantizers",
         default="per-tensor,rtn:channel,rtn,rtn-mse,gptq:channel,gptq:32,gptq:128,auto",
@@ -205,30 +176,15 @@ def main() -> None:
     reporter = Lines()
     classifier = load_classifier(find_classifier(options.model))
     machine = pick_machine(options.device, options.precision)
-    held_out, scoring = (
-        None if text == "all" else int(text) for text in (options.reviews, options.calibration)
-    )
+    held_out = None if options.reviews == "all" else int(options.reviews)
     test = tokens_of(classifier, "evaluation", held_out, options.max_length)
     gptq = tokens_of(classifier, "calibration", options.gptq_reviews, options.max_length)
     calibration = Workload(tokens=gptq, machine=machine)
-    mixes = [parse_bits(text) for text in options.mixes.split(";") if text]
-    scores: tuple[float, ...] = ()
-    if mixes and options.sensitivities:
-        scores = read_sensitivities(options.sensitivities).values
-    elif mixes:
-        sampled = tokens_of(classifier, "calibration", scoring, options.max_length)
-        scores = sensitivities(classifier, Workload(tokens=sampled, machine=machine), calibration, reporter)
     work = Workload(tokens=test, machine=machine)
     before = evaluate(classifier.model, work, reporter, "Evaluate FP32")
-    widths = [int(width) for width in options.bits.split(",") if width]
-    todo = setups(
-        options.quantizers.split(","),
-        widths,
-        mixes,
-        options.embeddings.split(","),
-        scores,
-        classifier.source.layers,
-    )
+    widths = [int(width) for width in options.bits.split(",")]
+    embeddings = options.embeddings.split(",")
+    todo = setups(options.quantizers.split(","), widths, embeddings, classifier.source.layers)
     report = {
         **provenance(machine, classifier.revision),
         "model": classifier.source.name,
@@ -236,7 +192,6 @@ def main() -> None:
         "gptq_reviews": len(gptq),
         "max_length": options.max_length,
         "accuracy": before.accuracy.accuracy,
-        "scores": scores,
         "rows": [],
     }
     print(
@@ -254,10 +209,10 @@ def main() -> None:
         )
         synchronize(machine)
         seconds = time.perf_counter() - started
-        after = evaluate(quantized.model, work, reporter, f"{setup.name} {setup.text} {setup.embeddings}")
+        after = evaluate(quantized.model, work, reporter, f"{setup.bits[0]} {setup.text} {setup.embeddings}")
         line = row(setup, quantized, seconds, before, after, test.labels)
         print(line.markdown, flush=True)
-        report["rows"].append({**asdict(line), "layers": setup.bits})
+        report["rows"].append(asdict(line))
         if options.json:
             options.json.write_text(json.dumps(report, indent=2) + "\n")
 

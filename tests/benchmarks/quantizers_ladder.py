@@ -156,7 +156,7 @@ def main() -> None:
         if width > step.most_bits:  # learned rounding is offered, and chosen by ``auto``, at few bits only
             continue
         bits = (width,) * classifier.source.layers
-        setup = Setup(bits=bits, name=str(width), quantizer=step.quantizer, group_size=64)
+        setup = Setup(bits=bits, quantizer=step.quantizer, group_size=64)
         synchronize(machine)
         started = time.perf_counter()
         with step.active(), patch.object(layerwise, "RoundingRecipe", recipe):
