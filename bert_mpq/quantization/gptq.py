@@ -9,6 +9,7 @@ from bert_mpq.quantization.refit import refit
 from bert_mpq.quantization.weight import QuantizedWeight, best_rows, finite
 
 BLOCK = 128
+REFIT_BITS = 3  # at 4 bits a refit takes as long as the walk, and lowers the KL by less than 5 %
 
 
 def quantize(
@@ -28,7 +29,7 @@ def quantize(
     codes = _walk(weight, per_weight, bits, hessian).to(torch.int16)
     walked = QuantizedWeight(codes=codes, scale=clipped.scale, bits=bits)
     best = best_rows([walked, clipped, rtn.quantize(weight, bits, group_size)], weight, hessian)
-    return refit(best, weight, hessian)
+    return refit(best, weight, hessian) if bits <= REFIT_BITS else best
 
 
 def _walk(weight: Tensor, scale: Tensor, bits: int, hessian: Hessian) -> Tensor:

@@ -78,7 +78,8 @@ class Step:
 
 LADDER = (
     Step(name="gptq alone", steps=0),
-    *(Step(name=f"+ {name}", steps=place + 1) for place, name in enumerate(WITHOUT)),
+    Step(name="+ signed scales", steps=1),
+    Step(name="+ refit", steps=2, most_bits=gptq.REFIT_BITS),
     Step(name="learned", steps=len(WITHOUT), quantizer="learned", most_bits=FEW_BITS),
 )
 
@@ -153,7 +154,7 @@ def main() -> None:
     places = [int(place) for place in options.steps.split(",")] if options.steps else range(len(LADDER))
     widths = [int(text) for text in options.bits.split(",")]
     for width, step in ((width, LADDER[place]) for width in widths for place in places):
-        if width > step.most_bits:  # learned rounding is offered, and chosen by ``auto``, at few bits only
+        if width > step.most_bits:  # the tool does neither at more bits
             continue
         bits = (width,) * classifier.source.layers
         setup = Setup(bits=bits, quantizer=step.quantizer, group_size=64)

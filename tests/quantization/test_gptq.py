@@ -60,12 +60,6 @@ def test_codes_and_scales_are_what_a_file_can_hold(problem, bits, group_size):
     assert (quantized.scale != 0).all()
 
 
-@pytest.fixture
-def unrefitted(monkeypatch):
-    """GPTQ's own codes and scales."""
-    monkeypatch.setattr(gptq, "refit", lambda start, weight, hessian: start)
-
-
 def reference_codes(weight, scale, bits, hessian):
     """The textbook, one column at a time: invert what is left of H anew for every column (OBQ, eq. 2)."""
     w, steps = weight.double().numpy().copy(), scale.double().numpy()
@@ -85,7 +79,7 @@ def reference_codes(weight, scale, bits, hessian):
 
 
 @pytest.mark.parametrize("columns", [64, 192])  # in one block of columns, and across two
-def test_codes_are_those_of_the_textbook(columns, unrefitted):
+def test_codes_are_those_of_the_textbook(columns):
     weight, hessian = random_problem(1, rows=8, columns=columns, inputs=500)
     importance = hessian.matrix.diagonal().float().reshape(columns // 32, 32)
     scale = clipped_scale(grouped(weight, 32), 4, importance)
@@ -96,12 +90,21 @@ def test_codes_are_those_of_the_textbook(columns, unrefitted):
     assert (quantized.codes.numpy()[kept] == expected[kept]).mean() > 0.99  # ties may round otherwise
 
 
-def test_uncorrelated_inputs_leave_nothing_to_make_up_for(unrefitted):
+def test_uncorrelated_inputs_leave_nothing_to_make_up_for():
     weight, _ = random_problem(2)
     hessian = Hessian(matrix=torch.eye(64, dtype=torch.float64))
     quantized, rounded = gptq.quantize(weight, 4, 32, hessian), rtn.quantize_clipped(weight, 4, 32)
     assert quantized.codes.equal(rounded.codes)
     assert quantized.scale.equal(rounded.scale)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_few_bits_are_refitted(bits, monkeypatch):
+    weight, hessian = random_problem(7)
+    found = gptq.quantize(weight, bits, 32, hessian)
+    monkeypatch.setattr(gptq, "refit", lambda start, weight, hessian: start)
+    without = gptq.quantize(weight, bits, 32, hessian)
+    assert found.codes.equal(without.codes) == (bits > 3)
 
 
 def test_inputs_that_were_never_active_round_to_nearest():
