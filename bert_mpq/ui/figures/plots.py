@@ -1,9 +1,11 @@
 """Sensitivities with intervals, bits per layer, and accuracy against size, in one figure."""
 
 import io
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bert_mpq.records.files import write_atomic
 from bert_mpq.records.numbers import megabytes
@@ -17,11 +19,13 @@ from bert_mpq.settings.paths import user_path
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SHOWN_RUNS = 8
+SHOWN_RUNS = 16
 PANEL = 3.2  # inches
-INK, GRAY = "#1f4e79", "#8a8a8a"
-# Of the metrics, in the order they were measured in.
-COLOURS = ("#1f4e79", "#c55a11", "#548235", "#7f6000", "#7030a0", "#c00000", "#00796b", "#595959")
+INK, GRAY = "#1f4e79", "#6a6a6a"
+# Of the metrics, in the order they were measured in. Hatches tell them apart in black and white.
+COLOURS = ("#1f4e79", "#f4b183", "#a9d18e", "#7f6000", "#7030a0", "#c00000", "#00796b", "#595959")
+HATCHES = ("", "///", "---", "xxx", "|||", "+++", "//--", "||xx")
+TOP = 1.5  # of the axis of the sensitivities: an interval that reaches further is cut off
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,13 +75,14 @@ def draw(material: Material, kind: str) -> bytes:
     groups = [group for group in material.comparison.groups if group.runs]
     heights = [PANEL] if material.sensitivity is not None else []
     for group in groups:
-        heights += [PANEL, 0.8 + 0.32 * min(len(group.runs), SHOWN_RUNS)]
+        heights += [PANEL, 0.8 + 0.25 * min(len(group.runs), SHOWN_RUNS)]
     stream = io.BytesIO()
     # Text stays text in an SVG, and the same figure is the same file.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "bert-mpq", "font.size": 9}):
         figure = Figure(figsize=(8.0, sum(heights)), layout="constrained")
-        grid = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)
-        axes = iter(grid[:, 0])
+        # Each panel has margins of its own: the names in one do not take the width of the others.
+        rows = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)
+        axes = (row.subplots() for row in rows[:, 0])
         if material.sensitivity is not None:
             draw_sensitivities(next(axes), material.sensitivity)
         for group in groups:
@@ -89,7 +94,7 @@ def draw(material: Material, kind: str) -> bytes:
 
 
 def draw_sensitivities(axes: "Axes", result: AnalysisResult) -> None:
-    """Draw one row of bars per layer: every metric over its own largest value, with its 95 % interval."""
+    """Draw bars per layer: every metric over its own largest value, with its 95 % interval, and the KL."""
     shown = [scores for scores in result.scores if scores.usable]
     width = 0.8 / max(1, len(shown))
     for index, scores in enumerate(shown):
@@ -101,46 +106,49 @@ def draw_sensitivities(axes: "Axes", result: AnalysisResult) -> None:
             width,
             yerr=_errors(scores, largest),
             color=COLOURS[index % len(COLOURS)],
+            hatch=HATCHES[index % len(HATCHES)],
+            edgecolor="black",
+            linewidth=0.4,
             error_kw={"elinewidth": 0.8, "capsize": 2},
             label=f"{METRICS[scores.metric].loss_title} (1 = {largest:.3g})",
         )
+    if result.kl:
+        _draw_damage(axes, result.kl)
     _name_layers(axes, result.setting.layers)
     axes.set_ylabel("sensitivity / largest")
     axes.set_title(
-        f"Sensitivity of {result.setting.model_title}, {result.config.widths[0]} bits,"
+        f"{result.setting.model_title}\nSensitivity at {result.config.widths[0]} bits,"
         f" {result.sample.size:,} reviews",
         loc="left",
     )
-    axes.set_ylim(top=1.2 * axes.get_ylim()[1])  # room for the legend
-    axes.legend(frameon=False, loc="upper left", ncols=4, fontsize=7)
+    axes.set_ylim(0.0, TOP)
+    axes.legend(frameon=False, loc="upper left", ncols=2, fontsize=7)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def draw_accuracy(axes: "Axes", group: ComparedGroup) -> None:
-    """Draw accuracy against the size of the whole model, and the line of the Pareto-optimal runs."""
-    small: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7}
-    for run in group.runs:
-        place = megabytes(run.whole_bits), 100 * run.accuracy
-        color = INK if run.pareto else GRAY
-        axes.plot(*place, "o" if run.pareto else "x", color=color)
-        axes.annotate(_label(run), place, xytext=(5, 3), color=color, **small)
+    """Draw accuracy against the size of the whole model, and the line of the Pareto-optimal runs.
+
+    The numbers of the runs are those of the table below.
+    """
     best = sorted((run for run in group.runs if run.pareto), key=lambda run: run.whole_bits)
-    axes.plot([megabytes(run.whole_bits) for run in best], [100 * run.accuracy for run in best], color=INK)
-    before = 100 * group.before.accuracy
-    axes.axhline(before, color=GRAY, linewidth=0.8, linestyle="--")
-    text = f"FP32, {megabytes(group.whole_original_bits):.1f} MB"
-    place = 1.0, before
-    axes.annotate(text, place, xycoords=("axes fraction", "data"), xytext=(-3, 3), ha="right", **small)
+    rest = [run for run in group.runs if not run.pareto]
+    axes.plot(*_places(best), "o-", color=INK, label="no other run is as small and as accurate")
+    axes.plot(*_places(rest), "x", color=GRAY, label="other runs")
+    size = f"FP32, {megabytes(group.whole_original_bits):.1f} MB"
+    axes.axhline(100 * group.before.accuracy, color=GRAY, linewidth=0.8, linestyle="--", label=size)
     axes.margins(x=0.12, y=0.15)
+    _number(axes, group)
+    axes.legend(frameon=False, fontsize=7)
     axes.set_xlabel("size of the whole model (MB)")
     axes.set_ylabel("accuracy (%)")
-    axes.set_title(f"{group.model}: {group.size:,} reviews, {group.split}", loc="left")
+    axes.set_title(f"{group.model}\nAccuracy on {group.size:,} reviews, {group.split}", loc="left")
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def draw_bits(axes: "Axes", group: ComparedGroup) -> None:
     """Draw the bits of every layer as a table of colours: one row per run, best accuracy first."""
-    runs = group.runs[:SHOWN_RUNS]
+    numbers, runs = zip(*_shown(group), strict=True)
     widths = sorted({bits for run in runs for bits in run.bits})
     layers = len(runs[0].bits)
     rows = [[widths.index(bits) for bits in run.bits] for run in runs]
@@ -149,17 +157,51 @@ def draw_bits(axes: "Axes", group: ComparedGroup) -> None:
     axes.invert_yaxis()
     for row, run in enumerate(runs):
         for layer, bits in enumerate(run.bits):
-            axes.text(layer, row, f"{bits:.3g}", ha="center", va="center", fontsize=8)
+            dark = widths.index(bits) > 0.6 * len(widths)
+            color = "white" if dark else "black"
+            axes.text(layer, row, f"{bits:.3g}", ha="center", va="center", fontsize=7, color=color)
     _name_layers(axes, layers)
-    axes.set_yticks(range(len(runs)), [f"{_label(run)}, {100 * run.accuracy:.2f} %" for run in runs])
-    axes.tick_params(length=0, labelsize=8)
-    axes.set_title("Bits per layer", loc="left")
+    labels = [f"{_label(run)}, {100 * run.accuracy:.2f} %  {n}" for n, run in zip(numbers, runs, strict=True)]
+    axes.set_yticks(range(len(runs)), labels)
+    axes.tick_params(length=0, labelsize=7)
+    axes.set_title("Bits per layer, the mean of its weight matrices", loc="left")
     axes.spines[:].set_visible(False)
+
+
+def _draw_damage(axes: "Axes", kl: Sequence[float]) -> None:
+    largest = max(kl) or 1.0
+    label = f"KL of the logits (1 = {largest:.3g})"
+    places = [value / largest for value in kl]
+    axes.plot(places, "D--", color="black", markersize=4, linewidth=0.8, label=label)
+
+
+def _shown(group: ComparedGroup) -> list[tuple[int, ComparedRun]]:
+    """Return the runs that have room, with their numbers: the Pareto-optimal ones first, then the best."""
+    numbered = sorted(enumerate(group.runs, 1), key=lambda entry: not entry[1].pareto)
+    return sorted(numbered[:SHOWN_RUNS], key=lambda entry: entry[0])
+
+
+def _places(runs: Sequence[ComparedRun]) -> tuple[list[float], list[float]]:
+    return [megabytes(run.whole_bits) for run in runs], [100 * run.accuracy for run in runs]
+
+
+def _number(axes: "Axes", group: ComparedGroup) -> None:
+    """Write the number of every shown run beside its place, on the side that is farthest from all else."""
+    taken = [tuple(place) for place in axes.transData.transform(list(zip(*_places(group.runs), strict=True)))]
+    for number, run in _shown(group):
+        (size,), (accuracy,) = _places([run])
+        x, y = axes.transData.transform((size, accuracy))
+        spots = [(x + right, y + up) for right, up in ((9, 0), (-9, 0), (0, 9), (0, -9), (8, 8), (-8, -8))]
+        spot = max(spots, key=lambda spot: min(math.dist(spot, other) for other in taken if other != (x, y)))
+        taken.append(spot)
+        left, bottom = axes.transData.inverted().transform(spot)
+        axes.text(left, bottom, str(number), ha="center", va="center", fontsize=7)
 
 
 def _label(run: ComparedRun) -> str:
     trained = " QAT" if run.trained else ""
-    return f"{run.clustering} {'/'.join(map(str, run.group_bits))} {run.quantizer}{trained}"
+    embeddings = "" if run.embeddings == "fp32" else f", {run.embeddings} embeddings"
+    return f"{run.clustering} {'/'.join(map(str, run.group_bits))} {run.quantizer}{trained}{embeddings}"
 
 
 def _errors(scores: Scores, largest: float) -> list[list[float]] | None:
@@ -171,4 +213,5 @@ def _errors(scores: Scores, largest: float) -> list[list[float]] | None:
 
 
 def _name_layers(axes: "Axes", count: int) -> None:
-    axes.set_xticks(range(count), [f"layer_{layer}" for layer in range(count)])
+    axes.set_xticks(range(count), [str(layer) for layer in range(count)])
+    axes.set_xlabel("encoder layer")

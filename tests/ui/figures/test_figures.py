@@ -4,11 +4,13 @@ import html.parser
 import shutil
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bert_mpq.settings.errors import MpqError, UsageError
+from bert_mpq.ui.figures import plots
 from bert_mpq.ui.figures.page import html_page
 from bert_mpq.ui.figures.plots import collect, write_plot
 from bert_mpq.ui.figures.scale import scale
@@ -37,9 +39,23 @@ def test_an_svg_is_drawn_with_readable_text_and_the_same_every_time(material, tm
     first = write_plot(tmp_path / "a.svg", material).read_bytes()
     words = "".join(ET.fromstring(first).itertext())
     assert material.sensitivity.setting.model_title in words
+    assert "KL of the logits" in words
     for group in material.comparison.groups:
         assert f"{group.size:,} reviews" in words
     assert write_plot(tmp_path / "b.svg", material).read_bytes() == first
+
+
+def test_where_there_is_no_room_for_all_runs_the_pareto_optimal_ones_are_shown(
+    material, tmp_path, monkeypatch
+):
+    group = max(material.comparison.groups, key=lambda group: len(group.runs))
+    runs = [replace(run, pareto=run is group.runs[-1]) for run in group.runs]
+    assert len(runs) > 1
+    monkeypatch.setattr(plots, "SHOWN_RUNS", 1)
+    only = replace(material.comparison, groups=(replace(group, runs=tuple(runs)),))
+    drawn = write_plot(tmp_path / "a.svg", replace(material, comparison=only)).read_bytes()
+    rows = [text for text in map(str.strip, ET.fromstring(drawn).itertext()) if "%  " in text]
+    assert [row.split(", ")[-1] for row in rows] == [f"{100 * runs[-1].accuracy:.2f} %  {len(runs)}"]
 
 
 def test_a_png_is_drawn(material, tmp_path):
