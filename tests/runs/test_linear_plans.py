@@ -102,6 +102,13 @@ def test_an_export_of_it_reloads_bit_by_bit(config, session, tmp_path, file_form
     assert f"| layer_0 | {text} |" in (tmp_path / "folder" / "README.md").read_text()
 
 
+def test_an_onnx_export_of_it_gives_the_logits_of_the_evaluation(config, session, tmp_path):
+    record = quantize_and_evaluate(config.replace(tie=False), session=session).files[1]
+    comparison = export_model(record, tmp_path / "folder", "onnx", session=session).comparison
+    assert comparison.max_difference < 1e-5
+    assert comparison.same_predictions == comparison.reviews
+
+
 def test_trained_weights_keep_their_widths(config, session):
     done = quantize_and_evaluate(config.replace(qat_epochs=1, qat_reviews=20), session=session)
     assert done.result.trained is not None
