@@ -5,7 +5,6 @@ import importlib
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -18,7 +17,7 @@ from bert_mpq.runs import garbage
 from bert_mpq.runs.dry_run import DryRun, dry_run
 from bert_mpq.runs.durations import START
 from bert_mpq.runs.log import RunLog
-from bert_mpq.runs.plan import AnalysisPlan, EvaluationPlan, FullPlan, Plan, QuantizationPlan
+from bert_mpq.runs.plan import AnalysisPlan, FullPlan, Plan, QuantizationPlan
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.paths import user_path
 from bert_mpq.ui.console import is_live
@@ -35,25 +34,6 @@ if TYPE_CHECKING:
     from bert_mpq.runs.phase_1 import Analysis
     from bert_mpq.runs.phase_2 import Quantization
     from bert_mpq.runs.session import Session
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finished:
-    """An evaluation that is done."""
-
-    plan: EvaluationPlan
-    quantization: "Quantization"
-
-
-def evaluation_of(plan: Plan, done: "Analysis | Quantization | FullRun") -> Finished | None:
-    """Return the evaluation that a run has ended in; None where it was Phase 1 alone."""
-    from bert_mpq.runs.full_run import FullRun
-    from bert_mpq.runs.phase_2 import Quantization
-
-    last = done.quantization if isinstance(done, FullRun) else done
-    if isinstance(plan, EvaluationPlan) and isinstance(last, Quantization):
-        return Finished(plan=plan, quantization=last)
-    return None
 
 
 class OnlyPlannedError(Exception):

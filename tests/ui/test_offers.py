@@ -10,9 +10,10 @@ from rich.console import Console
 from bert_mpq.records.reading import read_evaluation
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.ui.execution import Execution, Finished
+from bert_mpq.ui.execution import Execution
 from bert_mpq.ui.wizard import embeddings_offer
 from bert_mpq.ui.wizard import offers as wizard
+from bert_mpq.ui.wizard.finished import Finished
 from bert_mpq.ui.wizard.offers import Offer, offer
 from tests.helpers.golden import RUNS
 from tests.helpers.keyboard import pressing

@@ -16,8 +16,9 @@ from bert_mpq.runs import make_plan, phase_2
 from bert_mpq.runs.make_plan import plan_quantization
 from bert_mpq.runs.phase_2 import Quantization
 from bert_mpq.runs.session import Session
-from bert_mpq.ui.execution import Execution, Finished
+from bert_mpq.ui.execution import Execution
 from bert_mpq.ui.wizard import rounding_offer
+from bert_mpq.ui.wizard.finished import Finished
 from bert_mpq.ui.wizard.offers import OFFERS
 from tests.helpers.keyboard import pressing
 

@@ -1,8 +1,9 @@
 """Offers to keep the embeddings in 8 bits where they are most of what is left."""
 
 from bert_mpq.runs.make_plan import plan_quantization
-from bert_mpq.ui.execution import Execution, Finished, evaluation_of
+from bert_mpq.ui.execution import Execution
 from bert_mpq.ui.views import panels as views
+from bert_mpq.ui.wizard.finished import Finished, evaluation_of
 
 
 def applies(finished: Finished) -> bool:

@@ -9,7 +9,8 @@ from bert_mpq.export.formats.onnx import Onnx
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.ui.commands.bench import bench_and_show
 from bert_mpq.ui.commands.export import export_and_show
-from bert_mpq.ui.execution import Execution, Finished
+from bert_mpq.ui.execution import Execution
+from bert_mpq.ui.wizard.finished import Finished
 from bert_mpq.ui.wizard.prompts import Back, Option, ask_text, choose, confirm, problem_of, rows_of
 
 ACTIVATIONS = rows_of(

@@ -15,9 +15,10 @@ from bert_mpq.settings.source_settings import OF_DATA
 from bert_mpq.sources.columns import UnclearData
 from bert_mpq.sources.embedded.bases import SMALL
 from bert_mpq.ui.console import error_console, require_terminal, working
-from bert_mpq.ui.execution import Execution, Finished, evaluation_of
+from bert_mpq.ui.execution import Execution
 from bert_mpq.ui.views import panels as views
 from bert_mpq.ui.wizard.data_step import ask_unclear, print_understood
+from bert_mpq.ui.wizard.finished import Finished, evaluation_of
 from bert_mpq.ui.wizard.header import header, setting_line
 from bert_mpq.ui.wizard.prompts import Back, Option, choose, confirm
 from bert_mpq.ui.wizard.remembered import remembered

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.ui.execution import Execution, Finished
+from bert_mpq.ui.execution import Execution
 from bert_mpq.ui.wizard import embeddings_offer, export_offer, rounding_offer, training_offer, try_offer
+from bert_mpq.ui.wizard.finished import Finished
 from bert_mpq.ui.wizard.prompts import Back, Option, choose
 from bert_mpq.ui.wizard.wording import tell
 

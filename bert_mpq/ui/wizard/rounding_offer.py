@@ -4,8 +4,9 @@ from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.numbers import duration
 from bert_mpq.runs.make_plan import plan_quantization
 from bert_mpq.settings.quantizers import FEW_BITS, is_symmetric, reviews_for
-from bert_mpq.ui.execution import Execution, Finished, evaluation_of
+from bert_mpq.ui.execution import Execution
 from bert_mpq.ui.views import panels as views
+from bert_mpq.ui.wizard.finished import Finished, evaluation_of
 from bert_mpq.ui.wizard.prompts import Back, choose, rows_of
 
 

@@ -3,8 +3,9 @@
 from bert_mpq.runs.checks import check_trainable
 from bert_mpq.runs.make_plan import plan_quantization
 from bert_mpq.settings.errors import MpqError
-from bert_mpq.ui.execution import Execution, Finished, evaluation_of
+from bert_mpq.ui.execution import Execution
 from bert_mpq.ui.views import panels as views
+from bert_mpq.ui.wizard.finished import Finished, evaluation_of
 from bert_mpq.ui.wizard.prompts import Back, choose, rows_of
 
 LARGE_DROP = 0.03  # of the FP32 accuracy: the rule of the guide to the script this tool replaces

@@ -1,7 +1,8 @@
 """The offer to type a review, and see what the FP32 and the quantized model say of it."""
 
-from bert_mpq.ui.execution import Execution, Finished
+from bert_mpq.ui.execution import Execution
 from bert_mpq.ui.views.classification import classification_view
+from bert_mpq.ui.wizard.finished import Finished
 from bert_mpq.ui.wizard.prompts import Back, ask_text
 
 
