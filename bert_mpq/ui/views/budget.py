@@ -32,11 +32,25 @@ def budget_views(
         plan: its answer.
     """
     budget, assignment = plan.budget, plan.assignment
+    return [
+        heading(f"Plan for {budget.config.target}"),
+        _layers(budget, assignment),
+        *map(Text, _notes(problem, plan, refinement)),
+        heading("The clusterings at this size, with the best bits for each"),
+        _clusterings(budget, assignment),
+        heading("Other sizes: the best plan for each"),
+        _frontier(problem, plan),
+    ]
+
+
+def _notes(problem: Budget, plan: WholePlan, refinement: Refinement | None) -> list[str]:
+    """Return what the plan comes to, and what its losses rest on."""
+    budget = plan.budget
     config, scores = budget.config, budget.scores
     facts = METRICS[config.score]
     loss = f"{facts.loss_title}{', in nats' if facts.of_logits else ''}"
     widths = ", ".join(map(str, sorted(scores.widths)))
-    sizes = budget.sizes(assignment.bits)
+    sizes = budget.sizes(plan.assignment.bits)
     notes = [
         f"{sizes.bits_per_weight:.2f} bits per encoder weight, scales included; whole model "
         f"{megabytes(sizes.whole_bits):.2f} MB, {sizes.whole_ratio:.2f}x smaller; predicted loss "
@@ -55,15 +69,7 @@ def budget_views(
         notes.append(refinement.text)
     if budget.foreign_quantizer:
         notes.append("The losses were measured with another quantizer or group size than planned.")
-    return [
-        heading(f"Plan for {config.target}"),
-        _layers(budget, assignment),
-        *map(Text, notes),
-        heading("The clusterings at this size, with the best bits for each"),
-        _clusterings(budget, assignment),
-        heading("Other sizes: the best plan for each"),
-        _frontier(problem, plan),
-    ]
+    return notes
 
 
 def _layers(budget: Budget, assignment: Assignment) -> Table:
