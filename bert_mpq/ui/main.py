@@ -132,8 +132,11 @@ def _done(command: Command, namespace: argparse.Namespace, execution: "Execution
     return document(command.name, command.version, result) if namespace.json else ""
 
 
-class _Terminated(BaseException):
-    """SIGTERM or SIGHUP, as an exception, so that temporary files are removed on the way out."""
+class _Terminated(SystemExit):
+    """SIGTERM or SIGHUP, as an exception, so that temporary files are removed on the way out.
+
+    An event loop lets a SystemExit through, and takes any other for the error of a callback.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(number)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import pexpect
 import pytest
 
 from tests.helpers.forked import started
@@ -95,3 +96,35 @@ def test_ctrl_c_while_it_runs(tmp_path):
     assert process.exitcode == 130, said
     assert "Traceback" not in said
     assert "Stopped." in said
+
+
+AT_A_QUESTION = """
+import asyncio, os, signal, sys
+from prompt_toolkit.application import Application
+from bert_mpq.ui.main import main
+
+ask = Application.run_async
+
+async def asked(self, *arguments, **named):
+    asyncio.get_running_loop().call_later(0.2, os.kill, os.getpid(), signal.{name})
+    return await ask(self, *arguments, **named)
+
+Application.run_async = asked
+sys.exit(main(["--model", "embedded"]))
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGHUP", 129), ("SIGTERM", 143)])
+def test_a_signal_that_meets_the_event_loop_of_a_question_ends_the_program(tmp_path, name, code):
+    """The loop takes what is no SystemExit for an error of a callback, and goes on."""
+    terminal = pexpect.spawn(
+        sys.executable,
+        ["-c", AT_A_QUESTION.format(name=name)],
+        cwd=str(tmp_path),
+        env=os.environ | {"TERM": "xterm"},
+    )
+    try:
+        terminal.expect(pexpect.EOF, timeout=30)
+    finally:
+        terminal.close(force=True)
+    assert terminal.exitstatus == code
