@@ -9,7 +9,7 @@ from bert_mpq.runs.job import AnyPlan, Job
 from bert_mpq.runs.prepared import Prepared
 from bert_mpq.settings.embeddings import EmbeddingPrecision
 
-REVIEWS = 512  # enough for a loss that is compared with those of layers
+REVIEWS = 128  # enough for a loss that is compared with those of layers, and few beside a prediction
 
 
 def table_losses(job: Job[AnyPlan], work: Prepared) -> TableLosses:

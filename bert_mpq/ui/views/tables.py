@@ -13,6 +13,9 @@ from rich.text import Text
 from bert_mpq.ui.console import is_accessible
 
 FEWEST = 2  # columns that are always shown
+UNBROKEN = (
+    24  # columns of the screen: a longer word, such as the name of a folder, is folded before figures go
+)
 
 
 class FiguresTable(Table):
@@ -68,14 +71,20 @@ def plain_table(*names: str, left: Collection[str]) -> FiguresTable:
     The words of the first column may be wrapped.
     """
     columns = [
-        Column(name, justify="left" if name in left else "right", no_wrap=index > 0 or name not in left)
+        Column(
+            name,
+            justify="left" if name in left else "right",
+            no_wrap=index > 0 or name not in left,
+            overflow="fold",
+        )
         for index, name in enumerate(names)
     ]
     return FiguresTable(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
 
 
 def _slack(column: Column) -> int:
-    """Return by how much a column can be narrowed without breaking a word."""
+    """Return by how much a column can be narrowed without breaking a word, but for very long ones."""
     texts = [str(cell) for cell in (column.header, *column.cells)]
     widest = max(map(cell_len, texts), default=0)
-    return widest - max((cell_len(word) for text in texts for word in text.split()), default=0)
+    longest = max((cell_len(word) for text in texts for word in text.split()), default=0)
+    return widest - min(longest, UNBROKEN)
