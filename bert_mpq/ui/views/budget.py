@@ -127,4 +127,4 @@ def _in_short(budget: Budget, point: Assignment) -> str:
     if budget.config.granularity == "layer":
         return " ".join(map(str, point.bits))
     counts = Counter(budget.by_name(point.bits).values())
-    return ", ".join(f"{bits}: {counts[bits]}" for bits in sorted(counts, reverse=True))
+    return ", ".join(f"{bits}:{counts[bits]}" for bits in sorted(counts, reverse=True))
