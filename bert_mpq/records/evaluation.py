@@ -192,18 +192,27 @@ class EvaluationResult(Staged):
         return self.drop_error(self.final, agreement)
 
     def drop_error(self, after: Accuracy, agreement: float) -> float:
-        """Return the standard error of the change in accuracy to ``after``, paired by review.
-
-        There are two labels, so where two predictions differ exactly one of them is right: a review counts
-        +1, -1 or 0, and the mean square is the share of the reviews on which they differ.
-        """
-        variance = max(1.0 - agreement - (after.accuracy - self.before.accuracy) ** 2, 0.0)
-        return math.sqrt(variance / after.size)
+        """Return the standard error of the change in accuracy to ``after``, paired by review."""
+        return paired_error(after.accuracy - self.before.accuracy, agreement, after.size)
 
     def relative_drop(self, after: Accuracy) -> float:
         """Return the drop to ``after`` as a share of the baseline accuracy (0 where that is 0)."""
         before = self.before.accuracy
         return (before - after.accuracy) / before if before else 0.0
+
+
+def paired_error(change: float, agreement: float, size: int) -> float:
+    """Return the standard error of a change in accuracy on the same reviews, as a share.
+
+    There are two labels, so where two predictions differ exactly one of them is right: a review counts
+    +1, -1 or 0, and the mean square is the share of the reviews on which they differ.
+
+    Args:
+        change: in accuracy, as a share.
+        agreement: share of the reviews on which both predict the same.
+        size: reviews.
+    """
+    return math.sqrt(max(1.0 - agreement - change**2, 0.0) / size)
 
 
 def _same_name(first: str, second: str) -> bool:

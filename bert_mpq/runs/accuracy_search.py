@@ -11,7 +11,7 @@ from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.evaluate import Evaluation, evaluate
 from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.quantization.scheme import Scheme
-from bert_mpq.records.evaluation import BitAllocation
+from bert_mpq.records.evaluation import BitAllocation, paired_error
 from bert_mpq.records.numbers import megabytes
 from bert_mpq.runs.job import Job
 from bert_mpq.runs.label_check import check_labels
@@ -34,8 +34,9 @@ class Drop:
 
 def drop_between(before: Evaluation, after: Evaluation, labels: Indices) -> Drop:
     """Return what ``after`` loses; each review is right or wrong in both."""
-    lost = (before.predictions == labels).astype(float) - (after.predictions == labels)
-    return Drop(value=float(lost.mean()), error=float(lost.std() / len(lost) ** 0.5))
+    right, still = (float((each.predictions == labels).mean()) for each in (before, after))
+    value = right - still
+    return Drop(value=value, error=paired_error(value, after.agreement(before), len(labels)))
 
 
 def smallest_accurate(job: Job[QuantizationPlan]) -> BitAllocation:

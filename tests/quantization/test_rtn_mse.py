@@ -1,5 +1,5 @@
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_mpq.quantization import rtn
@@ -29,7 +29,6 @@ def test_no_row_is_worse_than_without_clipping(weight, bits, group_size):
     assert (squared_error(clipped, weight) <= squared_error(plain, weight) * (1 + 1e-5)).all()
 
 
-@settings(max_examples=30)
 @given(weights, st.sampled_from((2, 3, 4)))
 def test_a_finer_search_finds_little_more(weight, bits):
     """Against every share of the unclipped scale in steps of 0.002, with both signs."""
