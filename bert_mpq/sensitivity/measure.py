@@ -1,12 +1,10 @@
 """From a classifier to what one pass over the calibration reviews tells of its layers."""
 
 import functools
-import time
 from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from bert_mpq.compute import distributed
 from bert_mpq.compute.batches import Batch
 from bert_mpq.compute.checkpoints import Checkpoints, pass_identity
 from bert_mpq.compute.devices import Machine
@@ -21,7 +19,7 @@ from bert_mpq.sensitivity.accumulation import BLOCKS, Accumulation
 from bert_mpq.sensitivity.block_sums import BlockSums
 from bert_mpq.sensitivity.live_scores import LiveScores
 from bert_mpq.sensitivity.one_pass import PASS_TITLE, Pass
-from bert_mpq.sensitivity.probe import Probe
+from bert_mpq.sensitivity.probe import Probe, made_with_twins
 from bert_mpq.sensitivity.probed_classifier import ProbedClassifier
 from bert_mpq.sensitivity.stability import Stability
 from bert_mpq.sources.classifiers import Classifier
@@ -105,39 +103,40 @@ def measure(
     Raises:
         MpqError: E-MODEL when a weight or the FP32 output holds NaN or infinity; E-MEMORY, E-DISTRIBUTED.
     """
-    started = time.perf_counter()
-    probed = ProbedClassifier(classifier.model, probe, calibration, reporter)
-    module = work.machine.place(probed)
-    distributed.use_weights_of_first(probed)
-    quantized = time.perf_counter()
-
-    batch_tokens = work.stacked_tokens(probed.computed)
-    work = replace(work, asked=max(1, batch_tokens // probed.computed))
-    hidden = classifier.source.hidden
+    make = functools.partial(ProbedClassifier, classifier.model, probe, calibration, reporter)
+    probed, module, quantizing = made_with_twins(make, work.machine)
+    tokens, hidden = work.stacked_tokens(probed.computed), classifier.source.hidden
+    work = replace(work, asked=max(1, tokens // probed.computed))
     looks = stability.looks(len(work.tokens), hidden) if stability else [len(work.tokens)]
     sums = Accumulation(hidden, probed.probes, len(work.tokens), blocks)
-    units = outline_of(classifier.model).units(probe.granularity, tie=False)
-    names = [unit.name for place, unit in enumerate(units) if probe.chosen is None or place in probe.chosen]
-    watch = LiveScores(reporter, names, probe.bits)
     identity = functools.partial(_identity, probed, probe, work, looks)
     checkpoint = checkpoints.open(PASS_TITLE, identity) if checkpoints else None
+    watch = LiveScores(reporter, _unit_names(classifier.model, probe), probe.bits)
     one_pass = Pass(sums, work, reporter, looks, watch, checkpoint)
     forward = functools.partial(_forward, module, work.machine, probe.pooling == "none")
     confidence = functools.partial(stability.confidence, reporter=reporter) if stability else None
     used = one_pass.run(forward, confidence)
-    seconds = one_pass.seconds
-    asked = batch_tokens if used.budget == work.batch_tokens else used.budget * probed.computed
+    budget = tokens if used.budget == work.batch_tokens else used.budget * probed.computed
+    return _measurement(one_pass, probed, BatchUse(largest=used.largest, budget=budget), quantizing)
+
+
+def _unit_names(model: nn.Module, probe: Probe) -> list[str]:
+    """Return the names of what is quantized at a time."""
+    units = outline_of(model).units(probe.granularity, tie=False)
+    return [unit.name for place, unit in enumerate(units) if probe.chosen is None or place in probe.chosen]
+
+
+def _measurement(
+    one_pass: Pass, probed: ProbedClassifier, batches: BatchUse, quantizing: Stage
+) -> Measurement:
     return Measurement(
+        stages=(quantizing, Stage(name=PASS_TITLE, seconds=one_pass.seconds)),
         sums=one_pass.sums.so_far(),
         confidence=one_pass.confidence,
-        batches=BatchUse(largest=used.largest, budget=asked),
-        scope=probe.scope,
-        widths=len(probe.bits),
+        batches=batches,
+        scope=probed.probe.scope,
+        widths=len(probed.probe.bits),
         weight_errors=probed.weight_errors(),
-        stages=(
-            Stage(name="Quantize the twins", seconds=quantized - started),
-            Stage(name="Compare activations", seconds=seconds),
-        ),
     )
 
 

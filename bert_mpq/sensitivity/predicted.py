@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,19 +11,18 @@ import scipy.special
 import torch
 from torch import Tensor, nn
 
-from bert_mpq.compute import distributed
 from bert_mpq.compute.batches import Batch
 from bert_mpq.compute.checkpoints import Checkpoints, pass_identity
 from bert_mpq.compute.devices import Machine
 from bert_mpq.compute.forward import BatchUse
-from bert_mpq.compute.per_review import answer_each_review
+from bert_mpq.compute.per_review import Answers, answer_each_review
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.workload import Workload
 from bert_mpq.records.context import Stage
 from bert_mpq.sensitivity.accumulation import BLOCKS
 from bert_mpq.sensitivity.differentiated_classifier import DifferentiatedClassifier
 from bert_mpq.sensitivity.estimates import Estimate, divergence_estimate
-from bert_mpq.sensitivity.probe import Probe
+from bert_mpq.sensitivity.probe import Probe, made_with_twins
 from bert_mpq.settings.choices import Granularity
 from bert_mpq.settings.errors import MpqError
 
@@ -141,20 +139,10 @@ def predict(
         MpqError: E-MODEL when the model has other than two labels, or a weight or the FP32 output holds NaN
             or infinity; E-MEMORY, E-DISTRIBUTED.
     """
-    labels = getattr(model.config, "num_labels", 2)
-    if labels != 2:
-        raise MpqError(
-            "E-MODEL",
-            f"The damage can be predicted for two labels; the model has {labels}.",
-            "Use --metrics kl.",
-        )
-    started = time.perf_counter()
-    own = DifferentiatedClassifier(
-        model, dataclasses.replace(probe, granularity="layer"), calibration, reporter
-    )
-    module = work.machine.place(own)
-    distributed.use_weights_of_first(own)
-    quantized = time.perf_counter()
+    _check_labels(model)
+    whole = dataclasses.replace(probe, granularity="layer")
+    make = functools.partial(DifferentiatedClassifier, model, whole, calibration, reporter)
+    own, module, quantizing = made_with_twins(make, work.machine)
     work = dataclasses.replace(work, asked=work.gradient_tokens)
     answers = answer_each_review(
         functools.partial(_forward, module, work.machine),
@@ -165,19 +153,33 @@ def predict(
         functools.partial(pass_identity, own, work),
         checkpoints,
     )
+    return _damage(own.units, probe.bits, answers, quantizing)
+
+
+def _check_labels(model: nn.Module) -> None:
+    labels = getattr(model.config, "num_labels", 2)
+    if labels != 2:
+        raise MpqError(
+            "E-MODEL",
+            f"The damage can be predicted for two labels; the model has {labels}.",
+            "Use --metrics kl.",
+        )
+
+
+def _damage(
+    units: tuple[str, ...], widths: tuple[int, ...], answers: Answers, quantizing: Stage
+) -> PredictedDamage:
+    """Return the margin of every review, and the changes behind it."""
     margins = answers.rows[:, 0].astype(np.float64)
     if not np.isfinite(margins).all():
         raise MpqError("E-MODEL", "The FP32 model gives logits of NaN or infinity.", "Check the checkpoint.")
     return PredictedDamage(
-        units=own.units,
-        widths=probe.bits,
+        units=units,
+        widths=widths,
         margins=margins,
-        changes=answers.rows[:, 1:].reshape(len(margins), len(own.units), own.widths),
+        changes=answers.rows[:, 1:].reshape(len(margins), len(units), len(widths)),
         batches=answers.batches,
-        stages=(
-            Stage(name="Quantize the twins", seconds=quantized - started),
-            Stage(name=PREDICTION_TITLE, seconds=answers.seconds),
-        ),
+        stages=(quantizing, Stage(name=PREDICTION_TITLE, seconds=answers.seconds)),
     )
 
 
