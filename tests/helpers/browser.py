@@ -12,7 +12,7 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage
 
 
 class Browser:
-    """One page of a file, in a window of 1100 x 900."""
+    """One page of a file, in a window 900 pixels high."""
 
     def __init__(self, folder):
         read, self._write = os.pipe()
@@ -29,7 +29,6 @@ class Browser:
                 *FLAGS,
                 "--remote-debugging-pipe",
                 f"--user-data-dir={folder}",
-                "--window-size=1100,900",
             ],
             close_fds=False,
             preexec_fn=connect,
@@ -55,8 +54,10 @@ class Browser:
         assert "error" not in answer, answer
         return answer["result"]
 
-    def open(self, path, dark=False):
+    def open(self, path, dark=False, width=1100):
         """Show a file, in the light or the dark colours."""
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        self.send("Emulation.setDeviceMetricsOverride", **size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
         self.send("Page.navigate", url=path.as_uri())

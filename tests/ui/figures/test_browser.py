@@ -12,6 +12,11 @@ from tests.ui.figures.test_figures import folder  # noqa: F401
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(PROGRAM is None, reason="needs Chromium")]
 TIP = "document.getElementById('tip')"
+SIZES = "document.querySelector('svg[aria-label^=Accuracy]')"
+BOXES = (
+    "[...{}.querySelectorAll('{}')].map(each => each.getBoundingClientRect())"
+    ".map(box => [box.left, box.top, box.right, box.bottom])"
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +48,24 @@ def test_the_colours_follow_those_of_the_system(browser, page, dark):
         browser.picture(Path(pictures, f"results_{'dark' if dark else 'light'}.png"))
 
 
-def test_nothing_is_fetched_and_nothing_is_wider_than_the_window(browser, page):
+@pytest.mark.parametrize("width", [1100, 400])
+def test_nothing_is_fetched_and_nothing_is_wider_than_the_window(browser, page, width):
     browser.requests.clear()
-    browser.open(page)
+    browser.open(page, width=width)
     assert [url for url in browser.requests if url != page.as_uri()] == []
     assert browser.eval("document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("width", [1100, 400])
+def test_the_labels_of_the_sizes_can_be_read_and_stand_apart(browser, page, width):
+    browser.open(page, width=width)
+    labels = browser.eval(BOXES.format(SIZES, "text"))
+    marks = browser.eval(BOXES.format(SIZES, "circle:not(.reach)"))
+    assert min(bottom - top for _, top, _, bottom in labels) > 10  # pixels
+    assert min(left for left, _, _, _ in labels) >= 0
+    for index, (left, top, right, bottom) in enumerate(labels):
+        for other in labels[index + 1 :] + marks:
+            assert other[0] >= right or other[2] <= left or other[1] >= bottom or other[3] <= top
 
 
 def test_the_pointer_shows_the_values_of_a_run(browser, page, folder):  # noqa: F811
