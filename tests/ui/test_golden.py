@@ -25,7 +25,7 @@ from bert_mpq.ui.views.heat_map import heat_map
 from bert_mpq.ui.views.outcome import dry_run_views
 from bert_mpq.ui.views.panels import files_panel, plan_panel, print_error, print_repeat
 from bert_mpq.ui.views.sensitivity import sensitivity_views
-from bert_mpq.ui.wizard.header import header, setting_line
+from bert_mpq.ui.wizard.menu import header, setting_line
 from tests.helpers.golden import RUNS, check, console, shown, text_of
 
 WIDTHS = [40, 60, 80, 120]
@@ -157,7 +157,7 @@ def test_an_error_on_a_terminal_is_a_panel_and_elsewhere_two_lines(width):
 
 
 def test_the_header_names_model_data_and_device(monkeypatch):
-    monkeypatch.setattr("bert_mpq.ui.wizard.header.accelerator", lambda: "cuda")
+    monkeypatch.setattr("bert_mpq.ui.wizard.menu.accelerator", lambda: "cuda")
     config = RunConfig(model="embedded", data="/data/my.csv", max_length=128, output="out")
     check("header", shown(lambda console: [*header(RunConfig(), console), setting_line(config, console)]))
 
@@ -202,7 +202,7 @@ def test_other_screens(name, width):
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_heat_map_and_the_header(sensitivity, monkeypatch, width):
-    monkeypatch.setattr("bert_mpq.ui.wizard.header.accelerator", lambda: "cuda")
+    monkeypatch.setattr("bert_mpq.ui.wizard.menu.accelerator", lambda: "cuda")
     text = fits(shown(lambda console: heat_map(sensitivity, "pwcca", console), width), width)
     check(f"heat_map_{width}", text)
     fits(shown(lambda console: header(RunConfig(), console), width), width)

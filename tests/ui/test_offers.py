@@ -11,12 +11,14 @@ from bert_mpq.records.reading import read_evaluation
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.ui.execution import Execution
-from bert_mpq.ui.wizard import embeddings_offer
+from bert_mpq.ui.wizard import finished as again
 from bert_mpq.ui.wizard import offers as wizard
 from bert_mpq.ui.wizard.finished import Finished
-from bert_mpq.ui.wizard.offers import Offer, offer
+from bert_mpq.ui.wizard.offers import OFFERS, Offer, offer
 from tests.helpers.golden import RUNS
 from tests.helpers.keyboard import pressing
+
+EMBEDDINGS = next(each for each in OFFERS if each.title == "8-bit embeddings")
 
 
 @pytest.fixture
@@ -96,16 +98,16 @@ def test_8_bit_embeddings_are_offered_where_tables_are_most_of_the_model(bits, t
     result = read_evaluation(min(RUNS.glob("eval_*.json"))).result
     sizes = dataclasses.replace(result.sizes, embedding_bits=bits * result.sizes.embedding_weights)
     result = dataclasses.replace(result, sizes=sizes, trained=True if trained else None)
-    assert embeddings_offer.applies(Finished(plan=None, quantization=Namespace(result=result))) is offered
+    assert EMBEDDINGS.applies(Finished(plan=None, quantization=Namespace(result=result))) is offered
 
 
 def test_8_bit_embeddings_are_evaluated_with_the_same_bits(monkeypatch):
     result = read_evaluation(min(RUNS.glob("eval_*.json"))).result
     planned, done = [], Finished(plan=None, quantization=None)
-    monkeypatch.setattr(embeddings_offer, "plan_quantization", lambda *given: planned.append(given))
-    monkeypatch.setattr(embeddings_offer.views, "plan_panel", lambda *_: "")
+    monkeypatch.setattr(again, "plan_quantization", lambda *given: planned.append(given))
+    monkeypatch.setattr(again.views, "plan_panel", lambda *_: "")
     execution = Namespace(output=Console(file=io.StringIO()), run=lambda plan: done)
     finished = Finished(plan=Namespace(sources="sources"), quantization=Namespace(result=result))
-    monkeypatch.setattr(embeddings_offer, "evaluation_of", lambda plan, ran: ran)
-    assert embeddings_offer.act(finished, execution) is done
+    monkeypatch.setattr(again, "evaluation_of", lambda plan, ran: ran)
+    assert EMBEDDINGS.act(finished, execution) is done
     assert planned == [(result.config.replace(embeddings="int8"), "sources")]

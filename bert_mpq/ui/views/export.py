@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 from rich.console import RenderableType
 from rich.text import Text
 
-from bert_mpq.ui.template import rows
 from bert_mpq.ui.views.evaluation import embeddings_advice
 from bert_mpq.ui.views.panels import heading
-from bert_mpq.ui.views.tables import plain_table
+from bert_mpq.ui.views.tables import plain_table, template_rows
 
 if TYPE_CHECKING:
     from bert_mpq.export.result import Export
@@ -22,7 +21,7 @@ def export_views(export: "Export") -> list[RenderableType]:
     table = plain_table("", "", left=("",))
     table.show_header = False
     table.columns[1].no_wrap = False
-    for row in rows(TEMPLATE, export=export, file=export.size, comparison=export.comparison):
+    for row in template_rows(TEMPLATE, export=export, file=export.size, comparison=export.comparison):
         table.add_row(*row)
     note = f"1 MB = 1024^2 bytes. {export.file_format.memory}"
     if not export.file_format.rounding and (advice := embeddings_advice(export.record.result.sizes)):

@@ -17,8 +17,7 @@ from bert_mpq.settings.embeddings import OFFERED
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.quantizers import WidthQuantizer, for_probes, quantizers_for, reviews_for
 from bert_mpq.ui.console import is_accessible, is_live, is_utf8
-from bert_mpq.ui.template import rows
-from bert_mpq.ui.views.tables import Pairs
+from bert_mpq.ui.views.tables import Pairs, template_rows
 
 TEMPLATE = Path(__file__).with_name("plan.jinja")
 SCOPE_WORDS = {
@@ -45,7 +44,7 @@ def plan_panel(plan: Plan, console: Console, time: str = "", size: str = "") -> 
         *quantizers_for(for_probes(config.quantizer), probed, config.group_size),
         *quantizers_for(config.quantizer, final, config.group_size),
     )
-    shown = rows(
+    shown = template_rows(
         TEMPLATE,
         plan=plan,
         config=config,

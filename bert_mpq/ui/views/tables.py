@@ -1,7 +1,8 @@
-"""Tables that a narrow screen leaves columns out of, and never digits."""
+"""Tables that a narrow screen leaves columns out of, and never digits, and rows that are Jinja templates."""
 
 import copy
 from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
 
 from rich import box
 from rich.cells import cell_len
@@ -10,6 +11,7 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
+from bert_mpq.records.template import render
 from bert_mpq.ui.console import is_accessible
 
 FEWEST = 2  # columns that are always shown
@@ -80,6 +82,12 @@ def plain_table(*names: str, left: Collection[str]) -> FiguresTable:
         for index, name in enumerate(names)
     ]
     return FiguresTable(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def template_rows(template: Path, **values: object) -> list[tuple[str, str]]:
+    """Return a template's lines, each ``name | value``, as pairs."""
+    lines = render(template, **values).rstrip("\n").split("\n")
+    return [(left.rstrip(), right) for left, _, right in (line.partition("| ") for line in lines)]
 
 
 def _slack(column: Column) -> int:

@@ -26,17 +26,9 @@ def groups_step(model: ModelSource) -> Step:
     """How many groups."""
 
     def options(config: RunConfig) -> list[Option]:
-        rows = [(3, "3 groups (simple)", "A good balance for most models")]
-        rows += [(4, "4 groups (fine control)", "When 3 groups lose more than 2 % accuracy")]
-        return [
-            Option(
-                title=name,
-                value=count,
-                description=description,
-                disabled=_groups_problem(config, count, model.layers),
-            )
-            for count, name, description in rows
-        ]
+        rows = [("3 groups (simple)", 3, "A good balance for most models")]
+        rows += [("4 groups (fine control)", 4, "When 3 groups lose more than 2 % accuracy")]
+        return rows_of(*((*row, _groups_problem(config, row[1], model.layers)) for row in rows))
 
     def take(config: RunConfig, count: int) -> RunConfig:
         return config if count == len(config.bits) else config.replace(bits=BITS_PRESETS[count][0][0])

@@ -40,15 +40,7 @@ def act(finished: Finished, execution: Execution) -> None:
 
 
 def _formats(result: EvaluationResult) -> list[Option]:
-    return [
-        Option(
-            title=name,
-            value=name,
-            description=each.title,
-            disabled=_refusal(result, each),
-        )
-        for name, each in FORMATS.items()
-    ]
+    return rows_of(*((name, name, each.title, _refusal(result, each)) for name, each in FORMATS.items()))
 
 
 def _refusal(result: EvaluationResult, file_format: Format) -> str:

@@ -1,9 +1,12 @@
-"""An evaluation that is done, for the menu to go on from."""
+"""An evaluation that is done, for the menu to go on from: also with other settings."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from bert_mpq.runs.make_plan import plan_quantization
 from bert_mpq.runs.plan import EvaluationPlan, Plan
+from bert_mpq.ui.execution import Execution
+from bert_mpq.ui.views import panels as views
 
 if TYPE_CHECKING:
     from bert_mpq.runs.full_run import FullRun
@@ -28,3 +31,15 @@ def evaluation_of(plan: Plan, done: "Analysis | Quantization | FullRun") -> Fini
     if isinstance(plan, EvaluationPlan) and isinstance(last, Quantization):
         return Finished(plan=plan, quantization=last)
     return None
+
+
+def evaluated_again(finished: Finished, execution: Execution, **changes: Any) -> Finished | None:
+    """Show the plan with other settings, and evaluate it on the same reviews; return that evaluation.
+
+    Raises:
+        MpqError: what the pipeline raises.
+    """
+    config = finished.quantization.result.config.replace(**changes)
+    plan = plan_quantization(config, finished.plan.sources)
+    execution.output.print(views.plan_panel(plan, execution.output))
+    return evaluation_of(plan, execution.run(plan))

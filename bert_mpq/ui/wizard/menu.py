@@ -1,9 +1,14 @@
 """The menu: questions, plan, confirm, run, results."""
 
+from pathlib import Path
 from typing import Literal, cast
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.rule import Rule
+from rich.text import Text
 
+from bert_mpq import __version__
+from bert_mpq.compute.hardware import accelerator
 from bert_mpq.records.json_file import readable
 from bert_mpq.records.sensitivity_file import list_sensitivity_files, read_sensitivities
 from bert_mpq.runs.compare import compare
@@ -14,18 +19,18 @@ from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.source_settings import OF_DATA
 from bert_mpq.sources.columns import UnclearData
 from bert_mpq.sources.embedded.bases import SMALL
-from bert_mpq.ui.console import error_console, require_terminal, working
+from bert_mpq.ui.console import error_console, is_accessible, is_utf8, require_terminal, working
 from bert_mpq.ui.execution import Execution
 from bert_mpq.ui.views import panels as views
 from bert_mpq.ui.wizard.data_step import ask_unclear, print_understood
 from bert_mpq.ui.wizard.finished import Finished, evaluation_of
-from bert_mpq.ui.wizard.header import header, setting_line
-from bert_mpq.ui.wizard.prompts import Back, Option, choose, confirm
+from bert_mpq.ui.wizard.prompts import Back, Option, choose, confirm, rows_of
 from bert_mpq.ui.wizard.remembered import remembered
-from bert_mpq.ui.wizard.settings import SETTINGS, change_settings
+from bert_mpq.ui.wizard.settings import SETTINGS, change_settings, model_text
 from bert_mpq.ui.wizard.steps import Step, Walk
 from bert_mpq.ui.wizard.wording import tell
 
+TITLE = "Mixed-precision quantization of BERT classifiers"
 Entry = Literal["sensitivity", "quantize", "run", "compare", "settings", "exit"]
 ENTRIES: tuple[tuple[str, Entry, str], ...] = (
     ("Phase 1: Sensitivity Analysis", "sensitivity", "Score every encoder layer. Writes Sensitivities/"),
@@ -35,6 +40,26 @@ ENTRIES: tuple[tuple[str, Entry, str], ...] = (
     ("Settings (model, data, device)", "settings", "Also the length of the reviews and the output folder"),
     ("Exit", "exit", "Ctrl-C leaves at any time"),
 )
+
+
+def header(config: RunConfig, console: Console) -> list[RenderableType]:
+    """Return the lines that open the menu: what it is, and what is in use."""
+    name, line = f"bert-mpq {__version__}", "─" if is_utf8(console) else "-"
+    top = name if is_accessible() else Rule(name, align="left", style="none", characters=line)
+    return [top, TITLE, setting_line(config, console), ""]
+
+
+def setting_line(config: RunConfig, console: Console) -> Text:
+    """Return model, data and device in use, and the other settings where they are not the defaults."""
+    facts = [
+        f"model {model_text(config.model)}",
+        f"data {'imdb' if config.data == 'imdb' else Path(config.data).name}",
+        f"device {accelerator() if config.device == 'auto' else config.device}",
+    ]
+    facts += [f"max length {config.max_length}"] if config.max_length else []
+    facts += [f"output {config.output}"] if config.output != "." else []
+    between = ", " if is_accessible() else " · " if is_utf8(console) else " | "
+    return Text(between.join(facts), overflow="fold")
 
 
 class Wizard:
@@ -95,10 +120,7 @@ class Wizard:
             "quantize": "" if readable(files, read_sensitivities) else no_file,
             "compare": "" if compare(self._config.output).groups else "no reports yet",
         }
-        return [
-            Option(title=title, value=value, description=text, disabled=unfit.get(value, ""))
-            for title, value, text in ENTRIES
-        ]
+        return rows_of(*((title, value, text, unfit.get(value, "")) for title, value, text in ENTRIES))
 
     def _enter(self, entry: Entry) -> None:
         if entry == "compare":

@@ -1,4 +1,7 @@
-"""The questions in plain lines, for screen readers and for terminals that cannot redraw."""
+"""The questions in plain lines, for screen readers and for terminals that cannot redraw.
+
+Ctrl-C raises KeyboardInterrupt, Ctrl-D EOFError.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -11,10 +14,6 @@ def choose_number(message: str, rows: Sequence[tuple[str, str, str]], default: i
     Args:
         rows: title, description, and why it cannot be chosen ("" when it can).
         default: the row that Enter takes.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C.
-        EOFError: Ctrl-D.
     """
     print(message if message.endswith("?") else f"{message}:")
     for number, (title, description, disabled) in enumerate(rows, start=1):
@@ -31,12 +30,7 @@ def choose_number(message: str, rows: Sequence[tuple[str, str, str]], default: i
 
 
 def type_line(message: str, check: Callable[[str], str], default: str) -> str | None:
-    """Read a line until ``check`` finds nothing wrong with it; None where the user goes back.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C.
-        EOFError: Ctrl-D.
-    """
+    """Read a line until ``check`` finds nothing wrong with it; None where the user goes back."""
     kept = f", Enter for {default}" if default else ""
     while True:
         text = input(f"{message} ({GOES_BACK} goes back{kept}): ") or default
@@ -49,12 +43,7 @@ def type_line(message: str, check: Callable[[str], str], default: str) -> str | 
 
 
 def confirm_line(message: str, default: bool, can_go_back: bool) -> bool | None:
-    """Read y or n, Enter for ``default``; None where the user goes back.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C.
-        EOFError: Ctrl-D.
-    """
+    """Read y or n, Enter for ``default``; None where the user goes back."""
     usual = "y" if default else "n"
     back = f", {GOES_BACK} goes back" if can_go_back else ""
     while True:

@@ -6,14 +6,15 @@ Adding one: write ``act(finished, execution)`` in a module of this folder, and p
 and the command that repeats them with ``views.print_repeat``. An ``MpqError`` it raises is shown as a panel.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.ui.execution import Execution
-from bert_mpq.ui.wizard import embeddings_offer, export_offer, rounding_offer, training_offer, try_offer
-from bert_mpq.ui.wizard.finished import Finished
-from bert_mpq.ui.wizard.prompts import Back, Option, choose
+from bert_mpq.ui.wizard import export_offer, rounding_offer, training_offer, try_offer
+from bert_mpq.ui.wizard.finished import Finished, evaluated_again
+from bert_mpq.ui.wizard.prompts import Back, choose, rows_of
 from bert_mpq.ui.wizard.wording import tell
 
 MENU = "menu"
@@ -36,6 +37,12 @@ class Offer:
     applies: Callable[[Finished], bool] = lambda finished: True
 
 
+def _tables_are_large(finished: Finished) -> bool:
+    """Return whether wide tables take more than a third of a model that has not been trained."""
+    result = finished.quantization.result
+    return result.trained is None and result.sizes.wide_embeddings
+
+
 OFFERS: tuple[Offer, ...] = (
     Offer(
         title="Learned rounding",
@@ -52,8 +59,8 @@ OFFERS: tuple[Offer, ...] = (
     Offer(
         title="8-bit embeddings",
         description="Evaluates again: a quarter of their size, no loss to speak of",
-        applies=embeddings_offer.applies,
-        act=embeddings_offer.act,
+        applies=_tables_are_large,
+        act=functools.partial(evaluated_again, embeddings="int8"),
     ),
     Offer(
         title="Export the quantized model",
@@ -72,8 +79,8 @@ def offer(finished: Finished, execution: Execution, offers: tuple[Offer, ...] | 
     """Ask what next, as often as the user wants, until the way leads back to the menu."""
     every = OFFERS if offers is None else offers
     while applicable := [each for each in every if each.applies(finished)]:
-        rows = [Option(title="Back to the menu", value=MENU, description="The files above are kept")]
-        rows += [Option(title=each.title, value=each, description=each.description) for each in applicable]
+        back = ("Back to the menu", MENU, "The files above are kept")
+        rows = rows_of(back, *((each.title, each, each.description) for each in applicable))
         chosen = choose("What next?", rows, MENU, back=False)
         if chosen == MENU or isinstance(chosen, Back):
             return

@@ -1,4 +1,7 @@
-"""A menu to choose from, a line to type and a yes or no, with a way back: Esc, and the row ``Back``."""
+"""A menu to choose from, a line to type and a yes or no, with a way back: Esc, and the row ``Back``.
+
+Ctrl-C raises KeyboardInterrupt, Ctrl-D EOFError.
+"""
 
 import shutil
 import textwrap
@@ -32,12 +35,16 @@ class Option:
     disabled: str = ""
 
 
+Row = tuple[str, Any, str] | tuple[str, Any, str, str]  # title, value, description, why it is disabled
 BACK_ROW = Option(title="Back", value=BACK)
 
 
-def rows_of(*rows: tuple[str, Any, str]) -> list[Option]:
-    """Return rows that can all be chosen, from titles, values and descriptions."""
-    return [Option(title=title, value=value, description=about) for title, value, about in rows]
+def rows_of(*rows: Row) -> list[Option]:
+    """Return the rows of a menu."""
+    return [
+        Option(title=title, value=value, description=about, disabled="".join(reason))
+        for title, value, about, *reason in rows
+    ]
 
 
 def choose(
@@ -153,12 +160,7 @@ def ask_text(message: str, check: Callable[[str], str], default: str = "") -> An
 
 
 def confirm(message: str, default: bool = True, can_go_back: bool = True) -> bool | Back:
-    """Ask for yes or no.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C.
-        EOFError: Ctrl-D.
-    """
+    """Ask for yes or no."""
     if is_accessible():
         said = confirm_line(message, default, can_go_back)
         return BACK if said is None else said
@@ -179,12 +181,7 @@ def problem_of(check: Callable[[], object]) -> str:
 
 
 def ask(question: questionary.Question) -> Any:
-    """Ask one question; return its answer, or BACK on Esc.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C.
-        EOFError: Ctrl-D.
-    """
+    """Ask one question; return its answer, or BACK on Esc."""
     keys = KeyBindings()
 
     @keys.add("escape", eager=True)

@@ -14,7 +14,7 @@ from bert_mpq.settings.metrics import FRUGAL, METRICS, menu_rows, required_revie
 from bert_mpq.ui.views.timing import about, split_rate
 from bert_mpq.ui.wizard.bits_step import bits_step, groups_step
 from bert_mpq.ui.wizard.file_step import file_step
-from bert_mpq.ui.wizard.prompts import Option, problem_of
+from bert_mpq.ui.wizard.prompts import Option, Row, problem_of, rows_of
 from bert_mpq.ui.wizard.steps import CUSTOM, Step, menu
 from bert_mpq.ui.wizard.target_step import DEFAULT_TARGET, target_step
 
@@ -93,18 +93,13 @@ def _size_rows(config: RunConfig, split: Split, sources: Sources) -> list[Option
     """Return the rows; a size larger than the split is disabled with the number there is."""
     available = sources.sizes[split]
     rate = split_rate(config, sources.model, split)
-    rows = [
-        Option(
-            title=title,
-            value=size,
-            description=f"About {about(rate.seconds(size))} on this machine" if rate else "",
-            disabled=f"the split has {available:,}" if size > available else "",
-        )
-        for title, size in size_options(split, available, sources.data.kind == "wheel")
-    ]
+    rows: list[Row] = []
+    for title, size in size_options(split, available, sources.data.kind == "wheel"):
+        time = f"About {about(rate.seconds(size))} on this machine" if rate else ""
+        rows.append((title, size, time, f"the split has {available:,}" if size > available else ""))
     if split == "calibration":
-        rows.append(Option(title="Until stable", value=UNTIL_STABLE, description=STABLE))
-    return [*rows, Option(title="Custom size", value=CUSTOM, description="Any number of reviews")]
+        rows.append(("Until stable", UNTIL_STABLE, STABLE))
+    return rows_of(*rows, ("Custom size", CUSTOM, "Any number of reviews"))
 
 
 SAMPLING = Step(
@@ -122,14 +117,14 @@ def metrics_step(sources: Sources) -> Step:
 
     def options(config: RunConfig) -> list[Option]:
         size = config.calibration_size or sources.sizes["calibration"]
-        rows = []
+        rows: list[Row] = []
         for name, metrics, description in menu_rows():
             needed = required_reviews(metrics, sources.model.hidden, config.rows)
             reason = f"needs {needed:,} reviews" if size < needed else ""
             if config.until_stable and not METRICS[metrics[0]].measured:
                 reason = "one short pass takes all reviews"
-            rows.append(Option(title=name, value=metrics, description=description, disabled=reason))
-        return rows
+            rows.append((name, metrics, description, reason))
+        return rows_of(*rows)
 
     def last(config: RunConfig, earlier: RunConfig) -> Any:
         enabled = [option.value for option in options(config) if not option.disabled]
@@ -138,7 +133,7 @@ def metrics_step(sources: Sources) -> Step:
     return Step(name="Similarity metrics", field="metrics", options=options, last=last)
 
 
-CLUSTERING_ROWS = (
+CLUSTERINGS = (
     ("K-means (recommended)", "kmeans", "Groups of similar scores"),
     ("Percentile", "percentile", "Groups of equal size: top, middle, bottom"),
     ("Hierarchical", "hierarchical", "Merges the closest scores (Ward)"),
@@ -150,16 +145,8 @@ def _clusterings(config: RunConfig) -> list[Option]:
     """Return the rows; a file of one width is no base for a budget, one of several for nothing else."""
     several = config.sensitivities is None or is_width_file(config.sensitivities)
     unfit = "the file is for a budget" if config.sensitivities and several else ""
-    unfit_for_budget = "" if several else "needs a widths_ file: see Full pipeline"
-    return [
-        Option(
-            title=title,
-            value=value,
-            description=text,
-            disabled=unfit_for_budget if value == "budget" else unfit,
-        )
-        for title, value, text in CLUSTERING_ROWS
-    ]
+    reasons = {"budget": "" if several else "needs a widths_ file: see Full pipeline"}
+    return rows_of(*((title, value, text, reasons.get(value, unfit)) for title, value, text in CLUSTERINGS))
 
 
 def _with_clustering(config: RunConfig, clustering: Any) -> RunConfig:
@@ -181,19 +168,15 @@ CLUSTERING = Step(
 
 def _granularities(config: RunConfig) -> list[Option]:
     """Return the rows; bits per matrix need scores of single Linears, which older files have not."""
-    unfit = ""
+    reason, less = "", "Less damage at few bits; query, key and value stay alike"
     if config.sensitivities is not None:
         finer = config.replace(granularity="linear")
         unfit = problem_of(lambda: make_budget(finer, read_width_scores(config.sensitivities or "")))
-    return [
-        Option(title="Bits per layer", value="layer", description="One width for all matrices of a layer"),
-        Option(
-            title="Bits per matrix (finer)",
-            value="linear",
-            description="Less damage at few bits; query, key and value stay alike",
-            disabled="the file has scores of layers only" if unfit else "",
-        ),
-    ]
+        reason = "the file has scores of layers only" if unfit else ""
+    return rows_of(
+        ("Bits per layer", "layer", "One width for all matrices of a layer"),
+        ("Bits per matrix (finer)", "linear", less, reason),
+    )
 
 
 GRANULARITY = Step(

@@ -2,11 +2,9 @@
 
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.numbers import duration
-from bert_mpq.runs.make_plan import plan_quantization
 from bert_mpq.settings.quantizers import FEW_BITS, is_symmetric, reviews_for
 from bert_mpq.ui.execution import Execution
-from bert_mpq.ui.views import panels as views
-from bert_mpq.ui.wizard.finished import Finished, evaluation_of
+from bert_mpq.ui.wizard.finished import Finished, evaluated_again
 from bert_mpq.ui.wizard.prompts import Back, choose, rows_of
 
 
@@ -36,17 +34,9 @@ def seconds(result: EvaluationResult) -> float:
 
 
 def act(finished: Finished, execution: Execution) -> Finished | None:
-    """Say how long it takes, quantize again, and evaluate on the same reviews; return that evaluation.
-
-    Raises:
-        MpqError: what the pipeline raises.
-    """
-    result = finished.quantization.result
-    rows = rows_of(
-        ("Start", True, f"About {duration(seconds(result))}; Ctrl-C keeps the layers that are done")
-    )
+    """Say how long it takes, quantize again, and go on as ``evaluated_again``."""
+    time = duration(seconds(finished.quantization.result))
+    rows = rows_of(("Start", True, f"About {time}; Ctrl-C keeps the layers that are done"))
     if isinstance(choose("Learn the rounding on calibration reviews?", rows, True), Back):
         return None
-    plan = plan_quantization(result.config.replace(quantizer="learned"), finished.plan.sources)
-    execution.output.print(views.plan_panel(plan, execution.output))
-    return evaluation_of(plan, execution.run(plan))
+    return evaluated_again(finished, execution, quantizer="learned")

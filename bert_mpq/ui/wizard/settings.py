@@ -88,11 +88,11 @@ def _settle_model(config: RunConfig) -> RunConfig:
 def _devices(config: RunConfig) -> list[Option]:
     found = accelerator()
     reasons = {"cuda": "no NVIDIA GPU seen", "mps": "no Apple GPU seen"}
-    options = [Option(title="auto", value=AUTO, description=f"CUDA, then MPS, then the CPU; here: {found}")]
-    return options + [
-        Option(title=name, value=name, disabled="" if name in ("cpu", found) else reasons[name])
-        for name in ("cpu", "cuda", "mps")
-    ]
+    return rows_of(
+        ("auto", AUTO, f"CUDA, then MPS, then the CPU; here: {found}"),
+        ("cpu", "cpu", ""),
+        *((name, name, "", "" if name == found else reason) for name, reason in reasons.items()),
+    )
 
 
 def _read_length(text: str) -> int | None:

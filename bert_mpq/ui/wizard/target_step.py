@@ -9,7 +9,7 @@ from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.metrics import METRICS
 from bert_mpq.settings.targets import Target, parse_target
 from bert_mpq.ui.views.outcome import outcome_text
-from bert_mpq.ui.wizard.prompts import Option, problem_of
+from bert_mpq.ui.wizard.prompts import Option, Row, problem_of, rows_of
 from bert_mpq.ui.wizard.steps import CUSTOM, Step
 
 DEFAULT_TARGET = "4bits"
@@ -41,13 +41,11 @@ def target_step() -> Step:
 
 def _options(config: RunConfig) -> list[Option]:
     custom = "A ratio (1.5x), a size (50MB), bits (4.5bits), a drop (1pp)"
-    return [
-        *(_option(config, name, target) for name, target in TARGET_PRESETS),
-        Option(title="Custom target", value=CUSTOM, description=custom),
-    ]
+    presets = (_row(config, name, target) for name, target in TARGET_PRESETS)
+    return rows_of(*presets, ("Custom target", CUSTOM, custom))
 
 
-def _option(config: RunConfig, name: str, text: str) -> Option:
+def _row(config: RunConfig, name: str, text: str) -> Row:
     target, budget, size = parse_target(text), _budget(config, text), ""
     problem = problem_of(lambda: read_target(config, text))
     open_ = config.replace(clustering="budget", target=text).chooses_embeddings
@@ -58,7 +56,7 @@ def _option(config: RunConfig, name: str, text: str) -> Option:
         size = f"{chosen} that lose least at this size"
     elif budget is not None and not problem:
         size = _size(budget, target)
-    return Option(title=name, value=text, description=size, disabled="cannot be reached" if problem else "")
+    return name, text, size, "cannot be reached" if problem else ""
 
 
 def _remark(config: RunConfig) -> str:
