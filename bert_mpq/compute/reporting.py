@@ -1,6 +1,7 @@
 """How the engine tells its progress, whatever shows it."""
 
 import contextlib
+import functools
 import sys
 import threading
 import time
@@ -19,14 +20,14 @@ def one(_: object) -> int:
 
 
 class WorkClock:
-    """Seconds of work: a clock that stands still while the process is stopped."""
+    """Seconds of work: time.perf_counter, but it stands still while the process is stopped."""
 
     def __init__(self) -> None:
         self._away = 0.0
 
     def __call__(self) -> float:
         """Return the seconds until now; only differences have a meaning."""
-        return time.monotonic() - self._away
+        return time.perf_counter() - self._away
 
     def leave_out(self, seconds: float) -> None:
         """Take time away that was no work."""
@@ -62,6 +63,11 @@ class Reporter:
     This one shows nothing; others show what they like.
     """
 
+    @functools.cached_property
+    def clock(self) -> WorkClock:
+        """What the seconds of a run are taken from; who lets the process be stopped tells it."""
+        return WorkClock()
+
     def track(
         self, items: Iterable[T], title: str, total: int, weight: Callable[[T], int] = one
     ) -> Iterator[T]:
@@ -93,24 +99,22 @@ class Lines(Reporter):
         self,
         stream: TextIO | None = None,
         every: float = 30.0,
-        clock: WorkClock | None = None,
         expected: Mapping[str, float] | None = None,
     ) -> None:
         self._stream = stream or sys.stderr
         self._every = every
-        self._clock = clock or WorkClock()
         self._expected = expected or {}
 
     def track(
         self, items: Iterable[T], title: str, total: int, weight: Callable[[T], int] = one
     ) -> Iterator[T]:
         """Yield ``items`` and print percent, elapsed and remaining time."""
-        start = shown = self._clock()
+        start = shown = self.clock()
         done = 0
 
         def tell() -> None:
             nonlocal shown
-            now = self._clock()
+            now = self.clock()
             if now - shown >= self._every and done < total:
                 shown = now
                 pace = Pace(done=done, total=total, elapsed=now - start, expected=self._expected.get(title))
@@ -123,7 +127,7 @@ class Lines(Reporter):
                 yield item
                 done += weight(item)
                 tell()
-        self.note(f"{title}: done in {duration(self._clock() - start)}")
+        self.note(f"{title}: done in {duration(self.clock() - start)}")
 
     def note(self, text: str) -> None:
         """Print ``text`` on its own line."""

@@ -1,7 +1,6 @@
 """A pass over reviews that goes on where it was stopped, on this process's share of the batches."""
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
@@ -42,12 +41,12 @@ class ResumablePass:
     def start_anew(self) -> None:
         """Forget what was run."""
         self.batches = BatchUse(largest=0, budget=self._work.batch_tokens)
-        self._started = time.perf_counter()
+        self._started = self._reporter.clock()
 
     @property
     def seconds(self) -> float:
         """Seconds of the pass until now, those before it was stopped included."""
-        return time.perf_counter() - self._started
+        return self._reporter.clock() - self._started
 
     def resume(self, load: Callable[[Mapping[str, Tensor]], None]) -> bool:
         """Give ``load`` the results that the checkpoint holds; return whether there were any of use."""
@@ -55,7 +54,7 @@ class ResumablePass:
         def read(state: State) -> bool:
             batches, seconds = BatchUse(**state.facts["batches"]), float(state.facts["seconds"])
             load(state.tensors)
-            self.batches, self._started = batches, time.perf_counter() - seconds
+            self.batches, self._started = batches, self._reporter.clock() - seconds
             return True
 
         return self._checkpoint is not None and self._checkpoint.restore(read) is not None

@@ -17,9 +17,8 @@ def analyse(
     config: RunConfig, reporter: Reporter | None = None, session: Session | None = None
 ) -> phase_1.Analysis:
     """Phase 1: score every encoder layer and write JSON, TXT and the run record."""
-    distributed.join()
-    session = _begun(session)
-    return phase_1.run(plan_analysis(config), reporter or Silent(), session)
+    shown, session = _begun(reporter, session)
+    return phase_1.run(plan_analysis(config), shown, session)
 
 
 def quantize_and_evaluate(
@@ -29,18 +28,16 @@ def quantize_and_evaluate(
 
     ``config.sensitivities`` names the file to start from.
     """
-    distributed.join()
-    session = _begun(session)
-    return phase_2.run(plan_quantization(config), reporter or Silent(), session)
+    shown, session = _begun(reporter, session)
+    return phase_2.run(plan_quantization(config), shown, session)
 
 
 def run(
     config: RunConfig, reporter: Reporter | None = None, session: Session | None = None
 ) -> full_run.FullRun:
     """Both phases; a note says which metric decides the bits, and why."""
-    distributed.join()
-    session = _begun(session)
-    plan, shown = plan_full_run(config), reporter or Silent()
+    shown, session = _begun(reporter, session)
+    plan = plan_full_run(config)
 
     def tell(analysis: phase_1.Analysis) -> None:
         if plan.config.clustering != "budget":
@@ -49,8 +46,9 @@ def run(
     return full_run.run(plan, shown, session, tell)
 
 
-def _begun(session: Session | None) -> Session:
-    """Return the session, a new one where there is none; the clock of the run starts."""
-    session = session or Session()
-    session.clock.restart()
-    return session
+def _begun(reporter: Reporter | None, session: Session | None) -> tuple[Reporter, Session]:
+    """Meet the other processes and start the run's clock; return a reporter and a session in any case."""
+    distributed.join()
+    reporter, session = reporter or Silent(), session or Session()
+    session.clock.restart(reporter.clock)
+    return reporter, session

@@ -1,29 +1,31 @@
 """Seconds per stage of a run: one stage follows the other, and no second is in none."""
 
-import time
 from collections.abc import Iterable
 
+from bert_mpq.compute.reporting import WorkClock
 from bert_mpq.records.context import Stage
 
 
 class Clock:
-    """Seconds per stage of a run.
+    """Seconds of work per stage of a run."""
 
-    Args:
-        begun: when the first stage began, by time.perf_counter; default now.
-    """
+    def __init__(self) -> None:
+        self.restart(WorkClock())
 
-    def __init__(self, begun: float | None = None) -> None:
-        self.restart(begun)
+    def restart(self, work: WorkClock, begun: float | None = None) -> None:
+        """Forget all stages and begin the first one.
 
-    def restart(self, begun: float | None = None) -> None:
-        """Forget all stages and begin the first one, now or when it began."""
+        Args:
+            work: the clock of the run's reporter.
+            begun: when the first stage began, by time.perf_counter; default now.
+        """
         self.stages: tuple[Stage, ...] = ()
-        self._last = time.perf_counter() if begun is None else begun
+        self._work = work
+        self._last = work() if begun is None else begun
 
     def lap(self, name: str) -> None:
         """End a stage."""
-        now = time.perf_counter()
+        now = self._work()
         self.stages += (Stage(name=name, seconds=now - self._last),)
         self._last = now
 
@@ -33,7 +35,7 @@ class Clock:
         Together they can be longer than the time since the last stage: a resumed pass counts the seconds
         before it was stopped.
         """
-        now, parts = time.perf_counter(), tuple(stages)
+        now, parts = self._work(), tuple(stages)
         rest = max(0.0, now - self._last - sum(stage.seconds for stage in parts))
         last = Stage(name=parts[-1].name, seconds=parts[-1].seconds + rest)
         self.stages += (*parts[:-1], last)

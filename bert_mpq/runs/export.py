@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import time
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,7 @@ def export_model(
     reporter, session = reporter or Silent(), session or Session()
     record, target = check_export(evaluation, to, format_name, activations)
     file_format = format_for(format_name, activations)
-    started = time.perf_counter()
+    started = reporter.clock()
     evaluated = evaluated_model(record, session, reporter)
     with new_folder(target) as folder:
         size = _write(folder, file_format, record, evaluated)
@@ -70,7 +69,7 @@ def export_model(
         files=tuple(sorted(filter(Path.is_file, target.rglob("*")))),
         size=size,
         comparison=comparison,
-        seconds=time.perf_counter() - started,
+        seconds=reporter.clock() - started,
         runtime=runtime,
     )
 
@@ -148,11 +147,11 @@ def _figures(folder: Path, file_format: Format, evaluated: Evaluated, reporter: 
     """Classify the held-out reviews of the evaluation with the file itself; keep the figures beside it."""
     reviews, running = evaluated.reviews(), file_format.load(folder)
     parts = [reviews.texts[start : start + PART] for start in range(0, len(reviews), PART)]
-    started = time.perf_counter()
+    started = reporter.clock()
     logits = np.concatenate(
         [running.logits(part) for part in reporter.track(parts, "Evaluate the file", len(reviews), len)]
     )
-    seconds = time.perf_counter() - started
+    seconds = reporter.clock() - started
     accuracy = figures(logits, logits.argmax(1), np.asarray(reviews.labels), seconds)
     found = RuntimeFigures(accuracy=accuracy, processor=processor())
     write_atomic(folder / FIGURES, json_text(dataclasses.asdict(found)))

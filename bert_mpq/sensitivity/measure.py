@@ -104,7 +104,7 @@ def measure(
         MpqError: E-MODEL when a weight or the FP32 output holds NaN or infinity; E-MEMORY, E-DISTRIBUTED.
     """
     make = functools.partial(ProbedClassifier, classifier.model, probe, calibration, reporter)
-    probed, module, quantizing = made_with_twins(make, work.machine)
+    probed, module, quantizing = made_with_twins(make, work.machine, reporter)
     tokens, hidden = work.stacked_tokens(probed.computed), classifier.source.hidden
     work = replace(work, asked=max(1, tokens // probed.computed))
     looks = stability.looks(len(work.tokens), hidden) if stability else [len(work.tokens)]

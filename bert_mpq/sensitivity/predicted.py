@@ -142,7 +142,7 @@ def predict(
     _check_labels(model)
     whole = dataclasses.replace(probe, granularity="layer")
     make = functools.partial(DifferentiatedClassifier, model, whole, calibration, reporter)
-    own, module, quantizing = made_with_twins(make, work.machine)
+    own, module, quantizing = made_with_twins(make, work.machine, reporter)
     work = dataclasses.replace(work, asked=work.gradient_tokens)
     answers = answer_each_review(
         functools.partial(_forward, module, work.machine),

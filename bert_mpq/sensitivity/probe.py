@@ -4,7 +4,6 @@ import contextlib
 import copy
 import dataclasses
 import itertools
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -109,14 +108,16 @@ def quantized_twins(
     return twins
 
 
-def made_with_twins(make: Callable[[], Made], machine: Machine) -> tuple[Made, nn.Module, Stage]:
+def made_with_twins(
+    make: Callable[[], Made], machine: Machine, reporter: Reporter
+) -> tuple[Made, nn.Module, Stage]:
     """Make a module of quantized twins and put it where it runs; every process gets that of process 0.
 
     Returns:
         the module; what runs it on all GPUs of the machine; the stage that this was.
     """
-    started = time.perf_counter()
+    started = reporter.clock()
     made = make()
     placed = machine.place(made)
     distributed.use_weights_of_first(made)
-    return made, placed, Stage(name=TWINS_TITLE, seconds=time.perf_counter() - started)
+    return made, placed, Stage(name=TWINS_TITLE, seconds=reporter.clock() - started)

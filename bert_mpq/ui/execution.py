@@ -182,20 +182,20 @@ class Execution:
         Torch and its friends are imported when it is entered, and not before; that is the run's first stage.
         """
         begun, self._begun = self._begun, None
-        started, started_at = time.time(), time.perf_counter()
+        started = time.time()
         output, folder = plan.config.output, plan.folders[-1]
         try:
             with self.reporter(stage_seconds(plan)) as reporter:
                 if self._session is None:
-                    begun = started_at if begun is None else begun
+                    begun = reporter.clock() if begun is None else begun
                     for _ in reporter.track([None], START, 1):
                         with garbage.left_alone():
                             self._log.take_over(with_datasets=plan.sources.data.kind != "wheel")
                             _import_phases(plan)
-                    self.session.clock.restart(begun)
+                    self.session.clock.restart(reporter.clock, begun)
                     self.session.clock.lap(START)
                 else:
-                    self.session.clock.restart()
+                    self.session.clock.restart(reporter.clock)
                 yield reporter
         except KeyboardInterrupt:
             self.written = self.written or _left_something(plan, started)

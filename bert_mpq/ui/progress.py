@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.table import Table
 from rich.text import Text
 
-from bert_mpq.compute.reporting import Lines, Pace, Reporter, Silent, WorkClock, one
+from bert_mpq.compute.reporting import Lines, Pace, Reporter, Silent, one
 from bert_mpq.records.numbers import duration, score_text
 from bert_mpq.ui.console import is_accessible, is_utf8
 from bert_mpq.ui.keyboard import typing_ignored
@@ -50,7 +50,6 @@ class Bars(Reporter):
     def __init__(self, console: Console, expected: Mapping[str, float] | None = None) -> None:
         self._console = console
         self._expected = expected or {}
-        self._clock = WorkClock()
         self._typing, self._open = contextlib.ExitStack(), contextlib.ExitStack()
         self._begin()
 
@@ -62,14 +61,14 @@ class Bars(Reporter):
             TaskProgressColumn(),
             TimeColumn(self._expected),
             console=self._console,
-            get_time=self._clock,
+            get_time=self.clock,
         )
         self._scores: tuple[str, dict[str, float]] | None = None
         self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=8)
 
     def __enter__(self) -> "Bars":
         self._show()
-        self._open.enter_context(suspension_left_out(self._clock, self._hide, self._show))
+        self._open.enter_context(suspension_left_out(self.clock, self._hide, self._show))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -136,13 +135,17 @@ def score_bars(title: str, values: Mapping[str, float], console: Console, room: 
 
 
 class Nothing(Silent):
-    """Shows nothing."""
+    """Shows nothing. Use as a context manager."""
+
+    def __init__(self) -> None:
+        self._open = contextlib.ExitStack()
 
     def __enter__(self) -> "Nothing":
+        self._open.enter_context(suspension_left_out(self.clock))
         return self
 
     def __exit__(self, *error: object) -> None:
-        return None
+        self._open.close()
 
     def paused(self) -> contextlib.AbstractContextManager[None]:
         """Do nothing: no display is in the way of results."""
@@ -153,15 +156,13 @@ class PlainLines(Lines):
     """Plain lines, for pipes, logs and screen readers. Use as a context manager."""
 
     def __init__(self, expected: Mapping[str, float] | None = None) -> None:
-        clock = WorkClock()
-        super().__init__(clock=clock, expected=expected)
+        super().__init__(expected=expected)
         self._open = contextlib.ExitStack()
-        self._suspension = suspension_left_out(clock, lambda: None, lambda: None)
 
     def __enter__(self) -> "PlainLines":
         if is_accessible():  # at a terminal; elsewhere nobody types
             self._open.enter_context(typing_ignored())
-        self._open.enter_context(self._suspension)
+        self._open.enter_context(suspension_left_out(self.clock))
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -4,16 +4,19 @@ import contextlib
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
 from bert_mpq.compute.reporting import WorkClock
 
 
+def _nothing() -> None:
+    """Have no display that is in the way."""
+
+
 @contextlib.contextmanager
 def suspension_left_out(
-    clock: WorkClock, step_aside: Callable[[], None], return_: Callable[[], None]
+    clock: WorkClock, step_aside: Callable[[], None] = _nothing, return_: Callable[[], None] = _nothing
 ) -> Iterator[None]:
     """Let Ctrl-Z stop the process as it should, and make ``clock`` stand still until ``fg``.
 
@@ -25,9 +28,9 @@ def suspension_left_out(
 
     def stop(number: int, frame: FrameType | None) -> None:
         step_aside()
-        left = time.monotonic()
+        left = clock()
         os.kill(os.getpid(), signal.SIGSTOP)  # returns when the process is continued
-        clock.leave_out(time.monotonic() - left)
+        clock.leave_out(clock() - left)
         return_()
 
     before = signal.signal(signal.SIGTSTP, stop)

@@ -2,13 +2,13 @@
 
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 
 from bert_mpq import RunConfig, run
+from bert_mpq.compute.reporting import WorkClock
 from bert_mpq.records.context import Stage
-from bert_mpq.runs import clock
+from bert_mpq.runs.clock import Clock
 from bert_mpq.runs.session import Session
 
 LONG = 1000.0  # seconds between two looks at the clock of a test: no stage can cover them by chance
@@ -23,12 +23,12 @@ def looks(monkeypatch):
         shown.append(LONG * len(shown))
         return shown[-1]
 
-    monkeypatch.setattr(clock, "time", SimpleNamespace(perf_counter=look))
+    monkeypatch.setattr(WorkClock, "__call__", lambda self: look())
     return shown
 
 
 def test_stages_measured_elsewhere_and_the_rest_of_the_time_are_one_lap(looks):
-    stages = clock.Clock(begun=None)
+    stages = Clock()
     stages.lap("Load")
     stages.split([Stage(name="Quantize", seconds=300.0), Stage(name="Compare", seconds=400.0)])
     assert [(stage.name, stage.seconds) for stage in stages.stages] == [
@@ -39,7 +39,7 @@ def test_stages_measured_elsewhere_and_the_rest_of_the_time_are_one_lap(looks):
 
 
 def test_a_resumed_pass_keeps_the_seconds_before_it_was_stopped(looks):
-    stages = clock.Clock()
+    stages = Clock()
     stages.split([Stage(name="Compare", seconds=5000.0)])
     assert stages.take() == (Stage(name="Compare", seconds=5000.0),)
     assert stages.take() == ()

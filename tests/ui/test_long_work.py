@@ -45,7 +45,7 @@ def test_ctrl_z_stops_and_fg_goes_on_with_the_right_times(terminal, tmp_path, sm
     shown = float(re.search(r"([0-9.]+) s$", bar.rstrip())[1])
     (record,) = list_analyses(tmp_path)
     measured = next(stage.seconds for stage in record.result.stages if stage.name == "Compare activations")
-    assert shown < measured - 2  # the run's own clock went on: it was away for 2.5 of these seconds
+    assert abs(measured - shown) < 1.5  # neither the bar nor the record counts the 2.5 seconds away
 
 
 def test_the_bar_says_what_the_run_before_took_until_its_first_batch_is_done(tmp_path):

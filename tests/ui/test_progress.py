@@ -2,12 +2,16 @@
 
 import dataclasses
 import io
+import os
+import signal
+import time
 
 import pytest
 from rich.console import Console
 
 from bert_mpq.records.numbers import score_text
-from bert_mpq.ui.progress import Bars, score_bars
+from bert_mpq.runs.clock import Clock
+from bert_mpq.ui.progress import Bars, Nothing, PlainLines, score_bars
 from tests.helpers.golden import check, console, shown
 
 VALUES = {f"layer_{i}": v for i, v in enumerate((0.004, 0.0075, 0.0041, 0.0012, 0.0007, 0.0002))}
@@ -48,6 +52,18 @@ def test_bars_grow_and_the_scores_go_when_the_stage_ends():
     assert drawn(small) > drawn(large) > 0  # layer_0's bar shrinks beside the larger layer_1
     assert "layer_0" not in after
     assert "100%" in after
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGTSTP"), reason="needs job control")
+@pytest.mark.parametrize("display", [Nothing, PlainLines, lambda: Bars(Console(file=io.StringIO()))])
+def test_no_stage_has_the_seconds_that_the_process_was_stopped(display, monkeypatch):
+    monkeypatch.setattr(os, "kill", lambda process, number: time.sleep(0.5))  # until fg
+    stages, started = Clock(), time.perf_counter()
+    with display() as shown:
+        stages.restart(shown.clock)
+        signal.raise_signal(signal.SIGTSTP)
+        stages.lap("Read")
+    assert time.perf_counter() - started - stages.seconds("Read") >= 0.5
 
 
 def test_the_engine_offers_running_scores(classifier, reviews):

@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import functools
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -97,7 +96,7 @@ class Training:
 
     def _train(self, reporter: Reporter, checkpoint: TrainingCheckpoint | None) -> float:
         """Make the steps that are left; return the seconds of the whole training."""
-        started = time.monotonic() - self._counters.seconds
+        started = reporter.clock() - self._counters.seconds
         if not self._counters.curve:
             self._check(self._best, reporter)
         checks = self._order.check_after()
@@ -113,13 +112,13 @@ class Training:
                     counters,
                     steps=counters.steps + 1,
                     losses=counters.losses + 1,
-                    seconds=time.monotonic() - started,
+                    seconds=reporter.clock() - started,
                 )
                 if self._counters.steps in checks:
                     self._check(self._student.freeze(), reporter)
                 if checkpoint is not None and checkpoint.due:
                     checkpoint.write(snapshot(self._optimization, self._loss, self._best, self._counters))
-        return time.monotonic() - started
+        return reporter.clock() - started
 
     def _batches(self) -> Iterator[Indices]:
         """Yield the batches that are left, as long as there is reason to go on."""

@@ -1,7 +1,6 @@
 """What both stages of the training share: the windows of an epoch, and the optimizer loop."""
 
 import math
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,7 +55,7 @@ def fit(
     done, seconds = file.restore(load) or (0, 0.0)
     module.train()
     for epoch in range(done, stage.epochs):
-        started = time.perf_counter()
+        started = reporter.clock()
         rng = np.random.default_rng([seed, epoch])
         torch.manual_seed(int(rng.integers(2**31)))
         windows = cut_windows(tokens, stage.window, stage.head_share, rng)
@@ -64,7 +63,7 @@ def fit(
         name = f"{title}, epoch {epoch + 1} of {stage.epochs}"
         for indices in reporter.track(plan, name, len(tokens), len):
             _step(module, windows.batch(indices), optimization, machine)
-        seconds += time.perf_counter() - started
+        seconds += reporter.clock() - started
         file.write(State(tensors=optimization.state(), facts={"epochs": epoch + 1, "seconds": seconds}))
     module.eval()
     return seconds
