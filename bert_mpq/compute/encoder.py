@@ -7,7 +7,7 @@ from torch import nn
 from bert_mpq.records.outline import LinearShape, Outline
 from bert_mpq.records.sizes import groups_of
 from bert_mpq.settings.embeddings import TABLE_GROUP
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import ModelError
 
 
 def layer_path(model: nn.Module) -> str:
@@ -28,8 +28,8 @@ def layer_path(model: nn.Module) -> str:
     found = [name for name in lists if not any(name.startswith(f"{other}.") for other in lists)]
     if len(found) != 1:
         kind = type(model).__name__
-        raise MpqError(
-            "E-MODEL", f"{kind} has no single list of encoder layers.", "Use a BERT-like encoder classifier."
+        raise ModelError(
+            f"{kind} has no single list of encoder layers.", "Use a BERT-like encoder classifier."
         )
     return found[0]
 

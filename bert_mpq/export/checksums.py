@@ -6,7 +6,7 @@ A damaged graph can end the process that loads it, so damage is found before any
 from pathlib import Path
 
 from bert_mpq.records.files import write_atomic
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import ModelError, MpqError
 from bert_mpq.sources.wheels import sha256
 
 NAME = "SHA256SUMS"
@@ -37,7 +37,7 @@ def check_checksums(folder: Path, *needed: str) -> None:
     path = folder / NAME
     try:
         if path.stat().st_size > LARGEST:
-            raise MpqError("E-MODEL", f"{NAME} is larger than any of its kind.", AGAIN)
+            raise ModelError(f"{NAME} is larger than any of its kind.", AGAIN)
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
         raise MpqError("E-NOFILE", f"No {NAME} in {folder}.", AGAIN) from error
@@ -48,4 +48,4 @@ def check_checksums(folder: Path, *needed: str) -> None:
         except OSError:
             same = False
         if not same:
-            raise MpqError("E-MODEL", f"{name} is missing or damaged: its SHA-256 differs.", AGAIN)
+            raise ModelError(f"{name} is missing or damaged: its SHA-256 differs.", AGAIN)

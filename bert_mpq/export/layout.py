@@ -23,7 +23,7 @@ from bert_mpq.quantization.model import QuantizedModel
 from bert_mpq.quantization.weight import QuantizedWeight
 from bert_mpq.records.files import write_new
 from bert_mpq.settings.embeddings import EmbeddingPrecision
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import ModelError, MpqError
 
 KEY = "bert_mpq"
 VERSION = 1
@@ -74,7 +74,7 @@ def read_weights(path: Path) -> PackedModel:
 
 def broken_file(path: Path, reason: str) -> MpqError:
     """Return the error for a file that cannot be a model of this tool."""
-    return MpqError("E-MODEL", f"{path.name} is no valid model file: {reason}.", "Export the model again.")
+    return ModelError(f"{path.name} is no valid model file: {reason}.", "Export the model again.")
 
 
 def keep_weights(
@@ -112,8 +112,8 @@ def restored(
     kept = read_weights(path)
     names = {*kept.tensors, *(f"{name}.weight" for name in kept.weights)}
     if unknown := sorted(names - {*model.state_dict()}):
-        raise MpqError(
-            "E-MODEL", f"{path.name} is of another model: {unknown[0]} is not in this one.", "Evaluate again."
+        raise ModelError(
+            f"{path.name} is of another model: {unknown[0]} is not in this one.", "Evaluate again."
         )
     weights = {**kept.weights, **quantized_tables(model, embeddings)}
     packed = pack_model(model, weights, bits, embeddings)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from bert_mpq.compute.outputs import Outputs, read_outputs
 from bert_mpq.export.checksums import AGAIN, check_checksums
 from bert_mpq.records.json_file import read_json, refusals
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import ModelError, MpqError
 from bert_mpq.sources.families import family_of
 
 MODEL = "onnx/model.onnx"
@@ -166,7 +166,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _broken(name: str, reason: str) -> MpqError:
-    return MpqError("E-MODEL", f"{name} is no valid model file: {reason}.", AGAIN)
+    return ModelError(f"{name} is no valid model file: {reason}.", AGAIN)
 
 
 if __name__ == "__main__":

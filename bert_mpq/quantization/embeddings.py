@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from bert_mpq.quantization import rtn
 from bert_mpq.quantization.weight import QuantizedWeight, finite
 from bert_mpq.settings.embeddings import EMBEDDINGS, TABLE_GROUP, EmbeddingPrecision
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import ModelError, MpqError
 
 
 def tables_of(model: nn.Module) -> dict[str, nn.Embedding]:
@@ -56,4 +56,4 @@ def _half(weight: Tensor) -> Tensor:
 
 
 def _refusal(name: str, error: ValueError) -> MpqError:
-    return MpqError("E-MODEL", f"The table {name}: {error}.", "Use --embeddings fp32.")
+    return ModelError(f"The table {name}: {error}.", "Use --embeddings fp32.")

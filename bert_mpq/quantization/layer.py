@@ -9,7 +9,7 @@ from bert_mpq.compute.encoder import linears
 from bert_mpq.quantization import gptq, per_tensor, rtn
 from bert_mpq.quantization.hessian import Hessian
 from bert_mpq.quantization.weight import Quantize, QuantizedWeight, finite
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import ModelError
 from bert_mpq.settings.quantizers import Algorithm, QuantizerName, quantizer_for
 
 ALGORITHMS: dict[Algorithm, Quantize] = {
@@ -57,9 +57,7 @@ def quantize_layer(
             source = linear.weight if hessian is None else linear.weight.to(hessian.matrix.device)
             quantized = ALGORITHMS[chosen.algorithm](source, bits[name], chosen.group_size, hessian)
         except ValueError as error:
-            raise MpqError(
-                "E-MODEL", f"The weight of {name}: {error}.", "The checkpoint is broken."
-            ) from error
+            raise ModelError(f"The weight of {name}: {error}.", "The checkpoint is broken.") from error
         weights[name] = quantized.cpu()
         linear.weight.copy_(weights[name].dequantize())
     return weights

@@ -3,7 +3,7 @@
 from bert_mpq.compute import distributed
 from bert_mpq.records.evaluation import Sensitivities
 from bert_mpq.settings.config import RunConfig
-from bert_mpq.settings.errors import MpqError, UsageError
+from bert_mpq.settings.errors import ModelError, MpqError, UsageError
 from bert_mpq.settings.quantizers import is_symmetric
 from bert_mpq.sources.classifiers import ModelSource
 
@@ -11,8 +11,7 @@ from bert_mpq.sources.classifiers import ModelSource
 def check_length(config: RunConfig, model: ModelSource) -> None:
     """Refuse reviews that are longer than the model reads; raises MpqError E-MODEL."""
     if config.max_length is not None and config.max_length > model.positions:
-        raise MpqError(
-            "E-MODEL",
+        raise ModelError(
             f"--max-length {config.max_length:,}, but the model reads {model.positions:,} tokens at most.",
             f"Use {model.positions:,} or fewer.",
         )
@@ -62,8 +61,7 @@ def check_trainable(config: RunConfig, model: ModelSource) -> None:
             "Use another --quantizer.",
         )
     if not model.family.padded:
-        raise MpqError(
-            "E-MODEL",
+        raise ModelError(
             "--qat-epochs trains on padded batches, and padding changes what this type of model says.",
             "Leave --qat-epochs out.",
         )

@@ -17,7 +17,7 @@ from bert_mpq.compute.hardware import cores
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.records.sensitivity import LayerScore, Scores
 from bert_mpq.sensitivity.block_sums import BlockSums
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import ModelError
 from bert_mpq.settings.metrics import Metric
 from bert_mpq.similarity import cka
 from bert_mpq.similarity.cca import pwcca, svcca
@@ -79,7 +79,7 @@ def _estimates(
         totals = list(_in_parallel(sums.total, probes))
         whole = list(_in_parallel(Moments.covariances, totals))
     except ValueError as error:
-        raise MpqError("E-MODEL", f"The FP32 model is broken: {error}.", "Check the checkpoint.") from error
+        raise ModelError(f"The FP32 model is broken: {error}.", "Check the checkpoint.") from error
     references: dict[int, Covariances] = {}
 
     def work(task: tuple[int, int]) -> list[Similarity]:

@@ -24,7 +24,7 @@ from bert_mpq.sensitivity.differentiated_classifier import DifferentiatedClassif
 from bert_mpq.sensitivity.estimates import Estimate, divergence_estimate
 from bert_mpq.sensitivity.probe import Probe, made_with_twins
 from bert_mpq.settings.choices import Granularity
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import ModelError
 
 PREDICTION_TITLE = "Predict the damage"
 Array = npt.NDArray[np.float64]
@@ -159,10 +159,8 @@ def predict(
 def _check_labels(model: nn.Module) -> None:
     labels = getattr(model.config, "num_labels", 2)
     if labels != 2:
-        raise MpqError(
-            "E-MODEL",
-            f"The damage can be predicted for two labels; the model has {labels}.",
-            "Use --metrics kl.",
+        raise ModelError(
+            f"The damage can be predicted for two labels; the model has {labels}.", "Use --metrics kl."
         )
 
 
@@ -172,7 +170,7 @@ def _damage(
     """Return the margin of every review, and the changes behind it."""
     margins = answers.rows[:, 0].astype(np.float64)
     if not np.isfinite(margins).all():
-        raise MpqError("E-MODEL", "The FP32 model gives logits of NaN or infinity.", "Check the checkpoint.")
+        raise ModelError("The FP32 model gives logits of NaN or infinity.", "Check the checkpoint.")
     return PredictedDamage(
         units=units,
         widths=widths,

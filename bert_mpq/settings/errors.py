@@ -3,6 +3,8 @@
 Every one carries a code, one sentence that says what is wrong, and a hint that says what to do::
 
     MpqError               exit code 1: the run cannot be done, or failed
+    ├── DataError          E-DATA-FORMAT: the data cannot be read, or not understood
+    ├── ModelError         E-MODEL: the model cannot be loaded, or not measured
     └── UsageError         exit code 2: the command itself is wrong, or there is no terminal
 
 Only ``ui.main`` and the wizard print them; the engine raises them.
@@ -77,3 +79,17 @@ class UsageError(MpqError):
     """The command is wrong by itself, whatever the machine and the data."""
 
     exit_code = 2
+
+
+class DataError(MpqError):
+    """The data cannot be read, or not understood."""
+
+    def __init__(self, title: str, hint: str) -> None:
+        super().__init__("E-DATA-FORMAT", title, hint)
+
+
+class ModelError(MpqError):
+    """The model cannot be loaded, or not measured."""
+
+    def __init__(self, title: str, hint: str) -> None:
+        super().__init__("E-MODEL", title, hint)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bert_mpq.records.json_file import read_json
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import ModelError, MpqError
 from bert_mpq.settings.paths import cache_folder
 from bert_mpq.sources.parameter_count import parameter_count
 
@@ -84,10 +84,8 @@ def find_weights(
             shards = [(shard, find(shard)) for shard in shard_names(index)]
             missing = [shard for shard, path in shards if path is None]
             if missing:
-                raise MpqError(
-                    "E-MODEL",
-                    f"{index.name} names {missing[0]}, which is not there.",
-                    "Download or copy every shard.",
+                raise ModelError(
+                    f"{index.name} names {missing[0]}, which is not there.", "Download or copy every shard."
                 )
             return Weights(files=tuple(path for _, path in shards if path), pickled=name == PICKLE)
     return None
@@ -121,8 +119,8 @@ def no_weights(name: str, folder: Path) -> MpqError:
     found = next((other for other in OTHERS if (folder / other).is_file()), None)
     title = f"{name} holds neither {SAFETENSORS} nor {PICKLE}"
     if found is None:
-        return MpqError("E-MODEL", f"{title}.", "Give a folder that save_pretrained wrote.")
-    return MpqError("E-MODEL", f"{title}, only {found}.", OTHERS[found])
+        return ModelError(f"{title}.", "Give a folder that save_pretrained wrote.")
+    return ModelError(f"{title}, only {found}.", OTHERS[found])
 
 
 def converted_folder() -> Path:
@@ -164,14 +162,12 @@ def check_content(path: Path) -> None:
     except OSError as error:
         raise _broken(path, f"it cannot be read ({(error.strerror or '').lower()})") from error
     if head == LFS:
-        raise MpqError(
-            "E-MODEL",
-            f"{path.name} is a pointer of Git LFS, not the weights.",
-            "Run git lfs pull in its folder.",
+        raise ModelError(
+            f"{path.name} is a pointer of Git LFS, not the weights.", "Run git lfs pull in its folder."
         )
     if not head:
         raise _broken(path, "it is empty")
 
 
 def _broken(path: Path, reason: str) -> MpqError:
-    return MpqError("E-MODEL", f"{path.name} cannot be used: {reason}.", "Download or save the model again.")
+    return ModelError(f"{path.name} cannot be used: {reason}.", "Download or save the model again.")

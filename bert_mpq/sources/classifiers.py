@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from bert_mpq.compute.outputs import Outputs
 from bert_mpq.settings.choices import DEFAULT_MODEL
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import ModelError
 from bert_mpq.settings.paths import user_path
 from bert_mpq.sources import hub
 from bert_mpq.sources.checkpoints import Weights
@@ -135,10 +135,10 @@ def find_classifier(model: str) -> ModelSource:
     if folder.is_dir():
         return _in_folder(str(folder), folder)
     if folder.is_file():
-        raise MpqError("E-MODEL", f"{model} is a file, no model folder.", "Give the folder that it lies in.")
+        raise ModelError(f"{model} is a file, no model folder.", "Give the folder that it lies in.")
     repository, at, revision = model.partition("@")
     if model.startswith((".", "/", "~")) or repository.count("/") > 1 or bool(at) != bool(revision):
-        raise MpqError("E-MODEL", f"There is no model folder at {model}.", "Give a folder or a hub id.")
+        raise ModelError(f"There is no model folder at {model}.", "Give a folder or a hub id.")
     hub.check_name(repository)
     return _on_hub(model, repository, revision or MAIN)
 
@@ -185,8 +185,7 @@ def _load(source: ModelSource, files: ModelFiles, needs_head: bool) -> tuple[Any
     model = load_model(source.name, config, files.weights, source.family, needs_head)
     # Files that do not belong together are met in the wild; so are vocabularies padded to a round number.
     if not model.config.vocab_size // 2 <= len(tokenizer) <= model.config.vocab_size:
-        raise MpqError(
-            "E-MODEL",
+        raise ModelError(
             f"{source.name} has a tokenizer of {len(tokenizer):,} tokens, the model knows"
             f" {model.config.vocab_size:,}.",
             "Save the model's own tokenizer beside it.",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bert_mpq.settings.config import RunConfig
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import DataError, MpqError
 from bert_mpq.settings.label_words import Meaning, parse_labels
 from bert_mpq.sources.wording import listed, shown
 
@@ -107,9 +107,7 @@ def text_column(file: str, wanted: Wanted, names: Sequence[str], of_text: Sequen
     if len(texts) == 1:
         return texts[0]
     if found and not texts:
-        raise MpqError(
-            "E-DATA-FORMAT", f"{file}: column {shown(found[0])} holds no text.", "Use --text-column NAME."
-        )
+        raise DataError(f"{file}: column {shown(found[0])} holds no text.", "Use --text-column NAME.")
     raise _unclear(file, "text", wanted.text_column, texts, of_text, names)
 
 
@@ -124,8 +122,7 @@ def label_columns(file: str, wanted: Wanted, names: Sequence[str], text: str) ->
     if found:
         return found
     if wanted.label_column is not None and wanted.label_columns(names):
-        raise MpqError(
-            "E-DATA-FORMAT",
+        raise DataError(
             f"{file}: column {shown(text)} cannot hold both the reviews and the labels.",
             "Name two columns: --text-column and --label-column.",
         )
@@ -146,10 +143,9 @@ def _unclear(
         return several_columns(file, kind, found)
     columns = f"its columns: {listed(names)}"
     if said is not None:
-        return MpqError("E-DATA-FORMAT", f"{file} has no column {shown(said)}.", f"I{columns[1:]}.")
+        return DataError(f"{file} has no column {shown(said)}.", f"I{columns[1:]}.")
     if not options:
-        return MpqError(
-            "E-DATA-FORMAT",
+        return DataError(
             f"{file} has no column for the {HOLDS[kind]} ({columns}).",
             "It needs one with the reviews and one with their labels.",
         )

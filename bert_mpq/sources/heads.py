@@ -11,7 +11,7 @@ from bert_mpq.compute.forward import run_batches
 from bert_mpq.compute.outputs import outputs_of
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.compute.workload import Workload
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import ModelError
 
 
 def fit_head(model: Any, work: Workload, reporter: Reporter) -> None:
@@ -37,7 +37,7 @@ def fit_head(model: Any, work: Workload, reporter: Reporter) -> None:
     head = last_linear(model)
     features = _features(model, head, work, reporter)
     if not np.isfinite(features).all():
-        raise MpqError("E-MODEL", "The model gives NaN or infinite features.", "Check the checkpoint.")
+        raise ModelError("The model gives NaN or infinite features.", "Check the checkpoint.")
     fitted = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2_000))
     fitted.fit(features, work.tokens.labels)
     scaler, regression = fitted[0], fitted[1]
@@ -66,8 +66,7 @@ def last_linear(model: Any) -> nn.Linear:
         and not name.startswith(inside)
     ]
     if len(found) != 1:
-        raise MpqError(
-            "E-MODEL",
+        raise ModelError(
             f"{type(model).__name__} has no single classification layer to fit.",
             "Use a BERT-like encoder classifier with two labels.",
         )

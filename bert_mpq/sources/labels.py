@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import DataError, MpqError
 from bert_mpq.settings.label_words import Meaning, is_number, label_key, meaning
 from bert_mpq.sources.columns import UnclearData, Wanted
 from bert_mpq.sources.wording import LONGEST, shown
@@ -45,7 +45,7 @@ def meanings_of(file: str, counts: Counts, wanted: Wanted) -> dict[str, Meaning]
     unknown = [value for value in values if value not in meanings]
     if missing and not unknown:
         rows = "1 row has" if missing == 1 else f"{missing:,} rows have"
-        raise MpqError("E-DATA-FORMAT", f"{file}: {rows} no label.", "Label these rows, or remove them.")
+        raise DataError(f"{file}: {rows} no label.", "Label these rows, or remove them.")
     if unknown:
         raise _unknown(file, counts, values, unknown, wanted)
     return meanings
@@ -59,20 +59,17 @@ def _unknown(file: str, counts: Counts, values: list[str], unknown: list[str], w
             "Give reviews of both classes.",
         )
     if len(values) > MOST:
-        return MpqError(
-            "E-DATA-FORMAT",
+        return DataError(
             f"{file}: the label column has {len(values):,} different values, not those of two classes.",
             "Use --label-column NAME.",
         )
     if not _can_be_shown(counts, unknown):
-        return MpqError(
-            "E-DATA-FORMAT",
+        return DataError(
             f"{file}: the label column holds text that is no label.",
             "Use --label-column NAME, or explain the labels: --labels WORD=negative,WORD=positive.",
         )
     if any("," in value for value in values):
-        return MpqError(
-            "E-DATA-FORMAT",
+        return DataError(
             f"{file}: what the labels mean is not known, and --labels cannot name those with commas.",
             "Rename the labels.",
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import DataError, MpqError
 from bert_mpq.settings.label_words import label_key, meaning
 from bert_mpq.sources.columns import Wanted
 from bert_mpq.sources.readers.columnar import read_columnar, read_saved
@@ -78,23 +78,22 @@ def _tables(path: Path, found: Sequence[tuple[str, ...]]) -> list[tuple[str, ...
 
 def _file(path: Path) -> Layout:
     if not path.is_file():
-        raise MpqError("E-DATA-FORMAT", f"{shown(path.name)} is neither a file nor a folder.", FORMATS)
+        raise DataError(f"{shown(path.name)} is neither a file nor a folder.", FORMATS)
     if is_archive(path):
         return Layout(path=path, kind="texts", files=(path,))
     if table_kind(path) is None:
-        raise MpqError("E-DATA-FORMAT", f"{shown(path.name)} has no name of a kind that is read.", FORMATS)
+        raise DataError(f"{shown(path.name)} has no name of a kind that is read.", FORMATS)
     return Layout(path=path, kind="tables", files=(path,), tables=((WHOLE, path),))
 
 
 def _no_data(path: Path, found: Sequence[tuple[str, ...]]) -> MpqError:
     name = shown(path.name)
     if any(parts[-1].lower().endswith(".txt") for parts in found):
-        return MpqError(
-            "E-DATA-FORMAT",
+        return DataError(
             f"{name} holds text files, but not in folders named after their labels.",
             "Give the folder above, with pos/ and neg/ in it.",
         )
-    return MpqError("E-DATA-FORMAT", f"{name} holds no data." if found else f"{name} is empty.", FORMATS)
+    return DataError(f"{name} holds no data." if found else f"{name} is empty.", FORMATS)
 
 
 def _by_split(path: Path, tables: list[tuple[str, ...]]) -> tuple[tuple[str, Path], ...]:
@@ -108,8 +107,7 @@ def _by_split(path: Path, tables: list[tuple[str, ...]]) -> tuple[tuple[str, Pat
         named = [(split, parts) for split, parts in named if split]
     places = sorted({_without_splits(parts[:-1]) for _, parts in named})
     if len(places) > 1:
-        raise MpqError(
-            "E-DATA-FORMAT",
+        raise DataError(
             f"{shown(path.name)} holds several data sets: {listed(places)}.",
             f"Give one of these folders, such as {shown(path.name)}/{shown(places[-1])}.",
         )
@@ -118,8 +116,7 @@ def _by_split(path: Path, tables: list[tuple[str, ...]]) -> tuple[tuple[str, Pat
         files = sorted({re.sub(r"\d+", "#", name): name for name in names}.values())  # shards count as one
         if len(files) > 1:
             what = f"the split {split}" if split else "one table"
-            raise MpqError(
-                "E-DATA-FORMAT",
+            raise DataError(
                 f"{shown(path.name)} holds several files for {what}: {listed(files)}.",
                 "Give one file, or name the files train and test.",
             )
@@ -144,8 +141,7 @@ def read_layout(layout: Layout, wanted: Wanted) -> Iterator[tuple[str, Any]]:
     for split, file in layout.tables:
         for table in _table(file, wanted):
             if columns.setdefault(split, table.column_names) != table.column_names:
-                raise MpqError(
-                    "E-DATA-FORMAT",
+                raise DataError(
                     f"{shown(file.name)} has other columns than the file before it.",
                     f"That one has {listed(columns[split])}.",
                 )
@@ -168,8 +164,7 @@ def _saved(path: Path) -> Iterator[tuple[str, Any]]:
     try:
         stored = load_from_disk(str(path))
     except Exception as error:  # of the library, which trusts these files: any kind
-        raise MpqError(
-            "E-DATA-FORMAT",
+        raise DataError(
             f"{shown(path.name)} is no readable folder of save_to_disk: a file is missing or damaged.",
             "Copy or save it again.",
         ) from error

@@ -8,7 +8,7 @@ from typing import Any
 
 from bert_mpq.compute.outputs import Outputs, read_outputs
 from bert_mpq.records.json_file import read_json
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import ModelError, MpqError
 from bert_mpq.sources import families
 from bert_mpq.sources.families import Family, family_of
 
@@ -52,11 +52,11 @@ def read_shape(name: str, path: Path) -> Shape:
     """
     config = _read(name, path)
     if config.get("quantization_config") is not None:
-        raise MpqError("E-MODEL", f"{name} is quantized already.", "Give the FP32 model it was made from.")
+        raise ModelError(f"{name} is quantized already.", "Give the FP32 model it was made from.")
     try:
         family = family_of(config)
     except ValueError as error:
-        raise MpqError("E-MODEL", f"{name} cannot be measured: {error}.", families.HINT) from error
+        raise ModelError(f"{name} cannot be measured: {error}.", families.HINT) from error
     _check_outputs(name, config)
     try:
         outputs = read_outputs(config.get("id2label"), config.get("label2id"))
@@ -73,7 +73,7 @@ def read_shape(name: str, path: Path) -> Shape:
             outputs=outputs,
         )
     except ValueError as error:
-        raise MpqError("E-MODEL", f"The config.json of {name} is broken: {error}.", _AGAIN) from error
+        raise ModelError(f"The config.json of {name} is broken: {error}.", _AGAIN) from error
 
 
 _AGAIN = "Download or save the model again."
@@ -85,30 +85,28 @@ def _read(name: str, path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise _no_config(name, path.parent) from error
     except json.JSONDecodeError as error:
-        raise MpqError("E-MODEL", f"The config.json of {name} is not valid JSON.", _AGAIN) from error
+        raise ModelError(f"The config.json of {name} is not valid JSON.", _AGAIN) from error
     except ValueError as error:
-        raise MpqError("E-MODEL", f"The config.json of {name} cannot be used: {error}.", _AGAIN) from error
+        raise ModelError(f"The config.json of {name} cannot be used: {error}.", _AGAIN) from error
     if not isinstance(config, dict):
-        raise MpqError("E-MODEL", f"The config.json of {name} is no JSON object.", _AGAIN)
+        raise ModelError(f"The config.json of {name} is no JSON object.", _AGAIN)
     return config
 
 
 def _no_config(name: str, folder: Path) -> MpqError:
     """Return the error for a folder without config.json; it says what the folder is instead."""
     if (folder / ADAPTER).is_file():
-        return MpqError(
-            "E-MODEL",
+        return ModelError(
             f"{name} holds an adapter (LoRA), not a whole model.",
             "Merge it into its model with PEFT, merge_and_unload(), and save that.",
         )
     inside = sorted(path.parent.name for path in folder.glob("*/config.json")) if folder.is_dir() else []
     if inside:
-        return MpqError(
-            "E-MODEL",
+        return ModelError(
             f"{name} has no config.json, but there is one in {inside[-1]}/.",
             f"Give that folder: --model {folder / inside[-1]}.",
         )
-    return MpqError("E-MODEL", f"{name} has no config.json.", "Give a folder that save_pretrained wrote.")
+    return ModelError(f"{name} has no config.json.", "Give a folder that save_pretrained wrote.")
 
 
 def _check_outputs(name: str, config: Mapping[str, Any]) -> None:
@@ -124,9 +122,7 @@ def wrong_outputs(name: str, count: int) -> MpqError:
     title = f"{name} has {count} output{'' if count == 1 else 's'}, not 2"
     if count == 1:
         title += ": it gives a score, not a class"
-    return MpqError(
-        "E-MODEL", f"{title}.", "Use a sentiment classifier with the labels negative and positive."
-    )
+    return ModelError(f"{title}.", "Use a sentiment classifier with the labels negative and positive.")
 
 
 def _layers(config: Mapping[str, Any]) -> int:

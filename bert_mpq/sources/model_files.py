@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bert_mpq.settings.choices import DEFAULT_MODEL
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import ModelError, MpqError
 from bert_mpq.sources import hub
 from bert_mpq.sources.checkpoints import (
     PICKLE,
@@ -135,8 +135,7 @@ def _downloaded(repository: str, revision: str) -> ModelFiles:
             return ModelFiles(folder=folder, weights=converted, commit=converted.files[0].parent.name)
     weights = weights or find_weights(find, (PICKLE,))
     if weights is None:
-        raise MpqError(
-            "E-MODEL",
+        raise ModelError(
             f"{repository} holds neither {SAFETENSORS} nor {PICKLE} at revision {revision}.",
             f"Name a revision that does: --model {repository}@REVISION.",
         )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bert_mpq.compute.reviews import Reviews, StoredTexts
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import DataError
 from bert_mpq.settings.label_words import Meaning
 from bert_mpq.sources.columns import Wanted, label_columns, several_columns, text_column
 from bert_mpq.sources.labels import is_unlabelled, known_meanings, meanings_of
@@ -97,7 +97,7 @@ def understand_part(file: str, split: str, table: Path, folders: bool, wanted: W
     """
     stored = _opened(table)
     if not len(stored):
-        raise MpqError("E-DATA-FORMAT", f"{file} holds no reviews.", "Give a file with reviews.")
+        raise DataError(f"{file} holds no reviews.", "Give a file with reviews.")
     if folders:
         _check_texts(file, stored, TEXT)
         return _of_folders(file, split, table, Counter(_values(stored, FOLDER)), wanted)
@@ -106,11 +106,7 @@ def understand_part(file: str, split: str, table: Path, folders: bool, wanted: W
     _check_texts(file, stored, text)
     label, counts = _label_column(file, wanted, stored, label_columns(file, wanted, names, text))
     if is_unlabelled(counts, wanted):
-        raise MpqError(
-            "E-DATA-FORMAT",
-            f"{file} has no labels: they are missing, or all -1.",
-            "Give reviews with labels.",
-        )
+        raise DataError(f"{file} has no labels: they are missing, or all -1.", "Give reviews with labels.")
     meanings = meanings_of(file, counts, wanted)
     return Part(
         split=split,
@@ -135,7 +131,7 @@ def _check_texts(file: str, stored: Any, column: str) -> None:
     where = f", row {row + 1:,}"
     if {FOLDER, FILE} <= set(stored.column_names):
         where = f": {shown(stored.column(FOLDER)[row].as_py())}/{shown(stored.column(FILE)[row].as_py())}"
-    raise MpqError("E-DATA-FORMAT", f"{file}{where}: the text is empty or no text.", "Remove such reviews.")
+    raise DataError(f"{file}{where}: the text is empty or no text.", "Remove such reviews.")
 
 
 def _label_column(file: str, wanted: Wanted, stored: Any, columns: list[str]) -> tuple[str, Counter[str]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import ModelError, MpqError
 from bert_mpq.sources.cache import made_at
 from bert_mpq.sources.checkpoints import check_content, converted_folder, read_safetensors
 from bert_mpq.sources.wheels import sha256
@@ -78,7 +78,7 @@ def _plain(value: object) -> bool:
 
 
 def _unusable(path: Path, reason: str) -> MpqError:
-    return MpqError("E-MODEL", f"{path.name} cannot be used: {reason}.", HINT)
+    return ModelError(f"{path.name} cannot be used: {reason}.", HINT)
 
 
 def _reason(error: Exception) -> str:

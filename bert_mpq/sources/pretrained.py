@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bert_mpq.compute.encoder import encoder_layers, layer_path
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import ModelError, MpqError
 from bert_mpq.sources.checkpoints import Weights, read_safetensors
 from bert_mpq.sources.families import Family
 from bert_mpq.sources.model_config import wrong_outputs
@@ -33,8 +33,7 @@ def load_config(name: str, folder: Path) -> Any:
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # every version of transformers refuses a wrong config.json in its own way
-        raise MpqError(
-            "E-MODEL",
+        raise ModelError(
             f"The config.json of {name} is none that transformers reads.",
             f"Download or save the model again. {VERBOSE}",
         ) from error
@@ -54,8 +53,7 @@ def load_tokenizer(name: str, folder: Path, config: Any) -> Any:
     from transformers import AutoTokenizer
 
     if not any((folder / file).is_file() for file in VOCABULARIES):
-        raise MpqError(
-            "E-MODEL",
+        raise ModelError(
             f"{name} has no tokenizer (no tokenizer.json, no vocab.txt).",
             "Save the model's own tokenizer beside it.",
         )
@@ -66,13 +64,11 @@ def load_tokenizer(name: str, folder: Path, config: Any) -> Any:
     except Exception as error:  # transformers and tokenizers refuse in their own ways
         missing = next((package for package in PACKAGES if package in str(error)), None)
         if isinstance(error, ImportError) and missing:
-            raise MpqError(
-                "E-MODEL", f"The tokenizer of {name} needs the package {missing}.", f"pip install {missing}"
+            raise ModelError(
+                f"The tokenizer of {name} needs the package {missing}.", f"pip install {missing}"
             ) from error
-        raise MpqError(
-            "E-MODEL",
-            f"The tokenizer of {name} cannot be read.",
-            f"Save it again with save_pretrained(). {VERBOSE}",
+        raise ModelError(
+            f"The tokenizer of {name} cannot be read.", f"Save it again with save_pretrained(). {VERBOSE}"
         ) from error
 
 
@@ -110,7 +106,7 @@ def _built(name: str, config: Any, state: dict[str, Tensor]) -> tuple[Any, dict[
         kind = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
     except KeyError as error:
         title = f"This version of transformers has no text classifier of the type {config.model_type}."
-        raise MpqError("E-MODEL", title, "Install a newer one: pip install -U transformers.") from error
+        raise ModelError(title, "Install a newer one: pip install -U transformers.") from error
     try:
         with torch.random.fork_rng(devices=[]):
             with torch.device("meta"):
@@ -127,8 +123,7 @@ def _built(name: str, config: Any, state: dict[str, Tensor]) -> tuple[Any, dict[
     except MpqError:
         raise
     except Exception as error:
-        raise MpqError(
-            "E-MODEL",
+        raise ModelError(
             f"transformers cannot make a model of the config.json and the weights of {name}.",
             f"Download or save the model again. {VERBOSE}",
         ) from error
@@ -140,8 +135,7 @@ def _check_size(name: str, model: Any, state: Mapping[str, Tensor]) -> None:
     wanted = sum(value.numel() for value in (*model.parameters(), *model.buffers()))
     held = sum(value.numel() for value in state.values())
     if wanted > 2 * held + SPARE:
-        raise MpqError(
-            "E-MODEL",
+        raise ModelError(
             f"The config.json of {name} asks for {wanted:,} values, its weights hold {held:,}.",
             "Use the config.json that belongs to the weights.",
         )
@@ -151,8 +145,7 @@ def _check_types(name: str, state: Mapping[str, Tensor]) -> None:
     for key, tensor in state.items():
         if tensor.dtype not in FLOATS and tensor.dim() > 1 and key.endswith("weight"):
             kind = str(tensor.dtype).removeprefix("torch.")
-            raise MpqError(
-                "E-MODEL",
+            raise ModelError(
                 f"{name} holds weights of the type {kind} ({key[:80]}): it is quantized already.",
                 "Give the FP32 model it was made from.",
             )
@@ -164,15 +157,13 @@ def _check_layers(name: str, layers: int, path: str, unexpected: Iterable[str]) 
     found = [(match[1], key) for key in sorted(unexpected) if (match := inside.search(key))]
     most = max((int(index) for index, _ in found), default=0) + 1
     if most > layers:
-        raise MpqError(
-            "E-MODEL",
+        raise ModelError(
             f"The weights of {name} have {most} encoder layers, its config.json says {layers}.",
             "Use the config.json that belongs to the weights.",
         )
     odd = [key for _, key in found if key.endswith("weight")]
     if odd:
-        raise MpqError(
-            "E-MODEL",
+        raise ModelError(
             f"The encoder of {name} has no place for its weight {odd[0][:100]}.",
             "Merge adapters into the model with PEFT: merge_and_unload().",
         )
@@ -187,23 +178,20 @@ def _check_fit(name: str, model: Any, path: str, info: Mapping[str, Any], needs_
         if needs_head and not inside and wanted[:1] == (2,) and len(found) == len(wanted) and found[0] != 2:
             raise wrong_outputs(name, found[0])
         if needs_head or inside:
-            raise MpqError(
-                "E-MODEL",
+            raise ModelError(
                 f"{key} of {name} has the shape {_shape(found)}, its config.json says {_shape(wanted)}.",
                 "Use the config.json that belongs to the weights.",
             )
     missing = sorted({*info["missing_keys"], *wrong})
     incomplete = [key for key in missing if key.startswith(base) and not _pools(key, base)]
     if incomplete:
-        raise MpqError(
-            "E-MODEL",
+        raise ModelError(
             f"{name} is incomplete ({incomplete[0]} is missing).",
             "Use a model that was fine-tuned for classification.",
         )
     if missing and needs_head:
         first = next((key for key in missing if not key.startswith(base)), missing[0])
-        raise MpqError(
-            "E-MODEL",
+        raise ModelError(
             f"{name} has no trained classification head ({first} is missing).",
             "Use a model that was fine-tuned for classification, or --fit-head 2000.",
         )
@@ -217,8 +205,7 @@ def _pools(key: str, base: str) -> bool:
 def _check_finite(name: str, model: Any) -> None:
     broken = [key for key, parameter in model.named_parameters() if not parameter.isfinite().all()]
     if broken:
-        raise MpqError(
-            "E-MODEL",
+        raise ModelError(
             f"{name} holds NaN or infinite values ({broken[0]}).",
             "The checkpoint is broken: use another one.",
         )

@@ -8,7 +8,7 @@ import numpy as np
 
 from bert_mpq.compute.reviews import Reviews
 from bert_mpq.settings.choices import Split
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import DataError, MpqError
 from bert_mpq.settings.label_words import is_number
 from bert_mpq.sources.columns import BY_COMMON_NAMES, Wanted
 from bert_mpq.sources.halves import digests_of, distinct_rows, half, rows_of_half
@@ -98,8 +98,7 @@ def understand(path: Path, wanted: Wanted) -> Reading:
     """
     layout = find_layout(path, wanted)
     if layout.kind == "texts" and (wanted.text_column or wanted.label_column):
-        raise MpqError(
-            "E-DATA-FORMAT",
+        raise DataError(
             f"{shown(path.name)} holds text files, which have no columns.",
             "Leave --text-column and --label-column out.",
         )
@@ -119,8 +118,8 @@ def _nothing(path: Path, layout: Layout) -> MpqError:
     name = shown(path.name)
     if layout.kind == "texts":
         title = f"{name} holds no text files in folders named after their labels."
-        return MpqError("E-DATA-FORMAT", title, "Unpack it, and give what is in it.")
-    return MpqError("E-DATA-FORMAT", f"{name} holds no reviews.", "Give data with reviews.")
+        return DataError(title, "Unpack it, and give what is in it.")
+    return DataError(f"{name} holds no reviews.", "Give data with reviews.")
 
 
 def read_file(path: Path) -> Reviews:

@@ -4,7 +4,7 @@ import functools
 import re
 from collections.abc import Collection, Sequence
 
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import DataError
 from bert_mpq.sources.wording import listed
 
 SPLITS = {
@@ -46,8 +46,7 @@ def choose_splits(file: str, labelled: Collection[str]) -> tuple[str, str]:
     first = next((name for name in ("train", "validation") if name in known), "")
     second = next((name for name in ("test", "validation") if name in known), "")
     if not first or not second:
-        raise MpqError(
-            "E-DATA-FORMAT",
+        raise DataError(
             f"{file} has the splits {listed(known)}, and none is called train or test.",
             "Name them train and test, or give one of them.",
         )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from bert_mpq.export.formats.format import Safetensors
 from bert_mpq.records.sizes import SizeReport
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import ModelError
 
 if TYPE_CHECKING:
     from bert_mpq.export.packed import PackedModel
@@ -40,7 +40,7 @@ class DenseFloat16(Safetensors):
             try:
                 tensors[name] = (narrowed(tensor) if tensor.is_floating_point() else tensor).contiguous()
             except ValueError as error:
-                raise MpqError("E-MODEL", f"{name}: {error}.", "Use --format mpq.") from error
+                raise ModelError(f"{name}: {error}.", "Use --format mpq.") from error
         return bytes(save(tensors, metadata={"format": "pt"}))
 
     def predicted_bytes(self, sizes: SizeReport, packed: "PackedModel") -> int:

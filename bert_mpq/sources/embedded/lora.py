@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from bert_mpq.records.json_file import read_json
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import ModelError
 
 ADAPTER_WEIGHTS_FILE = "adapter_model.safetensors"
 ADAPTER_CONFIG_FILE = "adapter_config.json"
@@ -32,8 +32,8 @@ def adapted(state: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
         _check(state, merged)
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise MpqError(
-            "E-MODEL", f"The adapter in {folder.name}/ is broken: {reason}.", "Install bert-mpq anew."
+        raise ModelError(
+            f"The adapter in {folder.name}/ is broken: {reason}.", "Install bert-mpq anew."
         ) from error
     return merged
 

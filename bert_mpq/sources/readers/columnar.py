@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import DataError
 from bert_mpq.sources.readers.opening import TableKind, open_unpacked
 from bert_mpq.sources.readers.text_table import check_names, text_table
 from bert_mpq.sources.wording import shown
@@ -76,8 +76,7 @@ def _damage(path: Path, kind: str) -> Iterator[None]:
         yield
     # A damaged length asks for more memory than there is.
     except (pyarrow.ArrowException, MemoryError, *damaged) as error:
-        raise MpqError(
-            "E-DATA-FORMAT",
+        raise DataError(
             f"{shown(path.name)} is no readable {kind} file: it is damaged, cut off or of another kind.",
             "Download or write it again.",
         ) from error

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import DataError
 from bert_mpq.settings.label_words import Meaning, is_number, label_key, meaning
 from bert_mpq.sources.columns import Wanted
 from bert_mpq.sources.readers.opening import open_unpacked
@@ -97,7 +97,7 @@ def _first_line(path: Path, encoding: str) -> str:
         lines = iter(lambda: text.readline(LONGEST_HEADER), "")
         line = next((line for line in lines if line.strip()), "")
     if not line:
-        raise MpqError("E-DATA-FORMAT", f"{shown(path.name)} is empty.", "Give reviews.")
+        raise DataError(f"{shown(path.name)} is empty.", "Give reviews.")
     return line
 
 
@@ -116,23 +116,18 @@ def _check_header(path: Path, dialect: Dialect, wanted: Wanted) -> None:
     if known == 2:
         return
     if not names:
-        raise MpqError(
-            "E-DATA-FORMAT",
-            f"{shown(path.name)} has no header, or one whose quotation marks do not match.",
-            NO_HEADER,
+        raise DataError(
+            f"{shown(path.name)} has no header, or one whose quotation marks do not match.", NO_HEADER
         )
     rows = _first(path, dialect) or _first(path, replace(dialect, quoted=False))
     columns = zip(*rows, strict=True)
     repeated = any(first.strip() and first in others for first, *others in columns)
     if not known and (repeated or any(map(is_number, names))):
-        raise MpqError("E-DATA-FORMAT", f"{shown(path.name)}: its first line names no columns.", NO_HEADER)
+        raise DataError(f"{shown(path.name)}: its first line names no columns.", NO_HEADER)
     if not all(map(is_name, names)):  # perhaps a review, which must not stand in a sentence
-        raise MpqError(
-            "E-DATA-FORMAT", f"{shown(path.name)}: its first line is no header with known names.", NAME_THEM
-        )
+        raise DataError(f"{shown(path.name)}: its first line is no header with known names.", NAME_THEM)
     if len(names) == 1:
-        raise MpqError(
-            "E-DATA-FORMAT",
+        raise DataError(
             f"{shown(path.name)} has one column only: {shown(names[0])}.",
             "It needs one with the reviews and one with their labels, with commas, semicolons, tabs or |"
             " between them.",

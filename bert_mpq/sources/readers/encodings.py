@@ -3,7 +3,7 @@
 import codecs
 from pathlib import Path
 
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import DataError, MpqError
 from bert_mpq.sources.readers.opening import open_unpacked
 from bert_mpq.sources.wording import shown
 
@@ -28,11 +28,7 @@ def text_encoding(path: Path) -> str:
         head = file.read(HEAD)
     encoding = marked_encoding(head)
     if encoding == UTF_8 and b"\0" in head:
-        raise MpqError(
-            "E-DATA-FORMAT",
-            f"{shown(path.name)} holds zero bytes: it is no text in UTF-8.",
-            "Save it as UTF-8.",
-        )
+        raise DataError(f"{shown(path.name)} holds zero bytes: it is no text in UTF-8.", "Save it as UTF-8.")
     return encoding
 
 
@@ -44,10 +40,10 @@ def marked_encoding(head: bytes) -> str:
 def not_unicode(path: Path, encoding: str) -> MpqError:
     """Return the error for a text file that is not in its encoding, with the line."""
     if encoding != UTF_8:
-        return MpqError("E-DATA-FORMAT", f"{shown(path.name)} is not in {encoding.upper()}.", SAVE_AS)
+        return DataError(f"{shown(path.name)} is not in {encoding.upper()}.", SAVE_AS)
     with open_unpacked(path) as file:
         line = next(number for number, each in enumerate(file, 1) if not _decodes(each))
-    return MpqError("E-DATA-FORMAT", f"{shown(path.name)}, line {line:,} is not in UTF-8.", SAVE_AS)
+    return DataError(f"{shown(path.name)}, line {line:,} is not in UTF-8.", SAVE_AS)
 
 
 def _decodes(line: bytes) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import DataError
 from bert_mpq.sources.readers.encodings import not_unicode, text_encoding
 from bert_mpq.sources.readers.opening import TableKind, open_unpacked
 from bert_mpq.sources.readers.text_table import text_table
@@ -53,7 +53,7 @@ def _lines(path: Path, text: IO[str]) -> Iterator[Row]:
         number += 1
         row = _parsed(path, line, f", row {number:,}")
         if not isinstance(row, dict):
-            raise MpqError("E-DATA-FORMAT", f"{shown(path.name)}, row {number:,} is no object.", SHAPES)
+            raise DataError(f"{shown(path.name)}, row {number:,} is no object.", SHAPES)
         yield row
 
 
@@ -63,11 +63,11 @@ def _parsed(path: Path, text: str, where: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         place = where or f" at line {error.lineno:,}, column {error.colno:,}"
-        raise MpqError("E-DATA-FORMAT", f"{shown(path.name)}{place} is not valid JSON.", SHAPES) from error
+        raise DataError(f"{shown(path.name)}{place} is not valid JSON.", SHAPES) from error
     except RecursionError as error:
-        raise MpqError("E-DATA-FORMAT", f"{name} is nested too deeply.", SHAPES) from error
+        raise DataError(f"{name} is nested too deeply.", SHAPES) from error
     except ValueError as error:
-        raise MpqError("E-DATA-FORMAT", f"{name} holds a number with too many digits.", SHAPES) from error
+        raise DataError(f"{name} holds a number with too many digits.", SHAPES) from error
 
 
 def _rows(path: Path, content: Any) -> list[Row]:
@@ -77,8 +77,7 @@ def _rows(path: Path, content: Any) -> list[Row]:
     if isinstance(content, dict):
         tables = {name: value for name, value in content.items() if _is_table(value)}
         if len(tables) > 1:
-            raise MpqError(
-                "E-DATA-FORMAT",
+            raise DataError(
                 f"{shown(path.name)} holds several tables: {listed(list(tables))}.",
                 "Write each into a file of its own, such as train.json and test.json, in one folder.",
             )
@@ -87,13 +86,13 @@ def _rows(path: Path, content: Any) -> list[Row]:
     if isinstance(content, list) and all(isinstance(row, dict) for row in content):
         return content
     if not isinstance(content, dict) or not all(isinstance(each, dict | list) for each in content.values()):
-        raise MpqError("E-DATA-FORMAT", f"{shown(path.name)} is no list of objects.", SHAPES)
+        raise DataError(f"{shown(path.name)} is no list of objects.", SHAPES)
     try:
         rows: list[Row] = pandas.DataFrame(content).to_dict("records")
     except (ValueError, TypeError, OverflowError) as error:
         large = isinstance(error, OverflowError)
         reason = " holds a number with too many digits." if large else ": its columns differ in length."
-        raise MpqError("E-DATA-FORMAT", f"{shown(path.name)}{reason}", SHAPES) from error
+        raise DataError(f"{shown(path.name)}{reason}", SHAPES) from error
     return rows
 
 

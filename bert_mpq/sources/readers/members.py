@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import DataError
 from bert_mpq.sources.readers.opening import LARGEST, damage, open_member, open_unpacked, too_large
 from bert_mpq.sources.wording import shown
 
@@ -129,8 +129,8 @@ def _checked(path: Path, name: str, link: bool) -> tuple[str, ...]:
     """
     file = shown(path.name)
     if link:
-        raise MpqError("E-DATA-FORMAT", f"{file} holds a link or a device: {shown(name)}.", SAFE)
+        raise DataError(f"{file} holds a link or a device: {shown(name)}.", SAFE)
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if ".." in parts or name.startswith(("/", "\\")) or (parts and parts[0].endswith(":")):
-        raise MpqError("E-DATA-FORMAT", f"{file} holds a name outside of itself: {shown(name)}.", SAFE)
+        raise DataError(f"{file} holds a name outside of itself: {shown(name)}.", SAFE)
     return parts

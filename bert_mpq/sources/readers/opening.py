@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Literal, cast
 
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import DataError, MpqError
 from bert_mpq.sources.wording import shown
 
 TableKind = Literal["separated", "json", "lines", "parquet", "arrow"]
@@ -69,8 +69,7 @@ class Limited(io.RawIOBase):
 
 def too_large(name: str) -> MpqError:
     """Return the error for more than ``LARGEST`` bytes."""
-    return MpqError(
-        "E-DATA-FORMAT",
+    return DataError(
         f"{shown(name)} holds more than {LARGEST >> 30} GB unpacked.",
         "Unpack it, if you trust it, and give what is in it.",
     )
@@ -119,8 +118,7 @@ def open_unpacked(path: Path) -> Iterator[io.BufferedReader]:
     with damage(path), path.open("rb") as file:
         head = file.peek(len(LFS_POINTER))
         if head.startswith(LFS_POINTER):
-            raise MpqError(
-                "E-DATA-FORMAT",
+            raise DataError(
                 f"{shown(path.name)} is a pointer of Git LFS, not the data.",
                 "Run git lfs pull in its folder.",
             )
@@ -144,8 +142,7 @@ def _unpacked(path: Path, file: IO[bytes], head: bytes) -> IO[bytes] | None:
     archive = zipfile.ZipFile(file)
     table = _only_table(archive)
     if not table:
-        raise MpqError(
-            "E-DATA-FORMAT",
+        raise DataError(
             f"{shown(path.name)} is an archive or a workbook, not one table.",
             "Save the table as CSV, or unpack the archive.",
         )
@@ -161,8 +158,7 @@ def open_member(archive: zipfile.ZipFile, name: str, path: Path) -> IO[bytes]:
     try:
         return archive.open(name)
     except (NotImplementedError, RuntimeError) as error:
-        raise MpqError(
-            "E-DATA-FORMAT",
+        raise DataError(
             f"{shown(path.name)} is encrypted, or compressed in a way that is not read.",
             "Unpack it, and give what is in it.",
         ) from error
@@ -183,14 +179,12 @@ def damage(path: Path) -> Iterator[None]:
         if error.strerror is None:  # gzip and bz2 have no reason of the system
             raise _damaged(path) from error
         reason = error.strerror.lower()
-        raise MpqError(
-            "E-DATA-FORMAT", f"{shown(path.name)} cannot be opened: {reason}.", "Check its permissions."
+        raise DataError(
+            f"{shown(path.name)} cannot be opened: {reason}.", "Check its permissions."
         ) from error
 
 
 def _damaged(path: Path) -> MpqError:
-    return MpqError(
-        "E-DATA-FORMAT",
-        f"{shown(path.name)} cannot be unpacked: it is damaged or cut off.",
-        "Download it again.",
+    return DataError(
+        f"{shown(path.name)} cannot be unpacked: it is damaged or cut off.", "Download it again."
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import DataError, MpqError
 from bert_mpq.sources.columns import Wanted
 from bert_mpq.sources.readers.dialects import Dialect, find_dialect, rows_of
 from bert_mpq.sources.readers.encodings import not_unicode, text_encoding
@@ -43,8 +43,7 @@ def _rows(path: Path, dialect: Dialect) -> Iterator[list[str]]:
         try:
             for number, row in enumerate(rows):
                 if len(row) != len(dialect.names):
-                    raise MpqError(
-                        "E-DATA-FORMAT",
+                    raise DataError(
                         f"{name}, row {number:,} has {len(row)} field{'s' * (len(row) != 1)}, but the header"
                         f" names {len(dialect.names)} columns.",
                         "Put fields that contain the separator between quotation marks.",
@@ -58,15 +57,7 @@ def _rows(path: Path, dialect: Dialect) -> Iterator[list[str]]:
 def _explained(name: str, row: int, error: csv.Error) -> MpqError:
     """Return a sentence for an error of the parser."""
     if "unexpected end of data" in str(error):
-        return MpqError(
-            "E-DATA-FORMAT", f"{name}: the quotation mark that opens in row {row:,} never closes.", QUOTE_HINT
-        )
+        return DataError(f"{name}: the quotation mark that opens in row {row:,} never closes.", QUOTE_HINT)
     if "expected after" in str(error):
-        return MpqError(
-            "E-DATA-FORMAT",
-            f"{name}, row {row:,}: a quoted field goes on after its closing mark.",
-            QUOTE_HINT,
-        )
-    return MpqError(
-        "E-DATA-FORMAT", f"{name}, row {row:,} cannot be taken apart into fields.", "Save it as CSV again."
-    )
+        return DataError(f"{name}, row {row:,}: a quoted field goes on after its closing mark.", QUOTE_HINT)
+    return DataError(f"{name}, row {row:,} cannot be taken apart into fields.", "Save it as CSV again.")

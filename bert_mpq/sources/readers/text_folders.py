@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import DataError
 from bert_mpq.sources.readers.encodings import SAVE_AS, marked_encoding
 from bert_mpq.sources.readers.members import Member, members
 from bert_mpq.sources.readers.text_table import text_table
@@ -48,10 +48,8 @@ def _text(path: Path, member: Member) -> str:
     try:
         return content.decode(marked_encoding(content))
     except UnicodeDecodeError as error:
-        raise MpqError(
-            "E-DATA-FORMAT",
-            f"{shown(path.name)}: {shown('/'.join(member.parts))} is not in UTF-8.",
-            SAVE_AS,
+        raise DataError(
+            f"{shown(path.name)}: {shown('/'.join(member.parts))} is not in UTF-8.", SAVE_AS
         ) from error
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bert_mpq.settings.errors import MpqError
+from bert_mpq.settings.errors import DataError
 from bert_mpq.sources.wording import shown
 
 TEXTS = b"bert_mpq.texts"  # in the schema: the columns that can hold reviews
@@ -41,6 +41,4 @@ def check_names(path: Path, names: Sequence[str]) -> None:
     named = [name for name in names if name]
     twice = sorted({name for name in named if named.count(name) > 1})
     if twice:
-        raise MpqError(
-            "E-DATA-FORMAT", f"{shown(path.name)} has two columns called {shown(twice[0])}.", "Rename one."
-        )
+        raise DataError(f"{shown(path.name)} has two columns called {shown(twice[0])}.", "Rename one.")
