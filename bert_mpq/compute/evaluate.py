@@ -105,18 +105,15 @@ def figures(
 
     Precision, recall and F1 are 0 where their denominator is 0.
     """
-    from sklearn.metrics import precision_recall_fscore_support
-
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        labels, predictions, average="binary", zero_division=0
-    )
+    # Not scikit-learn's, which takes two seconds to import.
+    found, called, there = (int(each.sum()) for each in (labels & predictions, predictions, labels))
     log_likelihood = scipy.special.log_softmax(logits, 1)[np.arange(len(labels)), labels]
     correct = int((predictions == labels).sum())
     return Accuracy(
         accuracy=correct / len(labels),
-        precision=float(precision),
-        recall=float(recall),
-        f1=float(f1),
+        precision=found / max(1, called),
+        recall=found / max(1, there),
+        f1=2 * found / max(1, called + there),
         loss=float(-log_likelihood.mean()),
         correct=correct,
         size=len(labels),

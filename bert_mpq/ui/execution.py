@@ -27,7 +27,6 @@ from bert_mpq.ui.views.evaluation import evaluation_views
 from bert_mpq.ui.views.outcome import dry_run_views, plan_size
 from bert_mpq.ui.views.sensitivity import sensitivity_views
 from bert_mpq.ui.views.timing import plan_seconds, plan_time, stage_seconds
-from bert_mpq.ui.wizard.prompts import confirm
 
 if TYPE_CHECKING:
     from bert_mpq.runs.full_run import FullRun
@@ -106,6 +105,8 @@ class Execution:
         nobody = distributed.launched() or sys.stdin is None or not sys.stdin.isatty()
         if not self._asks or nobody or not self.output.is_terminal:
             return
+        from bert_mpq.ui.wizard.prompts import confirm
+
         self.output.print(views.plan_panel(plan, self.output, plan_time(plan), plan_size(plan)))
         if not confirm("Start now?", can_go_back=False):
             raise KeyboardInterrupt

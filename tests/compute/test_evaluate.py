@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import precision_recall_fscore_support
 
 from bert_mpq.compute.batches import tokenize
 from bert_mpq.compute.evaluate import evaluate, figures
@@ -21,6 +22,15 @@ def test_figures_by_hand():
     assert (got.correct, got.size, got.seconds) == (3, 5, 1.5)
     assert (got.accuracy, got.precision, got.recall, got.f1) == pytest.approx((0.6, 2 / 3, 2 / 3, 2 / 3))
     assert got.loss == pytest.approx(-(3 * np.log(0.75) + 2 * np.log(0.25)) / 5)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_figures_are_those_of_scikit_learn(share):
+    rng = np.random.default_rng(0)
+    labels, predictions = ((rng.random(101) < each).astype(np.int64) for each in (0.4, share))
+    got = figures(np.zeros((101, 2)), predictions, labels, 0.0)
+    wanted = precision_recall_fscore_support(labels, predictions, average="binary", zero_division=0)
+    assert (got.precision, got.recall, got.f1) == pytest.approx(wanted[:3])
 
 
 def test_figures_without_a_positive_prediction_are_zero_and_not_an_error():
