@@ -29,7 +29,7 @@ from bert_mpq.settings.paths import user_path
 
 EVERY = 60.0  # seconds between two writes at least
 HEADER = "header"
-CHECKPOINT_VERSION = 4  # of what a stage computes and saves
+CHECKPOINT_VERSION = 5  # of what a stage computes and saves
 T = TypeVar("T")
 Identity = Callable[[], Mapping[str, str]]
 

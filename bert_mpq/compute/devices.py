@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,6 +15,7 @@ from bert_mpq.settings.choices import Device, Precision
 from bert_mpq.settings.errors import MpqError
 
 MOST_WORKERS = 8
+KEPT = 8  # what a stage keeps on a GPU until it ends may take one part in so many of the free memory
 # Not cuDNN's: it builds a plan for every new shape, which costs more than it saves on our batches.
 ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
@@ -93,9 +95,28 @@ class Machine:
         return tensor.pin_memory().to(self.device, non_blocking=True)
 
     def place(self, module: nn.Module) -> nn.Module:
-        """Move ``module`` to the device; on several GPUs behind ``DataParallel``."""
+        """Move a module whose weights will not change to the device; on several GPUs behind replicas."""
         module = module.to(self.device)
-        return nn.DataParallel(module) if self.num_gpus > 1 else module
+        return Replicas(module) if self.num_gpus > 1 else module
+
+    def place_for(self, size: int) -> torch.device:
+        """Return where to keep ``size`` bytes until a stage ends: the GPU, where they take little of it."""
+        roomy = self.device.type == "cuda" and KEPT * size <= torch.cuda.mem_get_info(self.device)[0]
+        return self.device if roomy else torch.device("cpu")
+
+
+class Replicas(nn.DataParallel[nn.Module]):
+    """``DataParallel`` that copies the weights to the other GPUs once: none may change between calls."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__(module)
+        self._made: list[nn.Module] = []
+
+    def replicate(self, module: Any, device_ids: Any) -> list[Any]:
+        """Return a replica for each of the first ``device_ids``; those of the last call where they serve."""
+        if len(self._made) < len(device_ids):
+            self._made = super().replicate(module, device_ids)
+        return self._made[: len(device_ids)]
 
 
 def pick_machine(name: Device, precision: Precision = "fp32") -> Machine:

@@ -39,7 +39,7 @@ class LiveScores:
         if started < self._next:
             return
         title, values = f"{METRICS['kl'].loss_title} so far", sums.mean_kl()
-        if len(values) != len(sums.blocks[0]):  # not one per probe
+        if len(values) != sums.probes:  # not one per probe
             title = f"{METRICS['cka'].loss_title} so far"
             values = tuple(cka(moments).distance for moments in sums.block_under_way[:: self._step])
         else:

@@ -108,7 +108,7 @@ def measure(
     tokens, hidden = work.stacked_tokens(probed.computed), classifier.source.hidden
     work = replace(work, asked=max(1, tokens // probed.computed))
     looks = stability.looks(len(work.tokens), hidden) if stability else [len(work.tokens)]
-    sums = Accumulation(hidden, probed.probes, len(work.tokens), blocks)
+    sums = Accumulation(hidden, probed.probes, len(work.tokens), blocks, work.machine)
     identity = functools.partial(_identity, probed, probe, work, looks)
     checkpoint = checkpoints.open(PASS_TITLE, identity) if checkpoints else None
     watch = LiveScores(reporter, _unit_names(classifier.model, probe), probe.bits)

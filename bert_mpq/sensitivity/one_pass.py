@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from bert_mpq.compute import distributed
@@ -116,16 +115,17 @@ class Pass:
         """
         if self._aligned:
             return
-        own = tuple(shift.cpu() for shift in self.sums.shifts)
+        own = self.sums.shifts
         shifts = distributed.on_first(lambda: own)
-        self._aligned = bool(shifts)
-        if distributed.rank() == 0 or (len(own) == len(shifts) and all(map(torch.equal, own, shifts))):
+        self._aligned = shifts is not None
+        same = own is shifts or (own is not None and shifts is not None and own.equal(shifts))
+        if distributed.rank() == 0 or same:
             return
-        if own:
+        if own is not None:
             self._reporter.note("The checkpoint is ignored: it does not belong to that of process 0.")
             self.sums = self._empty()
             self._resumable.start_anew()
-        if shifts:
+        if shifts is not None:
             self.sums.use_shifts(shifts)
 
     def _load(self, tensors: Mapping[str, Tensor]) -> None:

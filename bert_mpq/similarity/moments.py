@@ -1,7 +1,5 @@
 """The one-pass accumulator behind every metric: additive, O(dim^2), whatever the number of rows."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -10,7 +8,6 @@ from torch import Tensor
 from bert_mpq.similarity.covariances import Covariances
 from bert_mpq.similarity.sums import PairedRows, Sums
 
-STATE = ("scalars", "vectors", "matrices")
 AnyArray = Tensor | npt.NDArray[np.floating]
 
 
@@ -84,38 +81,6 @@ class Moments:
         (empty,) = Moments.of(Sums.zeros(self._sums.shifts.clone()))
         return empty
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return everything there is to save: the sums and, after the first update, the shifts."""
-        if self._sums is None:
-            return {name: torch.zeros(shape, dtype=torch.float64) for name, shape in self._shapes().items()}
-        scalars, vectors, matrices = self._sums.added
-        state = zip(STATE, (scalars[0], vectors[0], matrices[:, 0]), strict=True)
-        return {**dict(state), "shifts": self._sums.shifts[0]}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take over what ``state_dict`` returned.
-
-        Raises:
-            ValueError: it is the state of other moments: names, shapes or types differ.
-        """
-        shifts = {"shifts": (2, self.dim)} if "shifts" in state else {}
-        for name, shape in {**self._shapes(), **shifts}.items():
-            given = state.get(name)
-            if given is None or (given.shape, given.dtype) != (shape, torch.float64):
-                raise ValueError(f"{name}: expected float64 {tuple(shape)}, got {given}")
-        if "shifts" not in state:
-            if any(bool(state[name].any()) for name in STATE):
-                raise ValueError("shifts: expected beside sums that are not 0")
-            self._sums = None
-            return
-        scalars, vectors, matrices = (state[name].clone() for name in STATE)
-        self._sums = Sums(
-            shifts=state["shifts"].clone()[None],
-            scalars=scalars[None],
-            vectors=vectors[None],
-            matrices=matrices[:, None],
-        )
-
     def update(self, x: AnyArray, y: AnyArray) -> None:
         """Add rows.
 
@@ -149,10 +114,9 @@ class Moments:
         if theirs is None:
             return
         if self._sums is None:
-            self._sums = Sums.stacked([theirs])
+            self._sums = theirs.copy()
             return
-        for mine, more in zip(self._sums.added, theirs.added, strict=True):
-            mine += more.to(mine.device)
+        self._sums.merge(theirs)
 
     def without(self, part: "Moments") -> "Moments":
         """Return the moments of the rows that are not in ``part``, which must have been merged into these.
@@ -167,28 +131,6 @@ class Moments:
             for mine, less in zip(rest._sums.added, theirs.added, strict=True):
                 mine -= less.to(mine.device)
         return rest
-
-    def all_reduce(self, group: "torch.distributed.ProcessGroup | None" = None) -> None:
-        """Sum the state over the processes of ``group``, on every one of them.
-
-        A process that has seen no row takes part and adopts the shifts of the others.
-
-        Raises:
-            ValueError: the processes have different shifts (on every process), or none has seen a row.
-        """
-        own = None if self._sums is None else self._sums.shifts
-        infinite = torch.full((1, 2, self.dim), torch.inf, dtype=torch.float64)
-        infinite = infinite if own is None else infinite.to(own.device)
-        low, high = (infinite.clone(), -infinite) if own is None else (own.clone(), own.clone())
-        torch.distributed.all_reduce(low, torch.distributed.ReduceOp.MIN, group)
-        torch.distributed.all_reduce(high, torch.distributed.ReduceOp.MAX, group)
-        if not torch.equal(low, high):
-            raise ValueError("cannot add moments with different shifts: give every process the same")
-        self._sums = self._sums or Sums.zeros(low)
-        for tensor in self._sums.added:
-            dense = tensor.contiguous()  # a pair among several has gaps between its matrices
-            torch.distributed.all_reduce(dense, group=group)
-            tensor.copy_(dense)
 
     def covariances(self) -> Covariances:
         """Return the centred second and fourth-order sums, on the CPU.
@@ -205,9 +147,6 @@ class Moments:
         if not scalars[0, 0] and not scalars[0, 7]:
             raise ValueError("no rows have been accumulated")
         return Covariances.from_sums(scalars[0], vectors[0], matrices[:, 0])
-
-    def _shapes(self) -> dict[str, tuple[int, ...]]:
-        return dict(zip(STATE, ((8,), (6, self.dim), (3, self.dim, self.dim)), strict=True))
 
     def _mergeable(self, other: "Moments") -> Sums | None:
         """Return the sums of ``other`` after a check that they fit these; None where it has none yet."""

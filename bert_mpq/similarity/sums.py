@@ -4,6 +4,7 @@ The second and fourth-order sums of shifted rows that linear CKA (Kornblith et a
 et al. 2012) and CCA need; ``Covariances.from_sums`` centres them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -82,15 +83,13 @@ class Sums:
             matrices=shifts.new_zeros(3, pairs, dim, dim),
         )
 
-    @classmethod
-    def stacked(cls, pairs: "list[Sums]") -> "Sums":
-        """Return a copy of the sums of several pairs as one."""
-        return cls(
-            shifts=torch.cat([one.shifts for one in pairs]),
-            scalars=torch.cat([one.scalars for one in pairs]),
-            vectors=torch.cat([one.vectors for one in pairs]),
-            matrices=torch.cat([one.matrices for one in pairs], 1),
-        )
+    def copy(self) -> "Sums":
+        """Return sums that share no memory with these, without gaps between their matrices."""
+        copied = {
+            name: tensor.clone(memory_format=torch.contiguous_format)
+            for name, tensor in self.state_dict().items()
+        }
+        return Sums(**copied)
 
     def pair(self, index: int) -> "Sums":
         """Return the sums of one pair; they stay shared with these."""
@@ -115,6 +114,29 @@ class Sums:
     def added(self) -> tuple[Tensor, Tensor, Tensor]:
         """What adds up over rows, blocks and processes: everything but the shifts."""
         return self.scalars, self.vectors, self.matrices
+
+    def merge(self, other: "Sums") -> None:
+        """Add the rows that ``other`` has seen, on any device; it must have the same shifts."""
+        for mine, more in zip(self.added, other.added, strict=True):
+            mine += more.to(mine.device)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return everything there is to save."""
+        return {name: getattr(self, name) for name in ("shifts", "scalars", "vectors", "matrices")}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor], pairs: int, dim: int) -> "Sums":
+        """Return a copy of what ``state_dict`` returned.
+
+        Raises:
+            ValueError: it is the state of other sums: names, shapes or types differ.
+        """
+        empty = cls.zeros(torch.zeros(pairs, 2, dim, dtype=torch.float64)).state_dict()
+        for name, expected in empty.items():
+            given = state.get(name)
+            if given is None or (given.shape, given.dtype) != (expected.shape, torch.float64):
+                raise ValueError(f"{name}: expected float64 {tuple(expected.shape)}, got {given}")
+        return cls(**{name: state[name].clone() for name in empty})
 
     def add(self, rows: PairedRows) -> None:
         """Add rows of every pair, on the same device, which are used up. Nothing here waits for a GPU."""

@@ -93,9 +93,9 @@ def main() -> None:
         except KeyboardInterrupt:
             resumed = one_pass(classifier, tokens, folder, arguments.every, Silent())
     equal = all(
-        torch.equal(mine.state_dict()[name], tensor)
+        torch.equal(mine.sums.state_dict()[name], tensor)
         for mine, theirs in zip(chain(*resumed.sums.blocks), chain(*whole.sums.blocks), strict=True)
-        for name, tensor in theirs.state_dict().items()
+        for name, tensor in theirs.sums.state_dict().items()
     )
     seconds = whole.stages[-1].seconds
     print("| | count | seconds | share of the pass |\n|---|---|---|---|")

@@ -178,7 +178,7 @@ def pass_of(tiny, tokens, machine, folder, reporter=None, budget=240):
 
 def assert_equal_to_the_last_bit(first, second):
     for mine, theirs in zip(chain(*first.sums.blocks), chain(*second.sums.blocks), strict=True):
-        state, other = mine.state_dict(), theirs.state_dict()
+        state, other = mine.sums.state_dict(), theirs.sums.state_dict()
         assert state.keys() == other.keys()
         assert [name for name in state if not torch.equal(state[name], other[name])] == []
     assert (first.sums.done == second.sums.done).all()

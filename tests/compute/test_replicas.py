@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bert_mpq.compute.batches import tokenize
-from bert_mpq.compute.devices import pick_machine
+from bert_mpq.compute.devices import Replicas, pick_machine
 from bert_mpq.compute.evaluate import Logits
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.sensitivity.probe import Probe
@@ -53,6 +53,15 @@ def test_replicas_of_a_probed_classifier_equal_one_copy(tiny_model, batch, scope
             assert all(torch.equal(a, b) for a, b in zip(mine, theirs, strict=True))
     for parts, together in zip(zip(*answers, strict=True), whole, strict=True):
         torch.testing.assert_close(torch.cat(parts), together)  # what DataParallel gathers
+
+
+def test_replicas_are_made_once(tiny_model):
+    behind = Replicas(tiny_model)
+    first = replicas_of(behind.module, behind.replicate)
+    assert len(first) == COUNT
+    assert len({id(replica.classifier.weight) for replica in first}) == COUNT
+    assert all(a is b for a, b in zip(first, replicas_of(behind.module, behind.replicate), strict=True))
+    assert behind.replicate(behind.module, [0]) == first[:1]
 
 
 def test_several_replicas_in_one_process_find_what_one_copy_finds(classifier, tiny_model, reviews):

@@ -7,14 +7,18 @@ from unittest import mock
 import torch
 from torch import nn
 
-from bert_mpq.compute.devices import Machine
+from bert_mpq.compute.devices import Machine, Replicas
 
 COUNT = 3
 _PATCHING = threading.Lock()  # several batches may run at once, and a patch holds for all threads
 
 
-def replicas_of(module):
-    """Return what ``torch.nn.parallel.replicate`` makes; only its copy to the GPUs is replaced by a clone."""
+def replicas_of(module, replicate=None):
+    """Return what ``torch.nn.parallel.replicate`` makes; only its copy to the GPUs is replaced by a clone.
+
+    Args:
+        replicate: what calls it; default itself.
+    """
     torch_replicate = importlib.import_module("torch.nn.parallel.replicate")
 
     def clones(tensors, devices, detach=False):
@@ -26,6 +30,8 @@ def replicas_of(module):
         mock.patch.object(torch_replicate, "_get_device_index", lambda device, optional: device),
         torch.no_grad(),
     ):
+        if replicate is not None:
+            return replicate(module, list(range(COUNT)))
         return torch_replicate.replicate(module, list(range(COUNT)), detach=True)
 
 
@@ -50,16 +56,16 @@ def at_once(replicas, chunks):
 
 
 class Replicated(nn.Module):
-    """What ``DataParallel`` does in a forward pass: replicate, scatter, run at once, gather."""
+    """What several GPUs do in a forward pass: replicate where that was not done yet, scatter, run, gather."""
 
     def __init__(self, module):
         super().__init__()
-        self.module = module
+        self.behind = Replicas(module)
 
     def forward(self, **tensors):
         """Return the answers of all chunks, joined along the batch."""
         chunks = list(zip(*(tensor.chunk(COUNT) for tensor in tensors.values()), strict=True))
-        answers = at_once(replicas_of(self.module)[: len(chunks)], chunks)
+        answers = at_once(replicas_of(self.behind.module, self.behind.replicate)[: len(chunks)], chunks)
         if isinstance(answers[0], torch.Tensor):
             return torch.cat(answers)
         return tuple(torch.cat(parts) for parts in zip(*answers, strict=True))

@@ -80,8 +80,8 @@ def test_a_broken_row_of_one_probe_is_left_out_of_that_probe_alone():
         alone = Moments(DIM)
         alone.update(REFERENCE[::BLOCKS, 0], broken[::BLOCKS, probe])
         assert sums.blocks[0][probe].samples == alone.samples == REVIEWS // BLOCKS - lost
-        for key, mine in sums.blocks[0][probe].state_dict().items():
-            torch.testing.assert_close(mine, alone.state_dict()[key], rtol=1e-12, atol=1e-12)
+        for key, mine in sums.blocks[0][probe].sums.state_dict().items():
+            torch.testing.assert_close(mine, alone.sums.state_dict()[key], rtol=1e-12, atol=1e-12)
 
 
 def test_a_batch_of_many_rows_is_added_in_parts(monkeypatch):

@@ -222,21 +222,6 @@ def test_update_refuses_shapes_that_do_not_fit(x_shape, y_shape):
         Moments(8).update(np.zeros(x_shape), np.zeros(y_shape))
 
 
-@pytest.fixture
-def one_process_group(tmp_path):
-    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
-    yield
-    torch.distributed.destroy_process_group()
-
-
-@pytest.mark.usefixtures("one_process_group")
-def test_all_reduce_over_one_process_changes_nothing():
-    moments = accumulate(*pair())
-    before = state(moments)
-    moments.all_reduce()
-    assert (state(moments) == before).all()
-
-
 def test_a_metric_takes_covariances_as_well_as_moments():
     moments = accumulate(*pair())
     assert pwcca(moments.covariances()) == pwcca(moments)
