@@ -1,7 +1,6 @@
 """Cheap scores of the reviews so far, for whoever watches a run; they decide nothing."""
 
 import math
-import time
 from collections.abc import Sequence
 
 from bert_mpq.compute.reporting import Reporter
@@ -31,11 +30,11 @@ class LiveScores:
         self._width = f", {bits[0]} bits" if len(bits) > 1 else ""
         self._step = len(bits)
         self._every = every
-        self._next = 0.0
+        self._next = -math.inf
 
     def after_batch(self, sums: Accumulation) -> None:
         """Look at the sums, if it is time."""
-        started = time.monotonic()
+        started = self._reporter.clock()
         if started < self._next:
             return
         title, values = f"{METRICS['kl'].loss_title} so far", sums.mean_kl()
@@ -46,5 +45,5 @@ class LiveScores:
             values = values[:: self._step]
         if values and all(map(math.isfinite, values)):
             self._reporter.scores(title + self._width, dict(zip(self._units, values, strict=True)))
-        ended = time.monotonic()
+        ended = self._reporter.clock()
         self._next = ended + max(self._every, (ended - started) / SHARE)
