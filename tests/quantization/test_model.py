@@ -56,6 +56,19 @@ def test_fewer_bits_go_through_the_quantizer(tiny_model, name, quantize):
             assert after.weight.equal(quantize(before.weight, bits, 32).dequantize())
 
 
+def test_auto_without_reviews_rounds_channels_at_8_bits_and_searches_for_the_clip_below(tiny_model):
+    copied = quantized_at(tiny_model, (8, 3), "auto", 16).model
+    rounded = (
+        lambda weight: rtn.quantize(weight, 8, None),
+        lambda weight: rtn.quantize_clipped(weight, 3, 16),
+    )
+    for quantized, original, expected in zip(
+        encoder_layers(copied), encoder_layers(tiny_model), rounded, strict=True
+    ):
+        for (_, after), (_, before) in zip(linears(quantized), linears(original), strict=True):
+            assert after.weight.equal(expected(before.weight).dequantize())
+
+
 def test_the_original_model_is_not_touched(tiny_model):
     before = parameters(tiny_model)
     quantized_at(tiny_model, (2, 2), "rtn", 64)
