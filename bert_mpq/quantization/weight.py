@@ -36,17 +36,6 @@ class QuantizedWeight:
             codes = codes - self.zero_point[:, :, None]
         return (codes * self.scale.float()[:, :, None]).reshape(self.codes.shape)
 
-    @property
-    def scale_bits(self) -> int:
-        """Bits of scales and zero points when packed."""
-        zeros = 0 if self.zero_point is None else self.zero_point.numel() * self.bits
-        return self.scale.numel() * self.scale.element_size() * 8 + zeros
-
-    @property
-    def storage_bits(self) -> int:
-        """Bits of codes, scales and zero points when packed."""
-        return self.codes.numel() * self.bits + self.scale_bits
-
     def cpu(self) -> "QuantizedWeight":
         """Return the same in host memory."""
         zero_point = None if self.zero_point is None else self.zero_point.cpu()

@@ -42,17 +42,6 @@ class Setting:
     outputs: str = ""
     encoder_fingerprint: str = ""
 
-    @property
-    def origin_lines(self) -> list[str]:
-        """Where the weights come from and what they say, as lines of a report."""
-        facts = {
-            "revision": self.revision,
-            "weights": self.weights,
-            "outputs": self.outputs,
-            "encoder_fingerprint": self.encoder_fingerprint,
-        }
-        return [f"{key}: {value}" for key, value in facts.items() if value]
-
 
 def file_words(model: str, data: str) -> str:
     """Return the words of model and data as they stand in the names of files."""

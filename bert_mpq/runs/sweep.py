@@ -11,6 +11,7 @@ from bert_mpq.compute.reporting import Reporter
 from bert_mpq.records.decision import decide
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.files import EVALUATION, prepare_folder, write_atomic, write_new
+from bert_mpq.records.template import render
 from bert_mpq.runs import phase_1, phase_2
 from bert_mpq.runs.job import Job
 from bert_mpq.runs.label_check import check_few
@@ -20,6 +21,8 @@ from bert_mpq.runs.plan import QuantizationPlan, SweepPlan
 from bert_mpq.runs.presets import PRESETS, Preset
 from bert_mpq.runs.session import Session
 from bert_mpq.settings.metrics import METRICS, Metric, titles_of
+
+TEMPLATE = Path(__file__).with_name("sweep.md.jinja")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,33 +138,7 @@ class _Part:
 
 def markdown(sweep: Sweep) -> str:
     """Return the guide's table, its columns first, then the whole model and the bits of every layer."""
-    first = sweep.rows[0].result
-    base = f"{first.before.accuracy:.4f}"
-    lines = [
-        "| Config | Calib | Metric | Clusters | Bits | FP32 Acc | Quant Acc | Drop | Compression |"
-        " Whole model | Bits of each layer |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-        f"| Baseline | - | - | - | 32 | {base} | - | - | 1.00x | 1.00x | |",
-    ]
-    for row in sweep.rows:
-        result = row.result
-        change = result.final.accuracy - result.before.accuracy
-        error = result.final_drop_error
-        cells = [
-            row.name,
-            f"{sweep.analysis.result.sample.size:,}",
-            row.metrics,
-            "-" if result.allocation.method == "budget" else str(len(result.allocation.group_bits)),
-            "/".join(map(str, result.allocation.group_bits)),
-            base,
-            f"{result.final.accuracy:.4f}",
-            f"{100 * change:+.2f} ± {100 * error:.2f} pp",
-            f"{result.sizes.ratio:.2f}x",
-            f"{result.sizes.whole_ratio:.2f}x",
-            " ".join(result.allocation.texts),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return render(TEMPLATE, sweep=sweep)
 
 
 def _write(file: Path | None, sweep: Sweep, output: str) -> Path:

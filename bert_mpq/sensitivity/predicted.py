@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,24 +75,6 @@ class PredictedDamage:
         counts = np.array([len(found[block::blocks]) for block in range(blocks)])
         sums = np.stack([found[block::blocks].sum(0) for block in range(blocks)])
         return divergence_estimate("predicted", sums, counts)
-
-    def of_plan(self, bits: Sequence[int]) -> float:
-        """Return the predicted KL of a whole plan: the changes of all Linears are added up.
-
-        Args:
-            bits: of every Linear, in the order of ``units``; 32 bits change nothing, nor do 16 where these
-                were not probed.
-
-        Raises:
-            ValueError: a width was not probed.
-        """
-        total = np.zeros(len(self.margins))
-        for unit, width in enumerate(bits):
-            if width in self.widths:
-                total += self.changes[:, unit, self.widths.index(width)]
-            elif width < 16:
-                raise ValueError(f"{width} bits were not probed")
-        return float(self.divergence(total).mean())
 
     def divergence(self, changes: Array) -> Array:
         """Return KL(FP32, changed) in nats of every review, for (n, ...) changes of its margin."""

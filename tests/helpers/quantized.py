@@ -17,3 +17,14 @@ def quantize_whole(layer, bits, quantizer, group_size, hessians=None):
     """Quantize every Linear of a layer at one width, in place; return the codes by name."""
     widths = {name: bits for name, _ in linears(layer)}
     return quantize_layer(layer, widths, quantizer, group_size, hessians)
+
+
+def stored_scale_bits(weight):
+    """Bits of scales and zero points when packed."""
+    zeros = 0 if weight.zero_point is None else weight.zero_point.numel() * weight.bits
+    return weight.scale.numel() * weight.scale.element_size() * 8 + zeros
+
+
+def stored_bits(weight):
+    """Bits of codes, scales and zero points when packed."""
+    return weight.codes.numel() * weight.bits + stored_scale_bits(weight)

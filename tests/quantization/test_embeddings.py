@@ -17,6 +17,7 @@ from bert_mpq.records.sizes import table_bits
 from bert_mpq.settings.embeddings import EMBEDDINGS
 from bert_mpq.settings.errors import MpqError
 from tests.helpers.families import MODELS, classifier_of
+from tests.helpers.quantized import stored_bits
 from tests.helpers.workloads import on_cpu
 
 CODED = tuple(name for name, facts in EMBEDDINGS.items() if facts.coded)
@@ -66,7 +67,7 @@ def test_every_table_of_every_family_is_kept_in_codes_and_counted(name):
     outline = outline_of(model)
     codes = round_tables(model, "int8")
     assert {f"{table}.weight" for table in codes} == tables
-    assert table_bits(outline, "int8") == sum(each.storage_bits for each in codes.values())
+    assert table_bits(outline, "int8") == sum(stored_bits(each) for each in codes.values())
     for key, value in model.state_dict().items():
         assert value.equal(others[key]) or key in tables or value.data_ptr() in pointers(model)
     with torch.inference_mode():

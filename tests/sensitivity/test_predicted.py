@@ -127,11 +127,6 @@ def test_a_layer_changes_by_the_sum_of_its_linears(predicted):
     losses = predicted.losses("layer")
     assert losses.shape == (2, 3)
     assert predicted.losses("linear").shape == (12, 3)
-    # a plan of one quantized layer costs what the layer costs
-    assert predicted.of_plan([32] * 6 + [2] * 6) == pytest.approx(losses[1, 1], rel=1e-9)
-    assert predicted.of_plan([16] * 12) == 0.0
-    with pytest.raises(ValueError, match="3 bits"):
-        predicted.of_plan([3] * 12)
 
 
 def test_the_divergence_is_that_of_the_logits():

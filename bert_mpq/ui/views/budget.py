@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from pathlib import Path
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -12,12 +13,12 @@ from bert_mpq.allocation.knapsack import Assignment
 from bert_mpq.allocation.whole_plans import WholePlan, frontier
 from bert_mpq.records.numbers import megabytes, score_text
 from bert_mpq.records.refinement import Refinement
+from bert_mpq.records.template import render
 from bert_mpq.settings.choices import Granularity
-from bert_mpq.settings.embeddings import EMBEDDINGS
-from bert_mpq.settings.metrics import METRICS
 from bert_mpq.ui.views.panels import heading
 from bert_mpq.ui.views.tables import plain_table
 
+TEMPLATE = Path(__file__).with_name("budget.jinja")
 OTHER_SIZES = 8
 KINDS: dict[Granularity, str] = {"layer": "layer", "linear": "Linear"}
 
@@ -32,44 +33,18 @@ def budget_views(
         plan: its answer.
     """
     budget, assignment = plan.budget, plan.assignment
+    notes = render(
+        TEMPLATE, problem=problem, plan=plan, budget=budget, refinement=refinement, kinds=KINDS
+    ).splitlines()
     return [
         heading(f"Plan for {budget.config.target}"),
         _layers(budget, assignment),
-        *map(Text, _notes(problem, plan, refinement)),
+        *map(Text, notes),
         heading("The clusterings at this size, with the best bits for each"),
         _clusterings(budget, assignment),
         heading("Other sizes: the best plan for each"),
         _frontier(problem, plan),
     ]
-
-
-def _notes(problem: Budget, plan: WholePlan, refinement: Refinement | None) -> list[str]:
-    """Return what the plan comes to, and what its losses rest on."""
-    budget = plan.budget
-    config, scores = budget.config, budget.scores
-    facts = METRICS[config.score]
-    loss = f"{facts.loss_title}{', in nats' if facts.of_logits else ''}"
-    widths = ", ".join(map(str, sorted(scores.widths)))
-    sizes = budget.sizes(plan.assignment.bits)
-    notes = [
-        f"{sizes.bits_per_weight:.2f} bits per encoder weight, scales included; whole model "
-        f"{megabytes(sizes.whole_bits):.2f} MB, {sizes.whole_ratio:.2f}x smaller; predicted loss "
-        f"{score_text(plan.loss)}.",
-        f"Loss: {loss}, one {KINDS[config.granularity]} quantized at a time, summed; probed at {widths} bits "
-        f"on {scores.reviews:,} reviews ({scores.split}).",
-    ]
-    if scores.embeddings and EMBEDDINGS[budget.embeddings].coded:
-        title = EMBEDDINGS[budget.embeddings].title
-        chosen = "chosen with the bits" if problem.embeddings_are_open else "as asked for"
-        notes.append(
-            f"Embeddings: {title}, {chosen}. Their loss is the KL of the logits with nothing else quantized, "
-            f"on {scores.embeddings.reviews:,} of these reviews; it is added."
-        )
-    if refinement is not None:
-        notes.append(refinement.text)
-    if budget.foreign_quantizer:
-        notes.append("The losses were measured with another quantizer or group size than planned.")
-    return notes
 
 
 def _layers(budget: Budget, assignment: Assignment) -> Table:
