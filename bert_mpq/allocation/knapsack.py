@@ -6,13 +6,14 @@ bound (``scipy.optimize.milp``); at most k distinct widths are one binary variab
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from bert_mpq.allocation.quiet import quiet_stdout
 
 LARGEST_WEIGHT = 1e4  # HiGHS calls an absolute gap of 1e-6 closed: the objective is scaled far above it
+Point = TypeVar("Point")
 Choices = list[tuple[int, "WidthOption"]]  # (unit, option): one binary variable each
 
 
@@ -151,15 +152,16 @@ def frontier(
     low = smallest(units, max_widths).cost
     high = sum(max(option.cost for option in unit) for unit in units)
     budgets = sorted({low + (high - low) * k // max(1, points - 1) for k in range(points)})
-    return non_dominated([optimum(units, budget, max_widths) for budget in budgets])
+    found = [optimum(units, budget, max_widths) for budget in budgets]
+    return non_dominated(found, lambda point: (point.cost, point.loss))
 
 
-def non_dominated(assignments: Sequence[Assignment]) -> tuple[Assignment, ...]:
-    """Return those that no other one beats in cost and loss, smallest first."""
-    kept: list[Assignment] = []
-    for assignment in sorted(assignments, key=lambda a: (a.cost, a.loss)):
-        if not kept or assignment.loss < kept[-1].loss:
-            kept.append(assignment)
+def non_dominated(points: Iterable[Point], place: Callable[[Point], tuple[int, float]]) -> tuple[Point, ...]:
+    """Return those that no other one beats in size and loss, which ``place`` gives, smallest first."""
+    kept: list[Point] = []
+    for point in sorted(points, key=place):
+        if not kept or place(point)[1] < place(kept[-1])[1]:
+            kept.append(point)
     return tuple(kept)
 
 

@@ -4,7 +4,7 @@ import contextlib
 from dataclasses import dataclass, replace
 
 from bert_mpq.allocation.budget import Budget
-from bert_mpq.allocation.knapsack import Assignment
+from bert_mpq.allocation.knapsack import Assignment, non_dominated
 from bert_mpq.records.evaluation import BitAllocation
 from bert_mpq.settings.embeddings import OFFERED, EmbeddingPrecision
 from bert_mpq.settings.errors import MpqError
@@ -73,8 +73,4 @@ def frontier(budget: Budget) -> tuple[WholePlan, ...]:
     plans = [
         WholePlan(budget=each, assignment=point) for each in variants(budget) for point in each.frontier()
     ]
-    kept: list[WholePlan] = []
-    for plan in sorted(plans, key=lambda plan: (plan.whole_bits, plan.loss)):
-        if not kept or plan.loss < kept[-1].loss:
-            kept.append(plan)
-    return tuple(kept)
+    return non_dominated(plans, lambda plan: (plan.whole_bits, plan.loss))

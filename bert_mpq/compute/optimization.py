@@ -52,10 +52,7 @@ class Optimization:
             RuntimeError: a shape is another one's.
         """
         values = {name: tensors[PARAMETER + name].expand_as(value) for name, value in self.parameters.items()}
-        for (
-            name,
-            value,
-        ) in self.parameters.items():  # after all look-ups: nothing half-restored
+        for name, value in self.parameters.items():  # after all look-ups: nothing half-restored
             value.copy_(values[name])
             if f"{MOMENT}step/{name}" not in tensors:
                 continue

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bert_mpq.records.files import disk_errors, full_disk, umask
+from bert_mpq.records.files import disk_errors, existing_part, full_disk, umask
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.paths import user_path
 
@@ -40,8 +40,7 @@ def check_space(path: Path, needed: int) -> None:
     Raises:
         MpqError: E-DISK.
     """
-    existing = next(each for each in (path, *path.parents) if each.exists())
-    if shutil.disk_usage(existing).free < needed:
+    if shutil.disk_usage(existing_part(path)).free < needed:
         raise full_disk(path)
 
 

@@ -24,15 +24,6 @@ DOMAIN = "com.microsoft"
 ACTIVATION_BITS = 8
 
 
-def with_operators(model: nn.Module, packed: PackedModel) -> nn.Module:
-    """Return a copy of a classifier that computes with what ``packed`` stores; it can only be exported.
-
-    Args:
-        packed: the same model as codes and plain tensors; its codes have no zero points.
-    """
-    return _replaced(model, packed, CodedLinear)
-
-
 def with_int8_activations(model: nn.Module, packed: PackedModel, linears: Iterable[str]) -> nn.Module:
     """Return a copy whose encoder Linears multiply 8-bit codes by 8-bit activations; it can only be exported.
 
@@ -47,12 +38,21 @@ def with_int8_activations(model: nn.Module, packed: PackedModel, linears: Iterab
         if weight is None or weight.bits != ACTIVATION_BITS or weight.scale.shape[1] != 1:
             weights[name] = rtn.quantize(state[f"{name}.weight"], ACTIVATION_BITS, None)
     tensors = {name: tensor for name, tensor in packed.tensors.items() if name[:-7] not in weights}
-    return _replaced(model, PackedModel(weights=weights, tensors=tensors), Int8Linear)
+    return with_operators(model, PackedModel(weights=weights, tensors=tensors), Int8Linear)
 
 
-def _replaced(
-    model: nn.Module, packed: PackedModel, linear: Callable[[QuantizedWeight, Tensor | None], nn.Module]
+def with_operators(
+    model: nn.Module,
+    packed: PackedModel,
+    linear: Callable[[QuantizedWeight, Tensor | None], nn.Module] | None = None,
 ) -> nn.Module:
+    """Return a copy of a classifier that computes with what ``packed`` stores; it can only be exported.
+
+    Args:
+        packed: the same model as codes and plain tensors; its codes have no zero points.
+        linear: makes a Linear of codes and bias; default ``CodedLinear``.
+    """
+    linear = linear or CodedLinear
     copied = copy.deepcopy(model)
     halves = {
         name.removesuffix(".weight"): tensor
@@ -204,7 +204,8 @@ class Blocks(nn.Module):
         rows, columns = self.shape = tuple(weight.codes.shape)
         groups = weight.scale.shape[1]
         self.bits = min(bits for bits in containers if bits >= weight.bits)
-        self.size = columns // groups if groups > 1 else _channel_block(columns)
+        of_channel = next((size for size in BLOCKS if columns % size == 0), BLOCKS[-1])
+        self.size = columns // groups if groups > 1 else of_channel
         blocks = -(-columns // self.size)
         zero = 2 ** (self.bits - 1)
         codes = np.pad(
@@ -213,10 +214,6 @@ class Blocks(nn.Module):
         stream = pack(codes.astype(np.uint8), self.bits)
         self.register_buffer("codes", torch.from_numpy(stream.reshape(rows, blocks, -1)))
         self.register_buffer("scales", weight.scale.float().expand(rows, blocks).contiguous())
-
-
-def _channel_block(columns: int) -> int:
-    return next((size for size in BLOCKS if columns % size == 0), BLOCKS[-1])
 
 
 def _operator(

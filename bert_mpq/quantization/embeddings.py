@@ -1,7 +1,7 @@
 """Embedding tables in fewer bits: float16, or signed codes in groups of features with float16 scales."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bert_mpq.quantization import rtn
 from bert_mpq.quantization.weight import QuantizedWeight, finite
@@ -45,14 +45,10 @@ def round_tables(model: nn.Module, precision: EmbeddingPrecision) -> dict[str, Q
             table.weight.copy_(weights[name].dequantize())
         elif precision == "fp16":
             try:
-                table.weight.copy_(_half(table.weight))
+                table.weight.copy_(finite(finite(table.weight).half()))
             except ValueError as error:
                 raise _refusal(name, error) from error
     return weights
-
-
-def _half(weight: Tensor) -> Tensor:
-    return finite(finite(weight).half())
 
 
 def _refusal(name: str, error: ValueError) -> MpqError:

@@ -1,7 +1,7 @@
 """A bit allocation applied to a model: every weight is quantized once, not at every forward pass."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import nn
@@ -64,17 +64,13 @@ def quantized_copy(
         MpqError: E-LAYERS when the allocation is not for this model; E-MODEL; E-MEMORY.
     """
     quantized = copy.deepcopy(model)
-    _check_names([name for layer in linear_names(quantized) for name in layer], bits)
+    if odd := {name for layer in linear_names(quantized) for name in layer} ^ {*bits}:
+        raise MpqError(
+            "E-LAYERS", f"The allocation does not fit the model: {min(odd)} is in one of them only."
+        )
     tables = round_tables(quantized, scheme.embeddings)
     weights = Layerwise(model, quantized, bits, scheme, calibration).run(reporter or Silent(), checkpoint)
     outline = outline_of(quantized)
     sizes = size_report(outline, bits, scheme.quantizer, scheme.group_size, scheme.embeddings)
     in_order = {linear.name: bits[linear.name] for linear in outline.linears}
     return QuantizedModel(model=quantized, bits=in_order, weights=weights, tables=tables, sizes=sizes)
-
-
-def _check_names(names: Sequence[str], bits: Mapping[str, int]) -> None:
-    """Refuse bits that are not those of exactly these Linears."""
-    odd = sorted(set(names) ^ set(bits))
-    if odd:
-        raise MpqError("E-LAYERS", f"The allocation does not fit the model: {odd[0]} is in one of them only.")

@@ -5,9 +5,10 @@ import errno
 import itertools
 import os
 import re
+import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,18 +37,27 @@ def prepare_folder(output: Path | str, name: str) -> Path:
     folder = user_path(output) / name
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    for path in folder.glob(".*.part"):
+    remove_abandoned(folder.glob(".*.part"))
+    return folder
+
+
+def remove_abandoned(paths: Iterable[Path]) -> None:
+    """Remove the temporary files and folders that were written to days ago: their writers were killed."""
+    for path in paths:
         with contextlib.suppress(OSError):  # another run may have been quicker
             if time.time() - path.stat().st_mtime > ABANDONED:
-                path.unlink()
-    return folder
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def existing_part(path: Path) -> Path:
+    """Return a path, or the nearest folder above it that is there."""
+    return next(each for each in (path, *path.absolute().parents) if each.exists())
 
 
 def check_writable(output: Path | str, name: str) -> None:
     """Show that ``output/name`` can be written, without making it; raises MpqError E-READONLY or E-DISK."""
     folder = user_path(output) / name
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    with disk_errors(folder), tempfile.TemporaryFile(dir=existing):
+    with disk_errors(folder), tempfile.TemporaryFile(dir=existing_part(folder)):
         pass
 
 

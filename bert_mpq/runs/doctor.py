@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bert_mpq.records.files import EVALUATION, SENSITIVITIES, check_writable
+from bert_mpq.records.files import EVALUATION, SENSITIVITIES, check_writable, existing_part
 from bert_mpq.records.numbers import megabytes
 from bert_mpq.records.run_record import PACKAGES, version_of
 from bert_mpq.settings.choices import DEFAULT_MODEL
@@ -172,10 +172,6 @@ def _folders(output: str) -> list[Check]:
             checks.append(Check(section="Folders", name=shown, value="can be written"))
         except MpqError as error:
             checks.append(_judged("Folders", shown, error.title, False, error.hint, "problem"))
-    free = shutil.disk_usage(_existing(user_path(output).absolute())).free
+    free = shutil.disk_usage(existing_part(user_path(output))).free
     size, enough = f"{free / 2**30:.1f} GiB", free >= LEAST_FREE
     return [*checks, _judged("Folders", "free disk", size, enough, "Free some space.", "problem")]
-
-
-def _existing(path: Path) -> Path:
-    return next(each for each in (path, *path.parents) if each.exists())

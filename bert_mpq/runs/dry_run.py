@@ -11,6 +11,7 @@ from bert_mpq.records.files import EVALUATION, RUN_PREFIX, SENSITIVITIES, VALIDA
 from bert_mpq.records.sensitivity_file import sensitivity_stem
 from bert_mpq.runs.outcome import Outcome, outcomes_of
 from bert_mpq.runs.plan import (
+    PRESETS,
     AnalysisPlan,
     EvaluationPlan,
     FullPlan,
@@ -19,7 +20,6 @@ from bert_mpq.runs.plan import (
     SweepPlan,
     ValidationPlan,
 )
-from bert_mpq.runs.presets import PRESETS
 from bert_mpq.settings.paths import user_path
 from bert_mpq.settings.quantizers import needs_calibration
 

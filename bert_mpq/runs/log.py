@@ -8,7 +8,6 @@ import logging
 import sys
 from collections import deque
 from pathlib import Path
-from typing import Any
 
 from bert_mpq.records.files import prepare_folder
 from bert_mpq.settings.errors import MpqError
@@ -52,7 +51,8 @@ class RunLog(logging.Handler):
 
     def add_error(self, error: BaseException) -> None:
         """Keep the traceback of ``error``."""
-        record = logging.LogRecord("bert_mpq", logging.ERROR, "", 0, str(error), None, _parts(error))
+        parts = type(error), error, error.__traceback__
+        record = logging.LogRecord("bert_mpq", logging.ERROR, "", 0, str(error), None, parts)
         self._entries.append(self.format(record))
 
     def write(self, output: str, folder: str) -> Path | None:
@@ -71,7 +71,3 @@ class RunLog(logging.Handler):
                 file.write(text)
             return path
         return None
-
-
-def _parts(error: BaseException) -> Any:
-    return type(error), error, error.__traceback__

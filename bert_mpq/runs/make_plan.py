@@ -15,6 +15,7 @@ from bert_mpq.records.width_scores import read_width_scores
 from bert_mpq.runs.checks import check_granularity, check_groups, check_layers, check_length, check_trainable
 from bert_mpq.runs.find_sources import find_sources, named
 from bert_mpq.runs.plan import (
+    PRESETS,
     AnalysisPlan,
     FullPlan,
     Phase,
@@ -24,7 +25,6 @@ from bert_mpq.runs.plan import (
     SweepPlan,
     ValidationPlan,
 )
-from bert_mpq.runs.presets import PRESETS
 from bert_mpq.settings import flags
 from bert_mpq.settings.choices import Split
 from bert_mpq.settings.config import BUDGET_WIDTHS, RunConfig

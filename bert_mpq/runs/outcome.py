@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from bert_mpq.allocation.losses import losses_of
 from bert_mpq.records.evaluation import BitAllocation
-from bert_mpq.records.sizes import size_report
+from bert_mpq.records.sizes import SizeReport, size_report
 from bert_mpq.records.width_scores import WidthScores, is_width_file, list_width_scores, read_width_scores
 from bert_mpq.runs.plan import FullPlan, Plan, QuantizationPlan, SweepPlan
 from bert_mpq.settings.choices import Granularity
@@ -38,6 +38,16 @@ class Outcome:
     whole_bits: int | None = None
     whole_original_bits: int | None = None
     kl: float | None = None
+
+    @classmethod
+    def of(cls, sizes: SizeReport, kl: float | None = None) -> "Outcome":
+        """Return what a model of known size comes to."""
+        return cls(
+            bits_per_weight=sizes.bits_per_weight,
+            whole_bits=sizes.whole_bits,
+            whole_original_bits=sizes.whole_original_bits,
+            kl=kl,
+        )
 
     @property
     def whole_ratio(self) -> float:
@@ -102,12 +112,7 @@ def _by_scores(
     sizes = size_report(
         scores.outline, by_name, config.quantizer, config.group_size, config.embedding_precision
     )
-    return Outcome(
-        bits_per_weight=sizes.bits_per_weight,
-        whole_bits=sizes.whole_bits,
-        whole_original_bits=sizes.whole_original_bits,
-        kl=_predicted_kl(bits, granularity, scores),
-    )
+    return Outcome.of(sizes, _predicted_kl(bits, granularity, scores))
 
 
 def _predicted_kl(bits: Sequence[int], granularity: Granularity, scores: WidthScores) -> float | None:

@@ -1,5 +1,6 @@
 """Phase 1: score every encoder layer."""
 
+import copy
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,17 +8,17 @@ from pathlib import Path
 from bert_mpq.compute import distributed
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.reporting import Reporter
+from bert_mpq.quantization.embeddings import round_tables
 from bert_mpq.records.decision import Decision, decide
 from bert_mpq.records.files import RUN_PREFIX, SENSITIVITIES, WIDTHS_PREFIX, prepare_folder, write_new
 from bert_mpq.records.run_record import record_text
 from bert_mpq.records.sensitivity import AnalysisResult
 from bert_mpq.records.sensitivity_file import check_scores, sensitivity_path, write_sensitivities
-from bert_mpq.records.width_scores import MetricTable, WidthScores, write_width_scores
+from bert_mpq.records.width_scores import MetricTable, TableLosses, WidthScores, write_width_scores
 from bert_mpq.runs.job import Job, started
 from bert_mpq.runs.plan import AnalysisPlan
 from bert_mpq.runs.prepared import Prepared
 from bert_mpq.runs.session import Session
-from bert_mpq.runs.table_losses import table_losses
 from bert_mpq.sensitivity.measure import Measurement, measure
 from bert_mpq.sensitivity.predicted import PredictedDamage, predict
 from bert_mpq.sensitivity.probe import Probe
@@ -25,8 +26,11 @@ from bert_mpq.sensitivity.scoring import score
 from bert_mpq.sensitivity.stability import Stability
 from bert_mpq.sensitivity.widths import predicted_tables, width_tables
 from bert_mpq.settings.config import RunConfig
+from bert_mpq.settings.embeddings import EmbeddingPrecision
 from bert_mpq.settings.metrics import METRICS
 from bert_mpq.settings.quantizers import for_probes, quantizers_for
+
+TABLE_REVIEWS = 128  # enough for a loss that is compared with those of layers, and few beside a prediction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,8 +169,25 @@ def _width_scores(
         widths=config.widths,
         tables=tables,
         linears=(*predicted_tables(predicted, "linear"), *_of_linears(job, work, calibration)),
-        embeddings=table_losses(job, work),
+        embeddings=_table_losses(job, work),
     )
+
+
+def _table_losses(job: Job[AnalysisPlan], work: Prepared) -> TableLosses:
+    """Return the KL of the logits when nothing but the embedding tables is kept in codes: three passes.
+
+    Raises:
+        MpqError: E-MODEL when a table cannot be kept in codes; E-MEMORY, E-DISTRIBUTED.
+    """
+    model, few = work.classifier.model, replace(work, tokens=work.tokens.head(TABLE_REVIEWS))
+    before = job.evaluate(model, few, "Embeddings: FP32")
+
+    def loss(precision: EmbeddingPrecision) -> float:
+        narrower = copy.deepcopy(model)
+        round_tables(narrower, precision)
+        return max(0.0, job.evaluate(narrower, few, f"Embeddings: {precision}").divergence(before))
+
+    return TableLosses(reviews=len(few.tokens), int8=loss("int8"), int4=loss("int4"))
 
 
 def _write(result: AnalysisResult, widths: WidthScores | None) -> tuple[Path, ...]:

@@ -95,8 +95,9 @@ def _run(job: Job[QuantizationPlan]) -> Quantization:
 
 def _baseline(job: Job[QuantizationPlan], work: Prepared) -> Evaluation:
     """Evaluate the FP32 model; say whose the scores are, and refuse labels that look swapped."""
-    if foreign := _foreign(job, work.classifier):
-        job.reporter.note(f"The scores in {job.plan.sensitivities.file_name} are those of {foreign}.")
+    scores, classifier = job.plan.sensitivities, work.classifier
+    if foreign := scores.foreign(classifier.source.name, classifier.encoder_fingerprint):
+        job.reporter.note(f"The scores in {scores.file_name} are those of {foreign}.")
     check_few(job, 8 * FEW)  # the whole sample is next
     before = job.baseline(work)
     job.clock.lap("Evaluate FP32")
@@ -116,11 +117,6 @@ def _quantized(
     quantized = quantized_copy(model, bits, scheme, calibration, job.reporter, checkpoint)
     job.clock.lap("Quantize")
     return quantized
-
-
-def _foreign(job: Job[QuantizationPlan], classifier: Classifier) -> str:
-    """Return whose scores the plan starts from, in words; "" where they are this model's."""
-    return job.plan.sensitivities.foreign(classifier.source.name, classifier.encoder_fingerprint)
 
 
 def allocate(job: Job[QuantizationPlan]) -> tuple[BitAllocation, Refinement | None]:

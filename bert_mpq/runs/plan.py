@@ -10,6 +10,7 @@ from bert_mpq.settings import flags
 from bert_mpq.settings.choices import Split
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.flag import Subcommand
+from bert_mpq.settings.metrics import Metric
 
 if TYPE_CHECKING:
     from bert_mpq.allocation.budget import Budget
@@ -121,6 +122,27 @@ class FullPlan(EvaluationPlan):
     folders = (SENSITIVITIES, EVALUATION)
 
     first: AnalysisPlan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A row of the guide's table, which a sweep measures.
+
+    Args:
+        metrics: the metrics the guide names; each has a row of its own.
+        bits: bits per group, most sensitive group first.
+    """
+
+    name: str
+    metrics: tuple[Metric, ...]
+    bits: tuple[int, ...]
+
+
+PRESETS = (
+    Preset(name="Conservative", metrics=("pwcca",), bits=(16, 8, 4)),
+    Preset(name="Moderate", metrics=("pwcca", "cka"), bits=(16, 8, 4, 2)),
+    Preset(name="Aggressive", metrics=("svcca",), bits=(8, 4, 2, 2)),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

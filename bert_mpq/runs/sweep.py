@@ -17,8 +17,7 @@ from bert_mpq.runs.job import Job
 from bert_mpq.runs.label_check import check_few
 from bert_mpq.runs.make_plan import plan_quantization
 from bert_mpq.runs.phase_1 import Analysis
-from bert_mpq.runs.plan import QuantizationPlan, SweepPlan
-from bert_mpq.runs.presets import PRESETS, Preset
+from bert_mpq.runs.plan import PRESETS, Preset, QuantizationPlan, SweepPlan
 from bert_mpq.runs.session import Session
 from bert_mpq.settings.metrics import METRICS, Metric, titles_of
 

@@ -2,13 +2,11 @@
 
 import contextlib
 import os
-import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bert_mpq.records.files import ABANDONED, disk_errors
+from bert_mpq.records.files import disk_errors, remove_abandoned
 
 UNDER_WAY = ".making-"  # the beginning of temporary names
 HINT = "Set BERT_MPQ_CACHE to a folder that can be written."
@@ -25,7 +23,7 @@ def made_at(target: Path) -> Iterator[Path]:
     """
     with disk_errors(target.parent, "the cache folder ", HINT):
         target.parent.mkdir(parents=True, exist_ok=True)
-        _clean(target.parent)
+        remove_abandoned(target.parent.glob(f"{UNDER_WAY}*"))
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=UNDER_WAY) as temporary:
             path = Path(temporary, target.name)
             yield path
@@ -37,11 +35,3 @@ def made_at(target: Path) -> Iterator[Path]:
             except OSError:
                 if not target.is_dir():
                     raise
-
-
-def _clean(folder: Path) -> None:
-    """Remove what writes left that were killed days ago."""
-    for path in folder.glob(f"{UNDER_WAY}*"):
-        with contextlib.suppress(OSError):  # another run may have been quicker
-            if time.time() - path.stat().st_mtime > ABANDONED:
-                shutil.rmtree(path)

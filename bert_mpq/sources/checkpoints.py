@@ -1,6 +1,7 @@
 """Weights as people have them: safetensors or pickles of tensors, in one file or in shards."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING
 from bert_mpq.records.json_file import read_json
 from bert_mpq.settings.errors import ModelError, MpqError
 from bert_mpq.settings.paths import cache_folder
-from bert_mpq.sources.parameter_count import parameter_count
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,9 +51,21 @@ class Weights:
     @property
     def parameters(self) -> int | None:
         """Floating-point values, by the heads of the files; None where those do not say."""
-        counts = [None if self.pickled else parameter_count(path) for path in self.files]
+        counts = [None if self.pickled else _parameters_of(path) for path in self.files]
         known = [count for count in counts if count is not None]
         return sum(known) if len(known) == len(counts) else None
+
+
+def _parameters_of(path: Path) -> int | None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            tensors = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return None
+    floating = [tensor for tensor in tensors if tensor.get_dtype().startswith(("F", "BF"))]
+    return sum(int(math.prod(tensor.get_shape())) for tensor in floating)
 
 
 def weights_in(folder: Path) -> Weights | None:

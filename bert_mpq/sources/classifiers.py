@@ -133,7 +133,9 @@ def find_classifier(model: str) -> ModelSource:
         model = DEFAULT_MODEL
     folder = user_path(model)
     if folder.is_dir():
-        return _in_folder(str(folder), folder)
+        return _source(
+            str(folder), "folder", folder / CONFIG, lambda: folder_files(str(folder), folder).weights
+        )
     if folder.is_file():
         raise ModelError(f"{model} is a file, no model folder.", "Give the folder that it lies in.")
     repository, at, revision = model.partition("@")
@@ -213,10 +215,6 @@ def _embedded(model: EmbeddedModel, note: str = "") -> ModelSource:
         parameters=model.parameters,
         note=note,
     )
-
-
-def _in_folder(name: str, folder: Path) -> ModelSource:
-    return _source(name, "folder", folder / CONFIG, lambda: folder_files(name, folder).weights)
 
 
 def _on_hub(name: str, repository: str, revision: str) -> ModelSource:

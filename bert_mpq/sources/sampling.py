@@ -36,13 +36,7 @@ def sample(reviews: Reviews, size: int | None, sampling: Sampling, seed: int) ->
         MpqError: E-DATA-SIZE; E-ONE-CLASS when the sample holds one class only.
     """
     count = check_size(size, len(reviews))
-    if len(set(reviews.labels)) < 2:
-        only = "positive" if reviews.labels[0] else "negative"
-        raise MpqError(
-            "E-ONE-CLASS",
-            f"The split holds only {only} reviews.",
-            "Give a split with reviews of both classes.",
-        )
+    _check_classes(reviews, "split", "Give a split with reviews of both classes.")
     order = np.random.default_rng(seed).permutation(len(reviews))
     labels = np.asarray(reviews.labels)[order]
     if sampling == "stratified":
@@ -54,11 +48,11 @@ def sample(reviews: Reviews, size: int | None, sampling: Sampling, seed: int) ->
     else:
         chosen = np.arange(count)
     drawn = reviews.take(order[chosen])
-    if len(set(drawn.labels)) < 2:
-        only = "positive" if drawn.labels[0] else "negative"
-        raise MpqError(
-            "E-ONE-CLASS",
-            f"The sample holds only {only} reviews.",
-            "Choose stratified sampling, or more reviews.",
-        )
+    _check_classes(drawn, "sample", "Choose stratified sampling, or more reviews.")
     return drawn
+
+
+def _check_classes(reviews: Reviews, what: str, hint: str) -> None:
+    if len(set(reviews.labels)) < 2:
+        only = "positive" if reviews.labels[0] else "negative"
+        raise MpqError("E-ONE-CLASS", f"The {what} holds only {only} reviews.", hint)

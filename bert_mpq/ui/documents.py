@@ -77,13 +77,13 @@ def _schema(hint: Any, definitions: Definitions) -> dict[str, Any]:
         return {"enum": [*arguments]}
     if origin is tuple:
         several = {"type": "array", "items": _schema(arguments[0], definitions)}
-        return several if arguments[-1] is Ellipsis else several | _exactly(len(arguments))
+        return (
+            several
+            if arguments[-1] is Ellipsis
+            else several | {"minItems": len(arguments), "maxItems": len(arguments)}
+        )
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {"type": "object", "additionalProperties": _schema(arguments[1], definitions)}
     if hint is float:
         return {"type": ["number", "null"]}
     return {"type": "null"} if hint is type(None) else {"type": PLAIN[hint]}
-
-
-def _exactly(count: int) -> dict[str, int]:
-    return {"minItems": count, "maxItems": count}

@@ -143,7 +143,7 @@ def test_the_frontier_is_optimal_at_each_of_its_sizes_and_ends_at_both_extremes(
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=20))
 def test_non_dominated_keeps_what_no_other_beats(pairs):
     everything = [Assignment(options=(WidthOption(bits=4, cost=c, loss=float(loss)),)) for c, loss in pairs]
-    kept = {(a.cost, a.loss) for a in non_dominated(everything)}
+    kept = {(a.cost, a.loss) for a in non_dominated(everything, lambda a: (a.cost, a.loss))}
     for a in everything:
         beaten = any(
             b.cost <= a.cost and b.loss <= a.loss and (b.cost, b.loss) != (a.cost, a.loss) for b in everything

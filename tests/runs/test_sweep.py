@@ -9,7 +9,7 @@ from bert_mpq.records.decision import decide
 from bert_mpq.runs import sweep
 from bert_mpq.runs.compare import compare
 from bert_mpq.runs.make_plan import plan_sweep
-from bert_mpq.runs.presets import PRESETS
+from bert_mpq.runs.plan import PRESETS
 from bert_mpq.runs.session import Session
 from bert_mpq.runs.sweep import markdown
 from bert_mpq.settings.config import RunConfig

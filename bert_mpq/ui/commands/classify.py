@@ -14,7 +14,7 @@ from bert_mpq.ui.commands.command import Command
 
 if TYPE_CHECKING:
     from bert_mpq.compute.reviews import Reviews
-    from bert_mpq.runs.classify import Answer, Answers, Classification, TextClassifier
+    from bert_mpq.runs.classify import Answer, Answers, TextClassifier
     from bert_mpq.ui.execution import Execution
 
 CHUNK = 256  # texts that are classified together
@@ -69,13 +69,10 @@ def _classified(
     rest = iter(texts)
     while chunk := list(itertools.islice(rest, size)):
         for text, found in zip(chunk, classify(classifier, chunk), strict=True):
-            execution.write(f"{_line(text, found)}\n")
+            start = " ".join(text.split())[:80]
+            execution.write(f"{found.label}  {found.probability:.4f}  {start}\n")
             yield Answer(text=text, found=found)
         execution.output.file.flush()
-
-
-def _line(text: str, found: "Classification") -> str:
-    return f"{found.label}  {found.probability:.4f}  {' '.join(text.split())[:80]}"
 
 
 CLASSIFY = Command(

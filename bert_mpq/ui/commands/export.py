@@ -79,17 +79,11 @@ def _dry_run(evaluation: str, to: str, format_name: str, activations: Activation
     from bert_mpq.runs.outcome import Outcome
 
     record, folder = check_export(evaluation, to, format_name, activations)
-    sizes = record.result.sizes
-    outcome = Outcome(
-        bits_per_weight=sizes.bits_per_weight,
-        whole_bits=sizes.whole_bits,
-        whole_original_bits=sizes.whole_original_bits,
-    )
     return DryRun(
         command=command_line(evaluation, to, format_name, activations),
         reviews={},
         bits=record.result.allocation.bits,
-        outcomes=(outcome,),
+        outcomes=(Outcome.of(record.result.sizes),),
         files=(folder,),
         seconds=None,
     )

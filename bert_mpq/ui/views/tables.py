@@ -15,9 +15,7 @@ from bert_mpq.records.template import render
 from bert_mpq.ui.console import is_accessible
 
 FEWEST = 2  # columns that are always shown
-UNBROKEN = (
-    24  # columns of the screen: a longer word, such as the name of a folder, is folded before figures go
-)
+UNBROKEN = 24  # columns: a longer word, such as the name of a folder, is folded before figures go
 
 
 class FiguresTable(Table):

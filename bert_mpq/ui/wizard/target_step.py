@@ -70,14 +70,8 @@ def _remark(config: RunConfig) -> str:
 def _size(budget: Budget, target: Target) -> str:
     """Return what the best bits within a target come to."""
     best = best_plan(budget, target)
-    sizes = best.budget.sizes(best.assignment.bits)
     of_kl = METRICS[budget.config.score].of_logits
-    outcome = Outcome(
-        bits_per_weight=sizes.bits_per_weight,
-        whole_bits=sizes.whole_bits,
-        whole_original_bits=sizes.whole_original_bits,
-        kl=best.loss if of_kl else None,
-    )
+    outcome = Outcome.of(best.budget.sizes(best.assignment.bits), best.loss if of_kl else None)
     text, kept = outcome_text(outcome), best.budget.embeddings
     return text if kept == "fp32" else f"{text.replace(' a weight', '')}, {kept} embeddings"
 

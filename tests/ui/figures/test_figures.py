@@ -11,9 +11,8 @@ import pytest
 
 from bert_mpq.settings.errors import MpqError, UsageError
 from bert_mpq.ui.figures import plots
-from bert_mpq.ui.figures.page import html_page
+from bert_mpq.ui.figures.page import html_page, scale
 from bert_mpq.ui.figures.plots import collect, write_plot
-from bert_mpq.ui.figures.scale import scale
 from tests.helpers.command import call
 
 RUNS = Path(__file__).parent.parent.parent / "golden" / "runs"
