@@ -15,11 +15,7 @@ AGAIN = "Copy the whole folder again, or export the model again."
 
 
 def write_checksums(folder: Path) -> None:
-    """Write the checksums of every file that is in the folder.
-
-    Raises:
-        MpqError: E-READONLY or E-DISK.
-    """
+    """Write the checksums of every file that is in the folder; raises MpqError E-READONLY or E-DISK."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     lines = [f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     write_atomic(folder / NAME, "".join(lines))

@@ -77,11 +77,7 @@ def pack_model(
 
 
 def narrowed(tensor: Tensor) -> Tensor:
-    """Return ``tensor`` in float16.
-
-    Raises:
-        ValueError: a value is beyond its range.
-    """
+    """Return ``tensor`` in float16; raises ValueError for a value beyond its range."""
     half = tensor.half()
     if not torch.isfinite(half).all():
         raise ValueError("it holds values beyond float16")

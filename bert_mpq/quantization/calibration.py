@@ -101,11 +101,7 @@ class LayerReviews:
             self._pass(batch)
 
     def outputs(self) -> dict[int, Tensor]:
-        """Return, by review, the (tokens, hidden) output of the layer reached.
-
-        Raises:
-            MpqError: E-MEMORY.
-        """
+        """Return, by review, the (tokens, hidden) output of the layer reached; raises MpqError E-MEMORY."""
         found: dict[int, Tensor] = {}
 
         def rows(batch: Batch) -> list[Tensor]:

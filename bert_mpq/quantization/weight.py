@@ -51,11 +51,7 @@ def as_tensors(weights: Mapping[str, QuantizedWeight]) -> dict[str, Tensor]:
 
 
 def from_tensors(tensors: Mapping[str, Tensor], bits: Mapping[str, int]) -> dict[str, QuantizedWeight]:
-    """Return the weights whose bits are given by name.
-
-    Raises:
-        KeyError: one is missing.
-    """
+    """Return the weights whose bits are given by name; raises KeyError when one is missing."""
     return {
         name: QuantizedWeight(
             codes=tensors[CODES + name].to(torch.int16), scale=tensors[SCALE + name], bits=width
@@ -96,11 +92,7 @@ def best_rows(candidates: Sequence[QuantizedWeight], weight: Tensor, hessian: He
 
 
 def finite(weight: Tensor) -> Tensor:
-    """Return ``weight`` in float32.
-
-    Raises:
-        ValueError: it holds NaN or infinity.
-    """
+    """Return ``weight`` in float32; raises ValueError where it holds NaN or infinity."""
     weight = weight.detach().float()
     if not torch.isfinite(weight).all():
         raise ValueError("it holds NaN or infinite values")

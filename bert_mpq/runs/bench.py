@@ -148,11 +148,7 @@ def _write_fp32(classifier: Classifier, folder: Path) -> None:
 
 
 def _check_same(classifier: Classifier, folder: Path) -> None:
-    """Refuse a folder whose model has another shape than the FP32 model.
-
-    Raises:
-        MpqError: E-EXPORT.
-    """
+    """Refuse a folder whose model has another shape than the FP32 model; raises MpqError E-EXPORT."""
     own = classifier.model.config.to_dict()
     with contextlib.suppress(OSError, ValueError):
         other = json.loads((folder / "config.json").read_bytes())

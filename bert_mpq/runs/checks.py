@@ -29,11 +29,7 @@ def check_layers(sensitivities: Sensitivities, model: ModelSource) -> None:
 
 
 def check_granularity(config: RunConfig) -> None:
-    """Refuse widths of single Linears where layers are grouped.
-
-    Raises:
-        UsageError: E-CONFIG.
-    """
+    """Refuse widths of single Linears where layers are grouped; raises UsageError E-CONFIG."""
     if config.granularity == "linear" and config.clustering != "budget":
         raise UsageError(
             "E-CONFIG",

@@ -103,11 +103,7 @@ def _estimates(
 
 
 def kl_estimate(sums: BlockSums) -> Estimate:
-    """Return the mean KL of the logits of every probe.
-
-    Raises:
-        ValueError: none was added up.
-    """
+    """Return the mean KL of the logits of every probe; raises ValueError where none was added up."""
     if sums.kl is None:
         raise ValueError("no KL of the logits was added up")
     return divergence_estimate("kl", sums.kl, sums.counts)

@@ -128,11 +128,7 @@ def cached_file(
 
 
 def check_name(repository: str) -> None:
-    """Refuse what no model on the hub can be called.
-
-    Raises:
-        MpqError: E-MODEL.
-    """
+    """Refuse what no model on the hub can be called; raises MpqError E-MODEL."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 

@@ -23,11 +23,7 @@ PACKAGES = ("sentencepiece", "tiktoken", "protobuf")  # that some tokenizers nee
 
 
 def load_config(name: str, folder: Path) -> Any:
-    """Return the config of a model.
-
-    Raises:
-        MpqError: E-MODEL when transformers does not read it.
-    """
+    """Return the config of a model; raises MpqError E-MODEL when transformers does not read it."""
     from transformers import AutoConfig
 
     try:

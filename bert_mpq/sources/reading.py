@@ -123,11 +123,7 @@ def _nothing(path: Path, layout: Layout) -> MpqError:
 
 
 def read_file(path: Path) -> Reviews:
-    """Return all reviews of one file, in its order.
-
-    Raises:
-        MpqError: as ``understand``.
-    """
+    """Return all reviews of one file, in its order; raises MpqError as ``understand``."""
     (table,) = read_cached(find_layout(path, BY_COMMON_NAMES), BY_COMMON_NAMES).values()
     return understand_part(shown(path.name), WHOLE, table, False, BY_COMMON_NAMES).reviews()
 

@@ -110,11 +110,7 @@ def size_of(source: DataSource, split: Split) -> int:
 
 
 def load_reviews(source: DataSource, split: Split) -> Reviews:
-    """Read one split.
-
-    Raises:
-        MpqError: E-DATA-FORMAT, E-NETWORK or E-OFFLINE.
-    """
+    """Read one split; raises MpqError E-DATA-FORMAT, E-NETWORK or E-OFFLINE."""
     if source.reading is not None:
         return source.reading.reviews(split)
     if source.kind == "hub":

@@ -63,11 +63,7 @@ class Onnx(Format):
         check_packages(PACKAGES, "onnx")
 
     def write_weights(self, path: Path, packed: "PackedModel", model: Any, facts: Mapping[str, Any]) -> None:
-        """Write the graph.
-
-        Raises:
-            MpqError: E-EXPORT when torch cannot export the model.
-        """
+        """Write the graph; raises MpqError E-EXPORT when torch cannot export the model."""
         from bert_mpq.export.onnx_file import write_onnx
         from bert_mpq.export.onnx_modules import with_operators
 

@@ -16,11 +16,7 @@ FILE_MARK = b"ARROW1"
 
 
 def read_columnar(path: Path, kind: TableKind) -> Iterator[Any]:
-    """Yield the rows of a Parquet or Arrow file as Arrow tables of text.
-
-    Raises:
-        MpqError: E-DATA-FORMAT.
-    """
+    """Yield the rows of a Parquet or Arrow file as Arrow tables of text; raises MpqError E-DATA-FORMAT."""
     with open_unpacked(path) as file, _damage(path, kind.capitalize()):
         batches, schema = _parquet(file) if kind == "parquet" else _arrow(file)
         label_names = _label_names(schema)
@@ -30,11 +26,7 @@ def read_columnar(path: Path, kind: TableKind) -> Iterator[Any]:
 
 
 def read_saved(path: Path, table: Any) -> Iterator[Any]:
-    """Yield the rows of a ``datasets.Dataset`` as Arrow tables of text.
-
-    Raises:
-        MpqError: E-DATA-FORMAT.
-    """
+    """Yield the rows of a ``datasets.Dataset`` as Arrow tables of text; raises MpqError E-DATA-FORMAT."""
     with _damage(path, "Arrow"):
         features = table.features.items()
         label_names = {name: kind.names for name, kind in features if hasattr(kind, "names")}

@@ -19,11 +19,7 @@ SAVE_AS = "Save it as UTF-8; if it is from an older Windows program, it is in cp
 
 
 def text_encoding(path: Path) -> str:
-    """Return the encoding of a text file.
-
-    Raises:
-        MpqError: E-DATA-FORMAT for a file that is no text.
-    """
+    """Return the encoding of a text file; raises MpqError E-DATA-FORMAT for a file that is no text."""
     with open_unpacked(path) as file:
         head = file.read(HEAD)
     encoding = marked_encoding(head)

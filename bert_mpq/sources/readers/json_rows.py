@@ -19,11 +19,7 @@ Row = dict[str, Any]
 
 
 def read_json(path: Path, kind: TableKind) -> Iterator[Any]:
-    """Yield the rows of a file as Arrow tables of text.
-
-    Raises:
-        MpqError: E-DATA-FORMAT.
-    """
+    """Yield the rows of a file as Arrow tables of text; raises MpqError E-DATA-FORMAT."""
     encoding = text_encoding(path)
     try:
         lines = kind == "lines" or _begins_with_an_object(path, encoding)

@@ -150,11 +150,7 @@ def _unpacked(path: Path, file: IO[bytes], head: bytes) -> IO[bytes] | None:
 
 
 def open_member(archive: zipfile.ZipFile, name: str, path: Path) -> IO[bytes]:
-    """Open a file in a .zip.
-
-    Raises:
-        MpqError: E-DATA-FORMAT when it is encrypted, or compressed as few do.
-    """
+    """Open a file in a .zip; raises MpqError E-DATA-FORMAT when it is encrypted, or compressed as few do."""
     try:
         return archive.open(name)
     except (NotImplementedError, RuntimeError) as error:
@@ -166,11 +162,7 @@ def open_member(archive: zipfile.ZipFile, name: str, path: Path) -> IO[bytes]:
 
 @contextlib.contextmanager
 def damage(path: Path) -> Iterator[None]:
-    """Say in plain words that a file cannot be opened or unpacked.
-
-    Raises:
-        MpqError: E-DATA-FORMAT.
-    """
+    """Say in plain words that a file cannot be opened or unpacked; raises MpqError E-DATA-FORMAT."""
     try:
         yield
     except DAMAGED as error:

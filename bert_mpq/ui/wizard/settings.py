@@ -71,11 +71,7 @@ def _other_model(config: RunConfig, model: str) -> RunConfig:
 
 
 def _settle_model(config: RunConfig) -> RunConfig:
-    """Find the model and show what is known of it.
-
-    Raises:
-        MpqError: as ``find_classifier``.
-    """
+    """Find the model and show what is known of it; raises MpqError as ``find_classifier``."""
     from bert_mpq.sources.classifiers import find_classifier
 
     output = output_console()
