@@ -53,6 +53,7 @@ def test_nothing_is_fetched_and_nothing_is_wider_than_the_window(browser, page, 
     browser.requests.clear()
     browser.open(page, width=width)
     assert [url for url in browser.requests if url != page.as_uri()] == []
+    browser.eval("document.querySelector('h2').textContent = 'model_'.repeat(50)")
     assert browser.eval("document.documentElement.scrollWidth <= innerWidth")
 
 
