@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from bert_mpq.similarity.moments import Moments
 
@@ -27,6 +28,12 @@ class BlockSums:
         """(blocks,) reviews done in each block."""
         blocks = len(self.blocks)
         return np.bincount(np.flatnonzero(self.done) % blocks, minlength=blocks)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the sums are."""
+        kept = (moments.sums for block in self.blocks for moments in block)
+        return next((sums.matrices.device for sums in kept if sums is not None), torch.device("cpu"))
 
     def total(self, probe: int) -> Moments:
         """Return the moments of ``probe`` over all reviews done."""

@@ -24,11 +24,11 @@ from bert_mpq.similarity.cca import pwcca, svcca
 from bert_mpq.similarity.cka import debiased_cka
 from bert_mpq.similarity.covariances import Covariances
 from bert_mpq.similarity.jackknife import Jackknife
-from bert_mpq.similarity.moments import Moments
 from bert_mpq.similarity.score import Similarity
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
+STREAMS = 8  # decompositions at a time on a GPU
 SIMILARITIES: dict[Metric, Callable[[Covariances], Similarity]] = {
     "pwcca": pwcca,
     "svcca": svcca,
@@ -59,9 +59,10 @@ def estimate(
 ) -> tuple[Estimate, ...]:
     """Return every similarity metric among ``metrics``, in this order.
 
-    The cores are shared out among layers and replicates, one thread each: small decompositions gain nothing
-    from many threads. Process 0 does it, on all cores of its host; the others wait for it. Memory: the
-    blocks, six d x d arrays a probe, and about ten a thread. Without ``replicates`` there is no jackknife.
+    Where the sums are on the host, its cores are shared out among layers and replicates, one thread each:
+    small decompositions gain nothing from many threads. Process 0 does it, and the others wait for it.
+    Memory: the blocks, six d x d arrays a probe, and about ten a thread. Without ``replicates`` there is no
+    jackknife.
 
     Raises:
         MpqError: E-MODEL when the FP32 model gave NaN or infinity.
@@ -74,10 +75,10 @@ def _estimates(
 ) -> tuple[Estimate, ...]:
     wanted = tuple(metric for metric in metrics if metric in SIMILARITIES)
     filled = [sums.blocks[block] for block in np.flatnonzero(sums.counts)]
-    probes = range(len(sums.blocks[0]))
+    probes, device = range(len(sums.blocks[0])), sums.device
     try:
-        totals = list(_in_parallel(sums.total, probes))
-        whole = list(_in_parallel(Moments.covariances, totals))
+        totals = list(_in_parallel(sums.total, probes, device))
+        whole = list(_in_parallel(Moments.covariances, totals, device))
     except ValueError as error:
         raise ModelError(f"The FP32 model is broken: {error}.", "Check the checkpoint.") from error
     references: dict[int, Covariances] = {}
@@ -94,7 +95,11 @@ def _estimates(
     # Each replicate has a reference of its own, which its first probe decomposes: one after the other would
     # make all threads wait for the same one.
     tasks = list(product(probes, range(left_out + 1)))
-    answers = list(reporter.track(_in_parallel(work, tasks), "Score layers", len(tasks))) if wanted else []
+    answers = (
+        list(reporter.track(_in_parallel(work, tasks, sums.device), "Score layers", len(tasks)))
+        if wanted
+        else []
+    )
     by_replicate = [answer for first in range(left_out + 1) for answer in answers[first :: left_out + 1]]
     return tuple(
         _estimate(metric, [answer[index] for answer in by_replicate], len(probes), rows)
@@ -154,13 +159,28 @@ def _estimate(metric: Metric, answers: Sequence[Similarity], probes: int, rows: 
     )
 
 
-def _in_parallel(work: Callable[[Task], Answer], tasks: Iterable[Task]) -> Iterator[Answer]:
-    """Yield what ``work`` gives for each task, with one thread of linear algebra each on all cores."""
+def _in_parallel(
+    work: Callable[[Task], Answer], tasks: Iterable[Task], device: torch.device
+) -> Iterator[Answer]:
+    """Yield what ``work`` gives for each task: on all cores with one thread of linear algebra each, or, where
+    the sums are on a GPU, in several streams: one decomposition leaves most of it idle."""
     threads = torch.get_num_threads()
+    count = STREAMS if device.type == "cuda" else _cores(threads)
+
+    def begin() -> None:
+        if device.type == "cuda":
+            torch.cuda.set_stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
+
+    def done(task: Task) -> Answer:
+        answer = work(task)
+        if device.type == "cuda":  # whoever reads it has another stream
+            torch.cuda.current_stream(device).synchronize()
+        return answer
+
     torch.set_num_threads(1)
     try:
-        with threadpoolctl.threadpool_limits(1), ThreadPoolExecutor(_cores(threads)) as pool:
-            yield from pool.map(work, tasks)
+        with threadpoolctl.threadpool_limits(1), ThreadPoolExecutor(count, initializer=begin) as pool:
+            yield from pool.map(done, tasks)
     finally:
         torch.set_num_threads(threads)
 

@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.records.width_scores import MetricTable
 from bert_mpq.sensitivity.estimates import estimate
@@ -35,7 +33,7 @@ def output_errors(measurement: Measurement) -> tuple[float, ...]:
     """
     sums = measurement.sums
     covariances = [sums.total(probe).covariances() for probe in range(len(sums.blocks[0]))]
-    return tuple(float(np.trace(c.ee) / np.trace(c.xx)) for c in covariances)
+    return tuple(float(c.ee.trace() / c.xx.trace()) for c in covariances)
 
 
 def predicted_tables(

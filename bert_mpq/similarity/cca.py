@@ -1,11 +1,13 @@
 """Canonical correlation metrics from moments: SVCCA (Raghu et al. 2017) and PWCCA (Morcos et al. 2018)."""
 
+import math
 from dataclasses import dataclass
 
-import numpy as np
+import torch
+from torch import Tensor
 
 from bert_mpq.similarity.covariances import Covariances
-from bert_mpq.similarity.linalg import Array, eigenvalues, eigh, svd
+from bert_mpq.similarity.linalg import eigenvalues, eigh, svd
 from bert_mpq.similarity.moments import Moments
 from bert_mpq.similarity.score import Similarity, Status
 from bert_mpq.similarity.special import centred
@@ -16,8 +18,8 @@ from bert_mpq.similarity.whitening import Basis, Whitening
 class Canonical:
     """Canonical directions of the reference side, most correlated first."""
 
-    distances: Array  # (r,) 1 - rho
-    directions: Array  # (r, r) columns, in whitened coordinates of the reference
+    distances: Tensor  # (r,) 1 - rho
+    directions: Tensor  # (r, r) columns, in whitened coordinates of the reference
     terms: float  # size of what 1 - rho was computed from: rounding is a share of this, not of 1 - rho
 
 
@@ -32,17 +34,17 @@ def pwcca(data: Moments | Covariances) -> Similarity:
     covariances = centred(data)
     if isinstance(covariances, Similarity):
         return covariances
-    dead = 1e-14 * np.diag(covariances.xx + covariances.ee)  # what cancellation leaves of a variance
+    dead = 1e-14 * (covariances.xx + covariances.ee).diagonal()  # what cancellation leaves of a variance
     reference = covariances.reference.numerical(1e-10, dead)
     other = covariances.perturbed.numerical(1e-12, dead)
     canonical = _correlate(covariances, reference, other)
-    variates = canonical.directions.T @ reference.root  # (r, d) <h_i, x_j>
+    variates = canonical.directions.mT @ reference.root  # (r, d) <h_i, x_j>
     if reference.rank > other.rank:
         # All lost directions have rho = 0: any basis of them would do for CCA, but the L1 weights depend on
         # it. Take their principal axes, which do not depend on rounding.
         axes, _ = svd(variates[other.rank :])
-        variates[other.rank :] = axes.T @ variates[other.rank :]
-    alpha = np.abs(variates).sum(1)
+        variates[other.rank :] = axes.mT @ variates[other.rank :]
+    alpha = variates.abs().sum(1)
     distance = float(alpha @ canonical.distances / alpha.sum())
     return _answer(covariances, distance, canonical.terms, reference, other)
 
@@ -87,7 +89,7 @@ def _answer(
     n, directions = c.samples, reference.rank + other.rank
     condition = max(reference.condition, other.condition)
     floor = c.relative_noise * (
-        condition * terms + turned * (np.sqrt(2.0 * distance) + c.relative_noise * turned)
+        condition * terms + turned * (math.sqrt(2.0 * distance) + c.relative_noise * turned)
     )
     status: Status = "ok"
     if n - 1 < directions:
@@ -106,16 +108,16 @@ def _answer(
 def _correlate(c: Covariances, reference: Whitening, other: Whitening) -> Canonical:
     """Return 1 - rho and its direction for every kept reference direction."""
     if c.far:
-        vectors, rho = svd(other.apply(reference.apply(c.xy).T).T)
-        distances = np.ones(reference.rank)
-        distances[: len(rho)] = 1.0 - np.clip(rho, 0.0, 1.0)
+        vectors, rho = svd(other.apply(reference.apply(c.xy).mT).mT)
+        distances = torch.ones(reference.rank).to(rho)
+        distances[: len(rho)] = 1.0 - rho.clamp(0.0, 1.0)
         return Canonical(distances=distances, directions=vectors, terms=1.0)
     unexplained, terms = _unexplained(c, reference, other)
     values, vectors = eigh(unexplained)
     return Canonical(distances=_from_unexplained(values, other.rank), directions=vectors, terms=terms)
 
 
-def _distances(c: Covariances, reference: Whitening, other: Whitening) -> tuple[Array, float]:
+def _distances(c: Covariances, reference: Whitening, other: Whitening) -> tuple[Tensor, float]:
     """Return distances and terms of ``_correlate`` without the directions, which take twice as long."""
     if c.far:
         canonical = _correlate(c, reference, other)
@@ -124,25 +126,25 @@ def _distances(c: Covariances, reference: Whitening, other: Whitening) -> tuple[
     return _from_unexplained(eigenvalues(unexplained), other.rank), terms
 
 
-def _unexplained(c: Covariances, reference: Whitening, other: Whitening) -> tuple[Array, float]:
+def _unexplained(c: Covariances, reference: Whitening, other: Whitening) -> tuple[Tensor, float]:
     """Return the (r, r) covariance of whitened X that Y does not explain, and the size of its terms.
 
     With E = Y - X small, 1 - rho^2 are its eigenvalues. It is built from E alone: no 1 - 1 is ever formed.
     Where Y is far from X that form has no advantage and the direct SVD is used.
     """
-    f = reference.apply(c.ye.T).T  # (d, r) Y^T E A
+    f = reference.apply(c.ye.mT).mT  # (d, r) Y^T E A
     z = other.apply(f)
-    whole = reference.apply(reference.apply(c.ee).T)
-    unexplained = whole - z.T @ z
+    whole = reference.apply(reference.apply(c.ee).mT)
+    unexplained = whole - z.mT @ z
     if isinstance(other, Basis) and other.dropped.shape[1]:
-        b = reference.apply(other.scale[:, None] * other.dropped).T
-        q = (other.dropped @ b / other.scale[:, None]).T @ f
-        unexplained += b.T @ (other.dropped_variance[:, None] * b) - q - q.T
-    return (unexplained + unexplained.T) / 2, float(np.trace(whole)) / len(whole)
+        b = reference.apply(other.scale[:, None] * other.dropped).mT
+        q = (other.dropped @ b / other.scale[:, None]).mT @ f
+        unexplained += b.mT @ (other.dropped_variance[:, None] * b) - q - q.mT
+    return (unexplained + unexplained.mT) / 2, float(whole.trace()) / len(whole)
 
 
-def _from_unexplained(values: Array, rank: int) -> Array:
+def _from_unexplained(values: Tensor, rank: int) -> Tensor:
     """Return 1 - rho from ascending eigenvalues 1 - rho^2; ``rank`` directions of Y are left."""
-    values = np.clip(values, 0.0, 1.0)
+    values = values.clamp(0.0, 1.0)
     values[rank:] = 1.0  # directions that Y has lost
-    return np.asarray(values / (1.0 + np.sqrt(1.0 - values)))
+    return values / (1.0 + (1.0 - values).sqrt())

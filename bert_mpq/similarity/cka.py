@@ -3,10 +3,9 @@
 import dataclasses
 import math
 
-import numpy as np
+from torch import Tensor
 
 from bert_mpq.similarity.covariances import Covariances
-from bert_mpq.similarity.linalg import Array
 from bert_mpq.similarity.moments import Moments
 from bert_mpq.similarity.score import Similarity
 from bert_mpq.similarity.special import centred
@@ -40,8 +39,8 @@ def debiased_cka(data: Moments | Covariances) -> Similarity:
     if n < 4:
         return Similarity(distance=math.nan, status="saturated", samples=n)
     f, g = n / (n - 2), 1.0 / ((n - 1) * (n - 2))
-    trace = float(np.trace(covariances.xx))
-    change = float(2.0 * np.trace(covariances.xe) + np.trace(covariances.ee))
+    trace = float(covariances.xx.trace())
+    change = float(2.0 * covariances.xe.trace() + covariances.ee.trace())
     aa, ad, dd = covariances.aa, covariances.ad, covariances.dd
     # Inner products of U-centred Grams: those of the centred ones, less a term of the diagonals.
     kk_less, kd_less, dd_less = (
@@ -57,7 +56,7 @@ def _gram_products(c: Covariances) -> tuple[float, float, float]:
     """Return <K, K>, <K, D> and <D, D> for the Grams K of X and D = L - K; no n x n matrix is formed."""
     kk = _inner(c.xx, c.xx)
     kd = 2.0 * _inner(c.xx, c.xe) + _inner(c.xe, c.xe)
-    dd = 2.0 * _inner(c.xx, c.ee) + 2.0 * _inner(c.xe, c.xe.T) + 4.0 * _inner(c.xe, c.ee)
+    dd = 2.0 * _inner(c.xx, c.ee) + 2.0 * _inner(c.xe, c.xe.mT) + 4.0 * _inner(c.xe, c.ee)
     return kk, kd, dd + _inner(c.ee, c.ee)
 
 
@@ -93,5 +92,5 @@ def _far(c: Covariances, less: tuple[float, float, float]) -> Similarity:
     return Similarity(distance=distance, status="ok", samples=c.samples, noise_floor=floor)
 
 
-def _inner(a: Array, b: Array) -> float:
-    return float(np.einsum("ij,ij->", a, b))
+def _inner(a: Tensor, b: Tensor) -> float:
+    return float((a * b).sum())

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import numpy as np
+import torch
+from torch import Tensor
 
-from bert_mpq.similarity.linalg import Array
 from bert_mpq.similarity.whitening import Side
 
-NOISE = 64 * float(np.finfo(np.float64).eps)  # of a sum over rows, relative to the sum of squares
+NOISE = 64 * torch.finfo(torch.float64).eps  # of a sum over rows, relative to the sum of squares
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +32,8 @@ class Covariances:
     samples: int
     bad_rows: int
     reference: Side
-    xe: Array
-    ee: Array
+    xe: Tensor
+    ee: Tensor
     aa: float
     ad: float
     dd: float
@@ -50,51 +50,51 @@ class Covariances:
 
         What has been decomposed need not be decomposed again.
         """
-        same = np.array_equal(self.xx, other.xx)
+        same = self.xx.equal(other.xx)
         return replace(self, reference=other.reference) if same else self
 
     @property
-    def xx(self) -> Array:
+    def xx(self) -> Tensor:
         """(d, d) X^T X."""
         return self.reference.covariance
 
     @property
-    def ye(self) -> Array:
+    def ye(self) -> Tensor:
         """(d, d) Y^T E."""
         return self.xe + self.ee
 
     @property
-    def xy(self) -> Array:
+    def xy(self) -> Tensor:
         """(d, d) X^T Y."""
         return self.xx + self.xe
 
     @cached_property
-    def yy(self) -> Array:
+    def yy(self) -> Tensor:
         """(d, d) Y^T Y."""
-        return self.xx + self.xe + self.xe.T + self.ee
+        return self.xx + self.xe + self.xe.mT + self.ee
 
     @property
     def far(self) -> bool:
         """Whether Y is so far from X that forms in E = Y - X have no advantage and may cancel."""
-        return bool(np.trace(self.ee) > 0.5 * np.trace(self.xx))
+        return bool(self.ee.trace() > 0.5 * self.xx.trace())
 
     @property
     def reference_constant(self) -> bool:
         """Whether every row of X is the same, up to rounding."""
-        return bool(np.trace(self.xx) <= self.noise[0])
+        return bool(self.xx.trace() <= self.noise[0])
 
     @property
     def collapsed(self) -> bool:
         """Whether every row of Y is the same, up to rounding, though X varies."""
-        return bool(np.trace(self.yy) <= max(1e-12 * np.trace(self.xx), self.noise[1]))
+        return float(self.yy.trace()) <= max(1e-12 * float(self.xx.trace()), self.noise[1])
 
     @property
     def identical(self) -> bool:
         """Whether Y equals X in every row."""
-        return not self.ee.any()
+        return not bool(self.ee.any())
 
     @classmethod
-    def from_sums(cls, scalars: Array, vectors: Array, matrices: Array) -> "Covariances":
+    def from_sums(cls, scalars: Tensor, vectors: Tensor, matrices: Tensor) -> "Covariances":
         """Centre the raw sums of ``Moments``: scalars (8,), vectors (6, d), matrices (3, d, d).
 
         The fourth-order sums follow by expanding |x - m|^2 with the mean m, which is known only now.
@@ -110,21 +110,21 @@ class Covariances:
         ad += -2 * k0 * (m @ sx) + mm * (t_sum - 2 * w @ se - 2 * u @ sx + n * k0)
         dd = tt - 4 * w @ te - 4 * u @ tx + 2 * k0 * t_sum + 4 * w @ see @ w + 8 * u @ sxe @ w
         dd += 4 * u @ sxx @ u - 4 * k0 * (w @ se) - 4 * k0 * (u @ sx) + n * k0**2
-        raw_x, raw_e = float(np.trace(sxx)), float(np.trace(see))
-        xx = sxx - n * np.outer(m, m)
-        ee = see - n * np.outer(u, u)
+        xx = sxx - n * m.outer(m)
+        ee = see - n * u.outer(u)
+        traces = (sxx.trace(), see.trace(), xx.trace(), ee.trace())
+        aa, ad, dd, raw_x, raw_e, own_x, own_e = torch.stack([aa, ad, dd, *traces]).tolist()
         return cls(
             samples=int(n),
             bad_rows=int(bad_y),
-            reference=Side((xx + xx.T) / 2),
-            xe=sxe - n * np.outer(m, u),
-            ee=(ee + ee.T) / 2,
-            aa=float(aa),
-            ad=float(ad),
-            dd=float(dd),
+            reference=Side((xx + xx.mT) / 2),
+            xe=sxe - n * m.outer(u),
+            ee=(ee + ee.mT) / 2,
+            aa=aa,
+            ad=ad,
+            dd=dd,
             noise=(NOISE * raw_x, NOISE * (raw_x + raw_e)),
-            relative_noise=NOISE
-            * max(_ratio(raw_x, float(np.trace(xx))), _ratio(raw_e, float(np.trace(ee)))),
+            relative_noise=NOISE * max(_ratio(raw_x, own_x), _ratio(raw_e, own_e)),
         )
 
 

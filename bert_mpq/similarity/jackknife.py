@@ -13,10 +13,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import scipy.special
 
-from bert_mpq.similarity.linalg import Array
-
+Array = npt.NDArray[np.float64]
 LEVEL = 0.95
 FEWEST_BLOCKS = 3  # blocks for an interval
 

@@ -133,20 +133,19 @@ class Moments:
         return rest
 
     def covariances(self) -> Covariances:
-        """Return the centred second and fourth-order sums, on the CPU.
+        """Return the centred second and fourth-order sums, where the sums are.
 
         Raises:
             ValueError: no rows yet, or the FP32 reference held NaN or infinity.
         """
         if self._sums is None:
             raise ValueError("no rows have been accumulated")
-        here = self._sums.to("cpu")
-        scalars, vectors, matrices = (t.numpy() for t in (here.scalars, here.vectors, here.matrices))
-        if scalars[0, 6]:
-            raise ValueError(f"{int(scalars[0, 6])} rows of the FP32 reference hold NaN or infinite values")
-        if not scalars[0, 0] and not scalars[0, 7]:
+        scalars = self._sums.scalars[0].cpu()
+        if scalars[6]:
+            raise ValueError(f"{int(scalars[6])} rows of the FP32 reference hold NaN or infinite values")
+        if not scalars[0] and not scalars[7]:
             raise ValueError("no rows have been accumulated")
-        return Covariances.from_sums(scalars[0], vectors[0], matrices[:, 0])
+        return Covariances.from_sums(scalars, self._sums.vectors[0], self._sums.matrices[:, 0])
 
     def _mergeable(self, other: "Moments") -> Sums | None:
         """Return the sums of ``other`` after a check that they fit these; None where it has none yet."""

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TypeVar, cast
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from bert_mpq.similarity.linalg import Array, cholesky, eigh, reciprocal_condition, solve_lower
+from bert_mpq.similarity.linalg import cholesky, eigh, reciprocal_condition, solve_lower
 
 Made = TypeVar("Made")
 SAFE = 1e-8  # reciprocal condition above which no direction can fall below the thresholds of a rank
@@ -17,8 +19,8 @@ SAFE = 1e-8  # reciprocal condition above which no direction can fall below the 
 class Triangular:
     """Whitening by the Cholesky factor of the correlations, C = S L L^T S: no direction is dropped."""
 
-    scale: Array  # (d,) S
-    factor: Array  # (d, d) L
+    scale: Tensor  # (d,) S
+    factor: Tensor  # (d, d) L
     condition: float
 
     @property
@@ -26,25 +28,25 @@ class Triangular:
         """Directions kept: all."""
         return len(self.scale)
 
-    def apply(self, matrix: Array) -> Array:
+    def apply(self, matrix: Tensor) -> Tensor:
         """Return A^T B for a (d, m) matrix B, with A = S^-1 L^-T."""
         return solve_lower(self.factor, matrix / self.scale[:, None])
 
     @property
-    def root(self) -> Array:
+    def root(self) -> Tensor:
         """(d, d) A^T C = L^T S."""
-        return self.factor.T * self.scale
+        return self.factor.mT * self.scale
 
 
 @dataclass(frozen=True, kw_only=True)
 class Basis:
     """Whitening by principal directions, C = S V diag(lam) V^T S, split into kept and dropped pairs."""
 
-    scale: Array  # (d,) S
-    kept: Array  # (d, r) eigenvectors
-    kept_variance: Array  # (r,) descending
-    dropped: Array  # (d, d - r)
-    dropped_variance: Array  # (d - r,)
+    scale: Tensor  # (d,) S
+    kept: Tensor  # (d, r) eigenvectors
+    kept_variance: Tensor  # (r,) descending
+    dropped: Tensor  # (d, d - r)
+    dropped_variance: Tensor  # (d - r,)
 
     @property
     def rank(self) -> int:
@@ -56,10 +58,10 @@ class Basis:
         """Largest over smallest variance among the directions kept."""
         return float(self.kept_variance[0] / self.kept_variance[-1])
 
-    def apply(self, matrix: Array) -> Array:
+    def apply(self, matrix: Tensor) -> Tensor:
         """Return A^T B for a (d, m) matrix B, with A = S^-1 V diag(lam)^-1/2."""
-        directions = self.kept / self.scale[:, None] / np.sqrt(self.kept_variance)
-        return directions.T @ matrix
+        directions = self.kept / self.scale[:, None] / self.kept_variance.sqrt()
+        return directions.mT @ matrix
 
     @property
     def sensitivity_to_cut(self) -> float:
@@ -74,9 +76,9 @@ class Basis:
         return float(self.kept_variance[0]) / gap if gap else np.inf
 
     @property
-    def root(self) -> Array:
+    def root(self) -> Tensor:
         """(r, d) A^T C = diag(lam)^1/2 V^T S."""
-        return (self.kept * np.sqrt(self.kept_variance)).T * self.scale
+        return (self.kept * self.kept_variance.sqrt()).mT * self.scale
 
 
 Whitening = Triangular | Basis  # a matrix A (d x r) with A^T C A = I, which is only ever applied
@@ -89,12 +91,12 @@ class Side:
         covariance: (d, d) symmetric, positive semidefinite up to rounding.
     """
 
-    def __init__(self, covariance: Array) -> None:
+    def __init__(self, covariance: Tensor) -> None:
         self.covariance = covariance
         self._lock = threading.Lock()
         self._made: dict[Hashable, object] = {}
 
-    def numerical(self, tolerance: float, dead: Array) -> Whitening:
+    def numerical(self, tolerance: float, dead: Tensor) -> Whitening:
         """Whiten the directions above ``tolerance`` of the largest, all features scaled to variance 1.
 
         BERT's outlier features would dominate the condition number otherwise. A feature whose variance is at
@@ -110,7 +112,7 @@ class Side:
     def principal(self, variance: float, top_k: int | None) -> Basis:
         """Whiten the fewest principal directions with this share of the variance, or ``top_k`` of them."""
         values, vectors = self._once("principal", lambda: eigh(self.covariance))
-        descending = np.clip(values[::-1], 0.0, None)
+        descending = np.clip(values.flip(0).cpu().numpy(), 0.0, None)
         positive = int((descending > 1e-12 * descending[0]).sum())
         if top_k is None:
             share = np.cumsum(descending) / descending.sum()
@@ -118,31 +120,33 @@ class Side:
             rank = int(np.searchsorted(share, min(variance, float(share[-1])))) + 1
         else:
             rank = top_k
-        return _split(np.ones(len(values)), values, vectors, min(rank, positive))
+        return _split(torch.ones_like(values), values, vectors, min(rank, positive))
 
-    def _numerical(self, tolerance: float, dead: Array) -> Whitening:
-        variance = np.diag(self.covariance)
-        alive = variance > np.maximum(dead, 1e-24 * variance.max())
-        scale = np.where(alive, np.sqrt(np.where(alive, variance, 1.0)), 1.0)
-        scaled = np.where(alive & alive[:, None], self.covariance / scale / scale[:, None], 0.0)
-        factor = cholesky(scaled) if alive.all() else None
+    def _numerical(self, tolerance: float, dead: Tensor) -> Whitening:
+        variance = self.covariance.diagonal()
+        alive = variance > dead.clamp(min=1e-24 * float(variance.max()))
+        scale = variance.where(alive, 1.0).sqrt()
+        scaled = (self.covariance / scale / scale[:, None]).where(alive & alive[:, None], 0.0)
+        factor = cholesky(scaled) if bool(alive.all()) else None
         if factor is not None:
-            safe = reciprocal_condition(factor, float(np.abs(scaled).sum(0).max()))
+            safe = reciprocal_condition(factor, float(scaled.abs().sum(0).max()))
             if safe > SAFE:
                 return Triangular(scale=scale, factor=factor, condition=1.0 / safe)
         values, vectors = eigh(scaled)
-        rank = int((values[::-1] > tolerance * values[-1]).sum())
+        rank = int((values > tolerance * values[-1]).sum())
         return _split(scale, values, vectors, rank)
 
     def _once(self, key: Hashable, make: Callable[[], Made]) -> Made:
         with self._lock:  # another thread that needs the same waits instead of making it twice
             if key not in self._made:
                 self._made[key] = make()
+                if self.covariance.is_cuda:  # other threads have other streams
+                    torch.cuda.current_stream(self.covariance.device).synchronize()
             return cast(Made, self._made[key])
 
 
-def _split(scale: Array, values: Array, vectors: Array, rank: int) -> Basis:
-    values, vectors = values[::-1], vectors[:, ::-1]
+def _split(scale: Tensor, values: Tensor, vectors: Tensor, rank: int) -> Basis:
+    values, vectors = values.flip(0), vectors.flip(1)
     return Basis(
         scale=scale,
         kept=vectors[:, :rank],
