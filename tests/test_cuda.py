@@ -14,6 +14,7 @@ from bert_mpq.compute.reporting import Silent
 from bert_mpq.quantization.training.loop import Training
 from bert_mpq.quantization.training.recipe import Recipe
 from bert_mpq.sensitivity.accumulation import Accumulation
+from bert_mpq.sensitivity.estimates import estimate
 from bert_mpq.sensitivity.measure import measure
 from bert_mpq.sensitivity.scoring import score
 from bert_mpq.similarity import cka
@@ -63,6 +64,23 @@ def test_scores_on_the_gpu_equal_those_on_the_cpu(own, tokens):
     measured = (measure(own, on(m, tokens, 4096), PROBE, Silent()) for m in machines)
     cpu, gpu = (score(m, ("cka",), Silent()).scores for m in measured)
     assert gpu[0].values == pytest.approx(cpu[0].values, rel=1e-3)
+
+
+def test_layers_are_scored_on_the_gpu_as_on_the_host():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(900, 1, 48, generator=generator) @ torch.randn(48, 48, generator=generator)
+    y = x + 0.05 * torch.randn(900, 3, 48, generator=generator)
+    kl = torch.rand(900, 3, dtype=torch.float64, generator=generator)
+    found = []
+    for machine in (pick_machine("cpu"), pick_machine("cuda")):
+        sums = Accumulation(48, 3, 900, machine=machine)
+        for part in sums.parts():
+            sums.add(part, *(rows[part].to(machine.device) for rows in (x, y, kl)))
+        assert sums.so_far().device.type == machine.device.type
+        found.append(estimate(sums.so_far(), ("pwcca", "svcca", "cka", "debiased_cka"), Silent()))
+    for here, there in zip(*found, strict=True):
+        assert there.scores.values == pytest.approx(here.scores.values, rel=1e-9)
+        assert there.jackknife.replicates == pytest.approx(here.jackknife.replicates, rel=1e-9)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])

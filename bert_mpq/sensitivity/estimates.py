@@ -24,6 +24,7 @@ from bert_mpq.similarity.cca import pwcca, svcca
 from bert_mpq.similarity.cka import debiased_cka
 from bert_mpq.similarity.covariances import Covariances
 from bert_mpq.similarity.jackknife import Jackknife
+from bert_mpq.similarity.moments import Moments
 from bert_mpq.similarity.score import Similarity
 
 Task = TypeVar("Task")

@@ -25,13 +25,12 @@ def eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def eigenvalues(matrix: Tensor) -> Tensor:
-    """Return the eigenvalues of a symmetric matrix, ascending: less than half the work of ``eigh``."""
-    if matrix.is_cuda:
-        return eigh(matrix)[0]
-    try:
+    """Return the eigenvalues of a symmetric matrix, ascending: less work than ``eigh``, on the host by half."""
+    with contextlib.suppress(RuntimeError, np.linalg.LinAlgError):
+        if matrix.is_cuda:
+            return torch.linalg.eigvalsh(matrix)
         return torch.from_numpy(np.linalg.eigvalsh(matrix.numpy()))
-    except np.linalg.LinAlgError:
-        return eigh(matrix)[0]
+    return eigh(matrix)[0]
 
 
 def _eigh(matrix: Host) -> tuple[Host, Host]:
