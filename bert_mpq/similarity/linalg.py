@@ -25,11 +25,14 @@ def eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def eigenvalues(matrix: Tensor) -> Tensor:
-    """Return the eigenvalues of a symmetric matrix, ascending: less work than ``eigh``, on the host by half."""
+    """Return the eigenvalues of a symmetric matrix, ascending: half the work of ``eigh`` on the host."""
     with contextlib.suppress(RuntimeError, np.linalg.LinAlgError):
+        values: Tensor
         if matrix.is_cuda:
-            return torch.linalg.eigvalsh(matrix)
-        return torch.from_numpy(np.linalg.eigvalsh(matrix.numpy()))
+            values = torch.linalg.eigvalsh(matrix)
+        else:
+            values = torch.from_numpy(np.linalg.eigvalsh(matrix.numpy()))
+        return values
     return eigh(matrix)[0]
 
 
