@@ -137,9 +137,9 @@ def test_scores_do_not_depend_on_the_number_of_threads(measurement):
 def test_one_of_several_processes_scores_on_all_cores_whatever_torchrun_left_it(measurement, monkeypatch):
     threads = []
 
-    def pool(count):
+    def pool(count, **more):
         threads.append(count)
-        return ThreadPoolExecutor(count)
+        return ThreadPoolExecutor(count, **more)
 
     monkeypatch.setattr(estimates, "ThreadPoolExecutor", pool)
     monkeypatch.setattr(estimates, "cores", lambda: list(range(5)))
