@@ -44,9 +44,6 @@ class LayerStandIn(nn.Module):
 
     Some encoders ask their layers for more than a forward pass: ModernBERT for the kind of its attention, for
     one.
-
-    Args:
-        layer: the layer.
     """
 
     layer: nn.Module

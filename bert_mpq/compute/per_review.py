@@ -79,7 +79,6 @@ class _Rows:
         return np.concatenate([np.empty(0, np.int64), *self._order])
 
     def add(self, done: Completed[Tensor]) -> None:
-        """Add a batch."""
         self._order.append(done.batch.indices)
         self._rows.append(done.result)
 

@@ -47,7 +47,6 @@ class _Gate(LayerStandIn):
         self._owner = [reviews]  # in a list: no submodule
 
     def forward(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
-        """Run the layer, or not."""
         return self._owner[0].pass_through(self._index, self.layer, hidden, args, kwargs)
 
 

@@ -137,8 +137,8 @@ def _fp32(model: str, folders: Sequence[str], temporary: Path, reporter: Reporte
 
 
 def _write_fp32(classifier: Classifier, folder: Path) -> None:
+    from bert_mpq.export.formats.format import check_packages
     from bert_mpq.export.formats.onnx import PACKAGES, Onnx
-    from bert_mpq.export.formats.packages import check_packages
     from bert_mpq.export.packed import PackedModel
 
     check_packages(PACKAGES, "onnx")

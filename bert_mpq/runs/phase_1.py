@@ -110,7 +110,6 @@ def _run(job: Job[AnalysisPlan]) -> Analysis:
 
 
 def _measured(job: Job[AnalysisPlan], work: Prepared, calibration: Prepared | None) -> Measurement:
-    """Run the quantized layers beside the model."""
     config = job.plan.config
     return measure(
         work.classifier,
@@ -124,7 +123,6 @@ def _measured(job: Job[AnalysisPlan], work: Prepared, calibration: Prepared | No
 
 
 def _predicted(job: Job[AnalysisPlan], work: Prepared, calibration: Prepared | None) -> PredictedDamage:
-    """Predict the damage of every width."""
     probe = Probe.of(job.plan.config)
     return predict(work.classifier.model, work, probe, job.reporter, calibration, job.checkpoints)
 

@@ -126,7 +126,6 @@ class _Part:
             yield self._row(f"{self.preset.name}, {words}", METRICS[planned.config.score].title, planned)
 
     def _row(self, name: str, metrics: str, planned: QuantizationPlan) -> SweepRow:
-        """Evaluate one allocation."""
         self.reporter.note(f"{name}, {metrics}: {planned.config.target or planned.config.bits}")
         result = phase_2.run(planned, self.reporter, self.session).result
         return SweepRow(name=name, metrics=metrics, result=result)

@@ -98,7 +98,6 @@ class _Perturbable(LayerStandIn):
     """Stands in for a Linear.
 
     Args:
-        module: the Linear.
         errors: (widths, out, in) what quantization adds to its weight.
         index: its place in the c of a pass.
         current: where the pass under way has its c.
@@ -113,7 +112,6 @@ class _Perturbable(LayerStandIn):
         self._current = current
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return what the Linear returns."""
         change, own = self._current.changes[self._index], cast(nn.Linear, self.layer)
         answer: Tensor = _PerturbableLinear.apply(  # type: ignore[no-untyped-call]
             x, own.weight, own.bias, self.errors, change

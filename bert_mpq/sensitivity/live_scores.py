@@ -9,10 +9,11 @@ from bert_mpq.settings.metrics import METRICS
 from bert_mpq.similarity import cka
 
 SHARE = 0.01  # of the run's time may go into looking at it
+EVERY = 1.0  # seconds at least
 
 
 class LiveScores:
-    """Shows the reporter a score per unit every ``every`` seconds, less often where that is dear.
+    """Shows the reporter a score per unit every second, less often where that is dear.
 
     Scope propagated has the KL of the logits for each probe, which is one sum; the others show 1 - CKA of the
     block of reviews under way.
@@ -22,14 +23,11 @@ class LiveScores:
         bits: the probed widths; the first one is shown.
     """
 
-    def __init__(
-        self, reporter: Reporter, units: Sequence[str], bits: Sequence[int], every: float = 1.0
-    ) -> None:
+    def __init__(self, reporter: Reporter, units: Sequence[str], bits: Sequence[int]) -> None:
         self._reporter = reporter
         self._units = units
         self._width = f", {bits[0]} bits" if len(bits) > 1 else ""
         self._step = len(bits)
-        self._every = every
         self._next = -math.inf
 
     def after_batch(self, sums: Accumulation) -> None:
@@ -46,4 +44,4 @@ class LiveScores:
         if values and all(map(math.isfinite, values)):
             self._reporter.scores(title + self._width, dict(zip(self._units, values, strict=True)))
         ended = self._reporter.clock()
-        self._next = ended + max(self._every, (ended - started) / SHARE)
+        self._next = ended + max(EVERY, (ended - started) / SHARE)

@@ -121,7 +121,6 @@ def measure(
 
 
 def _unit_names(model: nn.Module, probe: Probe) -> list[str]:
-    """Return the names of what is quantized at a time."""
     units = outline_of(model).units(probe.granularity, tie=False)
     return [unit.name for place, unit in enumerate(units) if probe.chosen is None or place in probe.chosen]
 

@@ -112,7 +112,6 @@ def predict(
         model: the FP32 classifier, left as it is.
         work: the calibration reviews and where to run.
         probe: widths and quantizer; the rest of it does not matter.
-        reporter: shows the progress.
         calibration: reviews for GPTQ, which quantizes the probes; without them ``rtn-mse`` does.
         checkpoints: where to go on from, and to write to; default none.
 

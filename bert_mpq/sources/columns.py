@@ -25,8 +25,6 @@ class UnclearData(MpqError):
     """The data can be read in more than one way: the wizard asks, a script stops.
 
     Args:
-        title: what is unclear.
-        hint: the flag that says it.
         question: the setting that would answer it.
         options: the columns, or the labels, to choose from.
     """
@@ -93,8 +91,6 @@ def text_column(file: str, wanted: Wanted, names: Sequence[str], of_text: Sequen
     """Return the column that holds the reviews.
 
     Args:
-        file: for the sentences.
-        wanted: what the user says.
         names: all columns.
         of_text: those that hold text.
 

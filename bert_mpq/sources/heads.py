@@ -25,7 +25,6 @@ def fit_head(model: Any, work: Workload, reporter: Reporter) -> None:
     Args:
         model: a transformers classifier with two outputs, in FP32; its config says which means what.
         work: labelled reviews, both classes among them, and where the features are computed.
-        reporter: shows the progress.
 
     Raises:
         MpqError: E-MODEL when the model has no such Linear, or gives NaN or infinity; E-MEMORY.

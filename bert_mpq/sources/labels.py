@@ -30,9 +30,7 @@ def meanings_of(file: str, counts: Counts, wanted: Wanted) -> dict[str, Meaning]
     """Return what every label of a column means.
 
     Args:
-        file: for the sentences.
         counts: the different labels and how many rows have each; None is a missing one.
-        wanted: what the user says.
 
     Raises:
         UnclearData: for labels that nobody explained.

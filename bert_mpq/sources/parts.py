@@ -87,9 +87,7 @@ def understand_part(file: str, split: str, table: Path, folders: bool, wanted: W
     """Decide which columns of a split hold the reviews and their labels, and what the labels mean.
 
     Args:
-        file: the data in sentences.
         folders: whether the reviews are text files in folders.
-        wanted: what the user says.
 
     Raises:
         UnclearData: when there are several ways.

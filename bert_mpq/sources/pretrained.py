@@ -38,11 +38,6 @@ def load_config(name: str, folder: Path) -> Any:
 def load_tokenizer(name: str, folder: Path, config: Any) -> Any:
     """Return the tokenizer of a model.
 
-    Args:
-        name: the model, for the sentences.
-        folder: with the tokenizer's files.
-        config: of the model.
-
     Raises:
         MpqError: E-MODEL when there is none, it is broken, or it needs a package that is not installed.
     """
@@ -72,10 +67,7 @@ def load_model(name: str, config: Any, weights: Weights, family: Family, needs_h
     """Return the classifier, in FP32, in evaluation mode.
 
     Args:
-        name: the model, for the sentences.
         config: what ``load_config`` returned.
-        weights: its weights.
-        family: how it is run.
         needs_head: refuse weights without a classification head of two outputs; without one the head is
             random, by a fixed seed.
 

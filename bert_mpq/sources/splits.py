@@ -34,7 +34,6 @@ def choose_splits(file: str, labelled: Collection[str]) -> tuple[str, str]:
     it is cut in two by hash.
 
     Args:
-        file: the data in sentences.
         labelled: the splits that have labels; at least one.
 
     Raises:

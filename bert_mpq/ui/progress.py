@@ -54,7 +54,6 @@ class Bars(Reporter):
         self._begin()
 
     def _begin(self) -> None:
-        """Make an empty display."""
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=max(10, min(40, self._console.width - 52))),

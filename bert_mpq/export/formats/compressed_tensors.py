@@ -10,8 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bert_mpq.export.formats.format import Safetensors
-from bert_mpq.export.formats.packages import Package, check_packages
+from bert_mpq.export.formats.format import Safetensors, check_packages
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.sizes import SizeReport
 from bert_mpq.settings.embeddings import EMBEDDINGS
@@ -21,7 +20,7 @@ from bert_mpq.settings.quantizers import is_symmetric
 if TYPE_CHECKING:
     from bert_mpq.export.packed import PackedModel
 
-PACKAGE = Package(name="compressed-tensors", oldest="0.17")  # the first release that reads 2 bits
+PACKAGE = "compressed-tensors>=0.17"  # the first release that reads 2 bits
 PACKED_WIDTHS = (2, 4, 8)
 SHAPE_BYTES = 16  # weight_shape: two int64
 
@@ -29,9 +28,9 @@ SHAPE_BYTES = 16  # weight_shape: two int64
 class CompressedTensors(Safetensors):
     """Packed codes that transformers itself loads."""
 
-    name = PACKAGE.name
+    name = "compressed-tensors"
     title = "2, 4, 8, 16, 32 bits, bit-exact; loads with from_pretrained"
-    needs = ("transformers", PACKAGE.text)
+    needs = ("transformers", PACKAGE)
     caveats = (
         "Saves disk space and download time. The first forward pass unpacks the weights to float32: no less"
         " memory, no more speed.",

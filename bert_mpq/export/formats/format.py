@@ -2,13 +2,15 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.files import write_atomic
+from bert_mpq.records.run_record import version_of
 from bert_mpq.records.sizes import SizeReport
+from bert_mpq.settings.errors import MpqError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -139,3 +141,21 @@ class Safetensors(Format):
         from transformers import AutoModelForSequenceClassification
 
         return AutoModelForSequenceClassification.from_pretrained(folder).eval()
+
+
+def check_packages(needed: Iterable[str], extra: str) -> None:
+    """Refuse to go on without packages that are new enough; raises MpqError E-EXTRA.
+
+    Args:
+        needed: packages and the first releases that will do, as ``onnx>=1.18``.
+        extra: of this package, which brings them.
+    """
+    from packaging.version import Version
+
+    hint = f"pip install 'bert-mpq[{extra}]', or use --format mpq."
+    for name, _, oldest in (each.partition(">=") for each in needed):
+        version = version_of(name)
+        if version is None:
+            raise MpqError("E-EXTRA", f"{name} is not installed.", hint)
+        if Version(version) < Version(oldest):
+            raise MpqError("E-EXTRA", f"{name} {version} is too old; {oldest} or newer is needed.", hint)

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bert_mpq.export.formats.format import Format
-from bert_mpq.export.formats.packages import Package, check_packages
+from bert_mpq.export.formats.format import Format, check_packages
 from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.sizes import SizeReport
 from bert_mpq.settings.errors import MpqError
@@ -16,10 +15,9 @@ if TYPE_CHECKING:
     from bert_mpq.export.packed import PackedModel
 
 PACKAGES = (
-    Package(name="onnx", oldest="1.18"),
-    Package(name="onnxscript", oldest="0.5"),
-    Package(name="onnxruntime", oldest="1.30"),  # the first release with kernels for 2 bits
-    Package(name="torch", oldest="2.8"),  # the first release that exports operators of another domain
+    *("onnx>=1.18", "onnxscript>=0.5"),
+    "onnxruntime>=1.30",  # the first release with kernels for 2 bits
+    "torch>=2.8",  # the first release that exports operators of another domain
 )
 
 
