@@ -1,5 +1,7 @@
 """What each step of the quantizers gives: GPTQ without any, then one more at a time, then learned rounding.
 
+The last two rows are those of ``rtn-mse``, which has no calibration reviews: without signed scales, and with.
+
 Run: python tests/benchmarks/quantizers_ladder.py --reviews 4000 --json out.json
 
 Prints Markdown. Every row is measured in this one run on the same reviews as the FP32 model. With ``--split
@@ -81,6 +83,8 @@ LADDER = (
     Step(name="+ signed scales", steps=1),
     Step(name="+ refit", steps=2, most_bits=gptq.REFIT_BITS),
     Step(name="learned", steps=len(WITHOUT), quantizer="learned", most_bits=FEW_BITS),
+    Step(name="rtn-mse alone", steps=0, quantizer="rtn-mse"),
+    Step(name="+ signed scales", steps=1, quantizer="rtn-mse"),
 )
 
 
@@ -122,6 +126,7 @@ def arguments_of() -> argparse.Namespace:
     parser.add_argument("--learned-batch", type=int, default=RoundingRecipe.batch_size, help="reviews a step")
     parser.add_argument("--max-length", type=int, default=256)
     parser.add_argument("--bits", default="4,3,2", help="uniform widths")
+    parser.add_argument("--group-size", type=int, default=64)
     parser.add_argument("--steps", help="comma-separated numbers of rows, from 0; default all")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
@@ -148,6 +153,7 @@ def main() -> None:
         f"{classifier.source.name}, {len(test):,} {options.split} reviews, max length {options.max_length},"
         f" quantized on {options.gptq_reviews:,} calibration reviews (learned rounding:"
         f" {options.learned_reviews:,}, {options.learned_steps} steps of {options.learned_batch}),"
+        f" groups of {options.group_size},"
         f" {report['device']}, torch {torch.__version__}; FP32 accuracy {before.accuracy.accuracy:.4f}.\n"
     )
     print("| " + " | ".join(HEADINGS) + " |\n" + "|---" * len(HEADINGS) + "|", flush=True)
@@ -157,12 +163,14 @@ def main() -> None:
         if width > step.most_bits:  # the tool does neither at more bits
             continue
         bits = (width,) * classifier.source.layers
-        setup = Setup(bits=bits, quantizer=step.quantizer, group_size=64)
+        setup = Setup(bits=bits, quantizer=step.quantizer, group_size=options.group_size)
         synchronize(machine)
         started = time.perf_counter()
         with step.active(), patch.object(layerwise, "RoundingRecipe", recipe):
-            calibration = calibrations[step.quantizer]
-            quantized = quantized_at(classifier.model, bits, step.quantizer, 64, calibration=calibration)
+            calibration = calibrations.get(step.quantizer)
+            quantized = quantized_at(
+                classifier.model, bits, step.quantizer, options.group_size, calibration=calibration
+            )
         synchronize(machine)
         seconds = time.perf_counter() - started
         after = evaluate(quantized.model, work, reporter, "")
