@@ -21,7 +21,7 @@ from bert_mpq.runs.plan import AnalysisPlan, FullPlan, Plan, QuantizationPlan
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.settings.paths import user_path
 from bert_mpq.ui.console import is_live
-from bert_mpq.ui.progress import Bars, Display, Nothing, PlainLines
+from bert_mpq.ui.progress import Bars, Display, PlainLines, Undrawn
 from bert_mpq.ui.views import panels as views
 from bert_mpq.ui.views.evaluation import evaluation_views
 from bert_mpq.ui.views.outcome import dry_run_views, plan_size
@@ -84,8 +84,8 @@ class Execution:
             expected: seconds that each stage should take, by title.
         """
         if self._quiet:
-            return Nothing()
-        return Bars(self.errors, expected) if is_live(self.errors) else PlainLines(expected)
+            return Undrawn()
+        return Bars(self.errors, expected) if is_live(self.errors) else PlainLines(expected=expected)
 
     def start(self, plan: Plan) -> None:
         """Say which model stands in for the default one, and ask before a scripted command starts.

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.table import Table
 from rich.text import Text
 
-from bert_mpq.compute.reporting import Lines, Pace, Reporter, Silent, one
+from bert_mpq.compute.reporting import Lines, Pace, Reporter, one
 from bert_mpq.records.numbers import duration, score_text
 from bert_mpq.ui.console import is_accessible, is_utf8
 from bert_mpq.ui.keyboard import typing_ignored
@@ -133,13 +133,11 @@ def score_bars(title: str, values: Mapping[str, float], console: Console, room: 
     return [Text(title), table]
 
 
-class Nothing(Silent):
-    """Shows nothing. Use as a context manager."""
+class Undrawn(Reporter):
+    """No display, so that none is in the way of results. Use as a context manager."""
 
-    def __init__(self) -> None:
+    def __enter__(self) -> "Undrawn":
         self._open = contextlib.ExitStack()
-
-    def __enter__(self) -> "Nothing":
         self._open.enter_context(suspension_left_out(self.clock))
         return self
 
@@ -147,29 +145,18 @@ class Nothing(Silent):
         self._open.close()
 
     def paused(self) -> contextlib.AbstractContextManager[None]:
-        """Do nothing: no display is in the way of results."""
+        """Do nothing."""
         return contextlib.nullcontext()
 
 
-class PlainLines(Lines):
-    """Plain lines, for pipes, logs and screen readers. Use as a context manager."""
+class PlainLines(Undrawn, Lines):
+    """Plain lines, for pipes, logs and screen readers."""
 
-    def __init__(self, expected: Mapping[str, float] | None = None) -> None:
-        super().__init__(expected=expected)
-        self._open = contextlib.ExitStack()
-
-    def __enter__(self) -> "PlainLines":
+    def __enter__(self) -> Undrawn:
+        super().__enter__()
         if is_accessible():  # at a terminal; elsewhere nobody types
             self._open.enter_context(typing_ignored())
-        self._open.enter_context(suspension_left_out(self.clock))
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._open.close()
 
-    def paused(self) -> contextlib.AbstractContextManager[None]:
-        """Do nothing: lines are in nobody's way."""
-        return contextlib.nullcontext()
-
-
-Display = Bars | Nothing | PlainLines
+Display = Bars | Undrawn
