@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from bert_mpq.allocation.bisection import smallest_passing
-from bert_mpq.allocation.whole_plans import frontier
+from bert_mpq.allocation.whole_plans import WholePlan, frontier
 from bert_mpq.compute.batches import Indices
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.evaluate import Evaluation, evaluate
@@ -68,10 +68,7 @@ def smallest_accurate(job: Job[QuantizationPlan]) -> BitAllocation:
         plan = points[index]
         bits, scheme = plan.assignment.bits, Scheme.of(config, plan.budget.embeddings)
         quantized = quantized_copy(model, budget.by_name(bits), scheme, calibration)
-        sizes = plan.budget.sizes(bits)
-        title = f"{sizes.bits_per_weight:.2f} bits a weight"
-        if budget.embeddings_are_open:
-            title += f", {plan.budget.embeddings} embeddings, {megabytes(sizes.whole_bits):.1f} MB"
+        title = _title(plan, budget.embeddings_are_open)
         after = evaluate(quantized.model, work, reporter, f"Search: {title}")
         drop = drops[index] = drop_between(before, after, work.tokens.labels)
         reporter.note(f"{title}: {drop.text}")
@@ -79,15 +76,26 @@ def smallest_accurate(job: Job[QuantizationPlan]) -> BitAllocation:
 
     found = smallest_passing(len(points), passes)
     if found is None:
-        worst = drops[len(points) - 1]
-        reached = 100 * (worst.value + worst.error)
-        raise MpqError(
-            "E-BUDGET",
-            f"Even the largest plan loses {reached:.2f} pp with its standard error ({worst.text} on"
-            f" {size:,} calibration reviews).",
-            f"Ask for --target {reached:.2f}pp or more, pin fewer layers, or take more reviews.",
-        )
+        raise _out_of_reach(drops[len(points) - 1], size)
     return points[found].allocation
+
+
+def _title(plan: WholePlan, with_embeddings: bool) -> str:
+    sizes = plan.budget.sizes(plan.assignment.bits)
+    title = f"{sizes.bits_per_weight:.2f} bits a weight"
+    if with_embeddings:
+        title += f", {plan.budget.embeddings} embeddings, {megabytes(sizes.whole_bits):.1f} MB"
+    return title
+
+
+def _out_of_reach(worst: Drop, reviews: int) -> MpqError:
+    reached = 100 * (worst.value + worst.error)
+    return MpqError(
+        "E-BUDGET",
+        f"Even the largest plan loses {reached:.2f} pp with its standard error ({worst.text} on"
+        f" {reviews:,} calibration reviews).",
+        f"Ask for --target {reached:.2f}pp or more, pin fewer layers, or take more reviews.",
+    )
 
 
 def check_outline(plan: QuantizationPlan, model: nn.Module) -> None:

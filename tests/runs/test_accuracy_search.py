@@ -9,6 +9,7 @@ import pytest
 from bert_mpq import MpqError, RunConfig, analyse, quantize_and_evaluate, run
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.evaluate import Evaluation
+from bert_mpq.compute.reporting import Reporter
 from bert_mpq.records.numbers import megabytes
 from bert_mpq.records.width_scores import MetricTable, TableLosses, WidthScores, write_width_scores
 from bert_mpq.runs.accuracy_search import drop_between
@@ -101,10 +102,7 @@ def test_the_search_finds_a_plan_that_keeps_the_accuracy_on_calibration_reviews(
     config, session = searched
     notes = []
 
-    class Listener:
-        def track(self, items, title, total, weight=None):
-            yield from items
-
+    class Listener(Reporter):
         def note(self, text):
             notes.append(text)
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from bert_mpq.records.numbers import score_text
 from bert_mpq.runs.clock import Clock
-from bert_mpq.ui.progress import Bars, Nothing, PlainLines, score_bars
+from bert_mpq.ui.progress import Bars, PlainLines, Undrawn, score_bars
 from tests.helpers.golden import check, console, shown
 
 VALUES = {f"layer_{i}": v for i, v in enumerate((0.004, 0.0075, 0.0041, 0.0012, 0.0007, 0.0002))}
@@ -55,7 +55,7 @@ def test_bars_grow_and_the_scores_go_when_the_stage_ends():
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGTSTP"), reason="needs job control")
-@pytest.mark.parametrize("display", [Nothing, PlainLines, lambda: Bars(Console(file=io.StringIO()))])
+@pytest.mark.parametrize("display", [Undrawn, PlainLines, lambda: Bars(Console(file=io.StringIO()))])
 def test_no_stage_has_the_seconds_that_the_process_was_stopped(display, monkeypatch):
     monkeypatch.setattr(os, "kill", lambda process, number: time.sleep(0.5))  # until fg
     stages, started = Clock(), time.perf_counter()
