@@ -55,7 +55,7 @@ def dry_run(plan: Plan, seconds: float | None) -> DryRun:
         reviews={str(split): size for split, size in plan.reviews.items()},
         bits=planned_bits(plan),
         outcomes=outcomes_of(plan),
-        files=planned_files(plan),
+        files=tuple(user_path(plan.config.output) / name for name in _names(plan)),
         seconds=seconds,
     )
 
@@ -67,12 +67,8 @@ def planned_bits(plan: Plan) -> tuple[int, ...]:
     return ()
 
 
-def planned_files(plan: Plan) -> tuple[Path, ...]:
-    """Return the files that a run would write if all its scores are valid."""
-    return tuple(user_path(plan.config.output) / name for name in _names(plan))
-
-
 def _names(plan: Plan) -> Iterator[str]:
+    """Yield the files that a run would write if all its scores are valid."""
     words = file_words(plan.sources.model.word, plan.sources.data.word)
     first = plan.first if isinstance(plan, FullPlan) else plan
     if isinstance(first, AnalysisPlan):

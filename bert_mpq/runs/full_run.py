@@ -8,7 +8,7 @@ from bert_mpq.compute.reporting import Reporter
 from bert_mpq.runs import phase_1, phase_2
 from bert_mpq.runs.job import Job
 from bert_mpq.runs.label_check import check_few
-from bert_mpq.runs.make_plan import plan_second_phase
+from bert_mpq.runs.make_plan import plan_quantization
 from bert_mpq.runs.plan import FullPlan
 from bert_mpq.runs.session import Session
 
@@ -39,5 +39,6 @@ def run(
         check_few(Job(plan=plan, reporter=reporter, session=session, clock=session.clock))
     analysis = phase_1.run(plan.first, reporter, session)
     after_phase_1(analysis)
-    second = plan_second_phase(plan, analysis.deciding_file(plan.config))
+    scores = str(analysis.deciding_file(plan.config))
+    second = plan_quantization(plan.config.replace(sensitivities=scores), plan.sources)
     return FullRun(analysis=analysis, quantization=phase_2.run(second, reporter, session))

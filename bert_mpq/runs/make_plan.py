@@ -1,6 +1,5 @@
 """From a configuration to a checked plan: the only place where settings are completed and reduced."""
 
-from pathlib import Path
 from typing import TypeVar
 
 from bert_mpq.allocation.budget import Budget, make_budget, sensitivities_of
@@ -90,11 +89,6 @@ def plan_full_run(config: RunConfig, sources: Sources | None = None) -> FullPlan
     check_granularity(config)
     sources = sources or find_sources(config, "run")
     return _both(FullPlan, config, plan_analysis(config, sources))
-
-
-def plan_second_phase(plan: FullPlan, sensitivities: Path) -> QuantizationPlan:
-    """Plan Phase 2 of a full run from the file that Phase 1 has written; raises as ``make_plan``."""
-    return plan_quantization(plan.config.replace(sensitivities=str(sensitivities)), plan.sources)
 
 
 def plan_sweep(config: RunConfig) -> SweepPlan:

@@ -21,10 +21,9 @@ from bert_mpq.settings.errors import MpqError
 from bert_mpq.ui.views.comparison import comparison_views
 from bert_mpq.ui.views.doctor import doctor_views
 from bert_mpq.ui.views.evaluation import evaluation_views
-from bert_mpq.ui.views.heat_map import heat_map
 from bert_mpq.ui.views.outcome import dry_run_views
 from bert_mpq.ui.views.panels import files_panel, plan_panel, print_error, print_repeat
-from bert_mpq.ui.views.sensitivity import sensitivity_views
+from bert_mpq.ui.views.sensitivity import heat_map, sensitivity_views
 from bert_mpq.ui.wizard.menu import header, setting_line
 from tests.helpers.golden import RUNS, check, console, shown, text_of
 

@@ -8,8 +8,7 @@ import pytest
 from bert_mpq.records.reading import read_analysis
 from bert_mpq.records.sensitivity import AnalysisResult, LayerScore, MetricAgreement, Scores, Stopping
 from bert_mpq.settings.config import RunConfig
-from bert_mpq.ui.views.heat_map import heat_map
-from bert_mpq.ui.views.sensitivity import bar, sensitivity_views
+from bert_mpq.ui.views.sensitivity import bar, heat_map, sensitivity_views
 from tests.helpers.golden import RUNS, check, console, shown
 from tests.helpers.results import SETTING, sample
 

@@ -113,7 +113,10 @@ def draw_sensitivities(axes: "Axes", result: AnalysisResult) -> None:
             label=f"{METRICS[scores.metric].loss_title} (1 = {largest:.3g})",
         )
     if result.kl:
-        _draw_damage(axes, result.kl)
+        largest = max(result.kl) or 1.0
+        label = f"KL of the logits (1 = {largest:.3g})"
+        places = [value / largest for value in result.kl]
+        axes.plot(places, "D--", color="black", markersize=4, linewidth=0.8, label=label)
     _name_layers(axes, result.setting.layers)
     axes.set_ylabel("sensitivity / largest")
     axes.set_title(
@@ -166,13 +169,6 @@ def draw_bits(axes: "Axes", group: ComparedGroup) -> None:
     axes.tick_params(length=0, labelsize=7)
     axes.set_title("Bits per layer, the mean of its weight matrices", loc="left")
     axes.spines[:].set_visible(False)
-
-
-def _draw_damage(axes: "Axes", kl: Sequence[float]) -> None:
-    largest = max(kl) or 1.0
-    label = f"KL of the logits (1 = {largest:.3g})"
-    places = [value / largest for value in kl]
-    axes.plot(places, "D--", color="black", markersize=4, linewidth=0.8, label=label)
 
 
 def _shown(group: ComparedGroup) -> list[tuple[int, ComparedRun]]:

@@ -1,4 +1,4 @@
-"""Phase 1's results as tables with bars."""
+"""Phase 1's results as tables with bars, and as a heat map."""
 
 import math
 from itertools import zip_longest
@@ -9,14 +9,15 @@ from rich.text import Text
 from bert_mpq.records.decision import decide
 from bert_mpq.records.numbers import score_text
 from bert_mpq.records.sensitivity import AnalysisResult, LayerScore, MetricAgreement, Scores, Stopping
-from bert_mpq.settings.metrics import METRICS, title_of
+from bert_mpq.settings.metrics import METRICS, Metric, title_of
 from bert_mpq.ui.console import is_accessible, is_utf8
-from bert_mpq.ui.views.heat_map import heat_map
 from bert_mpq.ui.views.panels import heading
 from bert_mpq.ui.views.tables import plain_table
 
 NEXT = " > next: confidence that the layer is really above the one below it."
 INTERVALS = 64  # columns from which they are shown
+SHADES, PLAIN_SHADES = " ░▒▓█", " .:+#"  # of the heat map
+CELL = 4  # characters of shade
 EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 
 
@@ -141,3 +142,33 @@ def _warnings(result: AnalysisResult) -> list[str]:
                 noise = f"no larger than its rounding error ({layer.noise_floor:.0e})"
                 lines[f"{title}, layer_{index}: the score is {noise}."] = None
     return list(lines)
+
+
+def heat_map(result: AnalysisResult, deciding: Metric, console: Console) -> list[RenderableType]:
+    """Return each score over the largest of its metric, layers x metrics, darker = more fragile.
+
+    Nothing where only one metric has a score for every layer.
+
+    Args:
+        deciding: the metric whose scores decide the bits; its column is marked.
+    """
+    columns = {scores.metric: scores.values for scores in result.scores if scores.usable}
+    if result.kl:
+        columns.setdefault("kl", result.kl)
+    if len(columns) < 2:
+        return []
+    names = [f"{METRICS[metric].title}{' *' if metric == deciding else ''}" for metric in columns]
+    table = plain_table("Layer", *names, left=("Layer", *names))
+    shades = SHADES if is_utf8(console) else PLAIN_SHADES
+    for layer, row in enumerate(zip(*columns.values(), strict=True)):
+        shares = (value / (max(values) or 1.0) for value, values in zip(row, columns.values(), strict=True))
+        table.add_row(f"layer_{layer}", *(_cell(share, shades) for share in shares))
+    title = "Heat map: each score over the largest of its metric (* decides the bits)"
+    return [heading(title) if deciding in columns else Text(title.partition(" (")[0]), table]
+
+
+def _cell(share: float, shades: str) -> str:
+    figure = f"{share:.2f}"
+    if is_accessible():
+        return figure
+    return f"{shades[min(len(shades) - 1, int(share * len(shades)))] * CELL} {figure}"
