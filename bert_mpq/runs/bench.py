@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bert_mpq.compute.hardware import cores, processor
 from bert_mpq.compute.reporting import Reporter
@@ -91,19 +92,23 @@ def bench(
             for each in reporter.track(contenders, "Measure memory", len(contenders))
         ]
         timings = timings_of(contenders, threads, (*LATENCIES, throughput), rounds, reporter)
-    measured = tuple(
-        Measured(
-            name=each.name,
-            file_bytes=each.file_bytes,
-            load_seconds=loaded["seconds"],
-            loaded_bytes=loaded["loaded"] - loaded["library"],
-            ran_bytes=ran - loaded["library"],
-            library_bytes=loaded["library"],
-            timings=timing,
-        )
-        for each, (loaded, ran), timing in zip(contenders, memory, timings, strict=True)
+    models = tuple(map(_measured, contenders, memory, timings))
+    return Bench(processor=processor(), threads=threads, rounds=rounds, models=models)
+
+
+def _measured(
+    contender: Contender, memory: tuple[dict[str, Any], int], timings: tuple[Timing, ...]
+) -> Measured:
+    loaded, ran = memory
+    return Measured(
+        name=contender.name,
+        file_bytes=contender.file_bytes,
+        load_seconds=loaded["seconds"],
+        loaded_bytes=loaded["loaded"] - loaded["library"],
+        ran_bytes=ran - loaded["library"],
+        library_bytes=loaded["library"],
+        timings=timings,
     )
-    return Bench(processor=processor(), threads=threads, rounds=rounds, models=measured)
 
 
 def _exported(name: str) -> Contender:

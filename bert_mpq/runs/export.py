@@ -52,8 +52,7 @@ def export_model(
             weights cannot be made again; E-DISK; E-READONLY; what loading the model raises.
     """
     reporter, session = reporter or Silent(), session or Session()
-    record, target = check_export(evaluation, to, format_name, activations)
-    file_format = format_for(format_name, activations)
+    record, target, file_format = check_export(evaluation, to, format_name, activations)
     started = reporter.clock()
     evaluated = evaluated_model(record, session, reporter)
     with new_folder(target) as folder:
@@ -98,8 +97,8 @@ def _tokenizer(evaluated: Evaluated) -> Any:
 
 def check_export(
     evaluation: Path | str, to: Path | str, format_name: str, activations: Activations = "fp32"
-) -> tuple[EvaluationRecord, Path]:
-    """Return the record and the folder of an export that can be made, as far as that can be said before it.
+) -> tuple[EvaluationRecord, Path, Format]:
+    """Return record, folder and format of an export that can be made, as far as that can be said before it.
 
     Raises:
         MpqError: as ``export_model``.
@@ -109,7 +108,7 @@ def check_export(
     target = check_target(to)
     file_format.check(record.result)
     check_space(target, record.result.sizes.whole_original_bits // 8)
-    return record, target
+    return record, target, file_format
 
 
 def _compare(folder: Path, file_format: Format, evaluated: Evaluated, reporter: Reporter) -> ReloadComparison:

@@ -78,7 +78,7 @@ def _dry_run(evaluation: str, to: str, format_name: str, activations: Activation
     from bert_mpq.runs.export import check_export
     from bert_mpq.runs.outcome import Outcome
 
-    record, folder = check_export(evaluation, to, format_name, activations)
+    record, folder, _ = check_export(evaluation, to, format_name, activations)
     return DryRun(
         command=command_line(evaluation, to, format_name, activations),
         reviews={},

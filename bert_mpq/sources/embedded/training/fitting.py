@@ -1,6 +1,7 @@
 """What both stages of the training share: the windows of an epoch, and the optimizer loop."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,45 +29,45 @@ def fit(
     reporter: Reporter,
     title: str,
 ) -> float:
-    """Train the parameters of ``module`` that require gradients; go on from ``checkpoint`` if it is there.
+    """Train the parameters of ``module`` that require gradients; return the seconds that it took.
 
-    Every epoch draws from its own seed, so an interrupted run goes on as if it had not been.
+    It goes on from ``checkpoint`` if that is there. Every epoch draws from its own seed, so an interrupted
+    run goes on as if it had not been; its seconds count as well.
 
     Args:
         module: returns the mean loss of a batch on the device, to be minimized.
         checkpoint: file with the state after the last whole epoch.
-
-    Returns:
-        Seconds, those of interrupted runs included.
     """
     _set_dropout(module, stage.dropout)
     steps = math.ceil(len(tokens) / stage.batch)
     optimization = _optimization(module, stage, steps)
+    identity = {"stage": str(stage), "reviews": tokens.digest, "seed": str(seed)}
+    file = Checkpoint(checkpoint, lambda: identity, 0.0, reporter)
 
     def load(state: State) -> tuple[int, float]:
-        epochs, seconds = int(state.facts["epochs"]), float(state.facts["seconds"])
+        epochs = int(state.facts["epochs"])
         optimization.restore(state.tensors, epochs * steps)
-        return epochs, seconds
+        return epochs, float(state.facts["seconds"])
 
-    def identity() -> dict[str, str]:
-        return {"stage": str(stage), "reviews": tokens.digest, "seed": str(seed)}
-
-    file = Checkpoint(checkpoint, identity, 0.0, reporter)
     done, seconds = file.restore(load) or (0, 0.0)
     module.train()
     for epoch in range(done, stage.epochs):
         started = reporter.clock()
-        rng = np.random.default_rng([seed, epoch])
-        torch.manual_seed(int(rng.integers(2**31)))
-        windows = cut_windows(tokens, stage.window, stage.head_share, rng)
-        plan = shuffled_batches(windows.lengths, stage.batch, rng)
         name = f"{title}, epoch {epoch + 1} of {stage.epochs}"
-        for indices in reporter.track(plan, name, len(tokens), len):
-            _step(module, windows.batch(indices), optimization, machine)
+        batches = _batches(tokens, stage, np.random.default_rng([seed, epoch]))
+        for batch in reporter.track(batches, name, len(tokens), lambda batch: len(batch.indices)):
+            _step(module, batch, optimization, machine)
         seconds += reporter.clock() - started
         file.write(State(tensors=optimization.state(), facts={"epochs": epoch + 1, "seconds": seconds}))
     module.eval()
     return seconds
+
+
+def _batches(tokens: TokenizedReviews, stage: StageRecipe, rng: np.random.Generator) -> Iterator[Batch]:
+    """Yield the windows of an epoch; dropout and masks, too, are drawn from its seed."""
+    torch.manual_seed(int(rng.integers(2**31)))
+    windows = cut_windows(tokens, stage.window, stage.head_share, rng)
+    yield from map(windows.batch, shuffled_batches(windows.lengths, stage.batch, rng))
 
 
 def _set_dropout(module: nn.Module, probability: float) -> None:
