@@ -1,11 +1,14 @@
 """The classifiers that come with the package: a pretrained encoder plus our own LoRA adapter."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.sources.embedded.bases import WEIGHTS, EmbeddedModel
 from bert_mpq.sources.embedded.files import base_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NOT_LOADED = ("pooler.", "embeddings.position_ids")  # where the classifier has no such thing
 
@@ -19,10 +22,14 @@ def load_embedded(embedded: EmbeddedModel, adapter: Path | None = None) -> tuple
     Raises:
         MpqError: as ``base_folder``; E-MODEL when the adapter is broken.
     """
+    import torch
+
     from bert_mpq.sources.embedded.lora import adapted
 
-    model, tokenizer = load_base(embedded)
-    model.load_state_dict(adapted(model.state_dict(), adapter or embedded.adapter))
+    architecture, config, state, tokenizer = _parts(embedded)
+    merged = adapted(state, adapter or embedded.adapter)
+    # Unlike ``architecture(config)``, this draws no random weights first: that takes half of the time.
+    model = architecture.from_pretrained(None, config=config, state_dict=merged, dtype=torch.float32)
     return model.eval(), tokenizer
 
 
@@ -32,6 +39,16 @@ def load_base(embedded: EmbeddedModel) -> tuple[Any, Any]:
     Raises:
         MpqError: as ``base_folder``.
     """
+    architecture, config, state, tokenizer = _parts(embedded)
+    model = architecture(config)
+    encoder = {name: tensor for name, tensor in state.items() if not tensor.is_meta}
+    model.load_state_dict(encoder, strict=False)
+    return model, tokenizer
+
+
+def _parts(embedded: EmbeddedModel) -> "tuple[Any, Any, dict[str, Tensor], Any]":
+    """Return class, config, weights (those of the head without values) and tokenizer."""
+    import torch
     import transformers
     from safetensors.torch import load_file
 
@@ -40,13 +57,17 @@ def load_base(embedded: EmbeddedModel) -> tuple[Any, Any]:
     config = architecture.config_class.from_pretrained(
         folder, num_labels=2, id2label={0: "negative", 1: "positive"}
     )
-    model = architecture(config)
-    encoder = getattr(model, model.base_model_prefix)
-    unused = encoder.load_state_dict(load_file(folder / WEIGHTS), strict=False)
-    if unused.missing_keys or any(not name.startswith(NOT_LOADED) for name in unused.unexpected_keys):
+    with torch.device("meta"):
+        state: dict[str, Tensor] = architecture(config).state_dict()
+    prefix = f"{architecture.base_model_prefix}."
+    found = {f"{prefix}{name}": tensor for name, tensor in load_file(folder / WEIGHTS).items()}
+    missing = any(name.startswith(prefix) and name not in found for name in state)
+    unknown = (name.removeprefix(prefix) for name in found if name not in state)
+    if missing or any(not name.startswith(NOT_LOADED) for name in unknown):
         raise MpqError(
             "E-OFFLINE",
             f"This transformers does not know the weights of {embedded.repository}.",
             "Install the release of transformers that this package names.",
         )
-    return model, transformers.AutoTokenizer.from_pretrained(folder)
+    state |= {name: tensor for name, tensor in found.items() if name in state}
+    return architecture, config, state, transformers.AutoTokenizer.from_pretrained(folder)
