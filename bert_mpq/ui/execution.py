@@ -24,9 +24,8 @@ from bert_mpq.ui.console import is_live
 from bert_mpq.ui.progress import Bars, Display, PlainLines, Undrawn
 from bert_mpq.ui.views import panels as views
 from bert_mpq.ui.views.evaluation import evaluation_views
-from bert_mpq.ui.views.outcome import dry_run_views, plan_size
+from bert_mpq.ui.views.outcome import dry_run_views, plan_seconds, plan_size, plan_time, stage_seconds
 from bert_mpq.ui.views.sensitivity import sensitivity_views
-from bert_mpq.ui.views.timing import plan_seconds, plan_time, stage_seconds
 
 if TYPE_CHECKING:
     from bert_mpq.runs.full_run import FullRun

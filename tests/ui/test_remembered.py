@@ -8,7 +8,7 @@ import pytest
 from bert_mpq.records.reading import list_analyses, list_evaluations
 from bert_mpq.runs.durations import measured_rate
 from bert_mpq.settings.config import RunConfig
-from bert_mpq.ui.views.timing import about
+from bert_mpq.ui.views.outcome import about
 from bert_mpq.ui.wizard.remembered import remembered
 from tests.helpers.golden import RUNS
 

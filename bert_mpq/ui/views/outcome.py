@@ -1,17 +1,24 @@
-"""What bits come to, in one line; and what a run would do."""
+"""What a run would come to, in words: its bits and sizes, and its time by runs on this machine."""
 
 from collections.abc import Iterable
 from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from bert_mpq.records.numbers import megabytes, score_text
+from bert_mpq.records.numbers import duration, megabytes, score_text, when
+from bert_mpq.records.reading import list_analyses, list_evaluations
 from bert_mpq.runs.dry_run import DryRun
+from bert_mpq.runs.durations import Rate, measured_rate
 from bert_mpq.runs.outcome import Outcome, outcomes_of
-from bert_mpq.runs.plan import Plan
+from bert_mpq.runs.plan import Plan, max_length
+from bert_mpq.settings.choices import Split
+from bert_mpq.settings.config import RunConfig
 from bert_mpq.ui.views.tables import Pairs
-from bert_mpq.ui.views.timing import about
+
+if TYPE_CHECKING:
+    from bert_mpq.sources.classifiers import ModelSource
 
 
 def outcome_text(*outcomes: Outcome) -> str:
@@ -45,3 +52,54 @@ def dry_run_views(dry_run: DryRun) -> list[RenderableType]:
 
 def _range(texts: Iterable[str]) -> str:
     return " to ".join(dict.fromkeys(texts))
+
+
+def split_rate(config: RunConfig, model: "ModelSource", split: Split) -> Rate | None:
+    """Return the measured rate of the phase that uses ``split``; None when there is none."""
+    listed = list_analyses if split == "calibration" else list_evaluations
+    return measured_rate(listed(config.output), config, model.name, max_length(config, model))
+
+
+def _known_rates(plan: Plan) -> dict[Split, Rate]:
+    rates = {split: split_rate(plan.config, plan.sources.model, split) for split in plan.reviews}
+    return {split: rate for split, rate in rates.items() if rate is not None}
+
+
+def plan_rates(plan: Plan) -> dict[Split, Rate]:
+    """Return the measured rate of each part of ``plan``; empty when one was never measured."""
+    known = _known_rates(plan)
+    return known if len(known) == len(plan.reviews) else {}
+
+
+def plan_seconds(plan: Plan) -> float | None:
+    """Return how long ``plan`` should take; None when that was never measured."""
+    rates = plan_rates(plan)
+    return sum(rate.seconds(plan.reviews[split]) for split, rate in rates.items()) if rates else None
+
+
+def stage_seconds(plan: Plan) -> dict[str, float]:
+    """Return the seconds that each stage of ``plan`` should take, by name, where they were measured."""
+    seconds: dict[str, float] = {}
+    for split, rate in _known_rates(plan).items():
+        seconds |= rate.stage_seconds(plan.reviews[split])
+    return seconds
+
+
+def plan_time(plan: Plan) -> str:
+    """Return how long ``plan`` should take and by which run; "" when that was never measured."""
+    seconds = plan_seconds(plan)
+    if seconds is None:
+        return ""
+    newest = max(rate.timestamp for rate in plan_rates(plan).values())
+    return f"about {about(seconds)}, by the run of {when(newest)}"
+
+
+def about(seconds: float) -> str:
+    """Return seconds without false precision: ``8 s``, ``3 min``, ``1 h 10 min``."""
+    if seconds < 55:
+        return duration(max(10, seconds))
+    minutes = max(1, round(seconds / 60))
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, rest = divmod(10 * round(minutes / 10), 60)
+    return f"{hours} h {rest:02d} min"

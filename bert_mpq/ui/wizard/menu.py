@@ -196,8 +196,7 @@ class Wizard:
     def _ask(self, phase: Phase, sources: Sources) -> AnalysisPlan | QuantizationPlan | FullPlan | None:
         """Return the confirmed plan, or None when the user went back to the menu."""
         from bert_mpq.runs.make_plan import make_plan
-        from bert_mpq.ui.views.outcome import plan_size
-        from bert_mpq.ui.views.timing import plan_time
+        from bert_mpq.ui.views.outcome import plan_size, plan_time
 
         walk = Walk(self._steps(phase, sources), self._config, remembered(self._config.output))
         config = walk.forward()

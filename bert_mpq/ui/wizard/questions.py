@@ -11,7 +11,7 @@ from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.errors import UsageError
 from bert_mpq.settings.flag import read_number
 from bert_mpq.settings.metrics import FRUGAL, METRICS, menu_rows, required_reviews
-from bert_mpq.ui.views.timing import about, split_rate
+from bert_mpq.ui.views.outcome import about, split_rate
 from bert_mpq.ui.wizard.bits_step import bits_step, groups_step
 from bert_mpq.ui.wizard.file_step import file_step
 from bert_mpq.ui.wizard.prompts import Option, Row, problem_of, rows_of
