@@ -127,20 +127,22 @@ class TrainedEvaluation:
     Args:
         agreement: share of the reviews on which it predicts what the FP32 model does.
         sample: the calibration reviews that it was trained with.
+        kl: mean KL of its logits from the FP32 model's, in nats; None in old records.
     """
 
     accuracy: Accuracy
     agreement: float
     sample: Sample
     training: TrainingReport
+    kl: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationResult(Staged):
     """What Phase 2 measured: the same reviews through the FP32 and through the quantized model.
 
-    ``after`` and ``agreement`` are the model's after post-training quantization; ``trained`` is there when it
-    has been trained after that, ``refinement`` when plans were measured to choose the bits.
+    ``after``, ``agreement`` and ``kl`` are the model's after post-training quantization; ``trained`` is there
+    when it has been trained after that, ``refinement`` when plans were measured to choose the bits.
     """
 
     config: RunConfig
@@ -158,6 +160,7 @@ class EvaluationResult(Staged):
     stages: tuple[Stage, ...]
     trained: TrainedEvaluation | None = None
     refinement: Refinement | None = None
+    kl: float | None = None  # mean KL of the logits from the FP32 model's, in nats; None in old records
     weights_fingerprint: str = ""  # SHA-256 of the evaluated weights; "" in old records
     weights_file: str = ""  # beside the record: weights that took reviews to make (GPTQ, training)
 

@@ -78,6 +78,7 @@ def _run(job: Job[QuantizationPlan]) -> Quantization:
         before=before.accuracy,
         after=after.accuracy,
         agreement=after.agreement(before),
+        kl=after.divergence(before),
         quantizers=quantizers_for(
             config.quantizer, allocation.bits, config.group_size, calibrated=calibration is not None
         ),

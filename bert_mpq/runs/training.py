@@ -102,6 +102,7 @@ def train(
     trained = TrainedEvaluation(
         accuracy=after.accuracy,
         agreement=after.agreement(before),
+        kl=after.divergence(before),
         sample=setup.work.sample(setup.recipe.batch_size),
         training=retrained.report,
     )

@@ -66,6 +66,7 @@ def evaluation_result(setting) -> EvaluationResult:
         before=figures(0.92345, 0.920123, 0.926789, 0.923456, loss=0.212345, seconds=41.5, size=25_000),
         after=figures(0.92123, 0.9189, 0.92456, 0.921728, loss=0.223456, seconds=41.25, size=25_000),
         agreement=0.99,
+        kl=0.00143,
         quantizers=quantizers_for("auto", (8, 4), 64),
         gptq_sample=GPTQ_SAMPLE,
         sizes=SizeReport(

@@ -10,7 +10,7 @@ from bert_mpq.records.evaluation import EvaluationResult
 from bert_mpq.records.numbers import megabytes, score_text
 from bert_mpq.records.sizes import SizeReport
 from bert_mpq.records.template import render
-from bert_mpq.settings.metrics import title_of
+from bert_mpq.settings.metrics import METRICS, title_of
 from bert_mpq.settings.quantizers import is_symmetric
 from bert_mpq.ui.views.panels import heading
 from bert_mpq.ui.views.tables import plain_table
@@ -98,16 +98,19 @@ def _allocation(result: EvaluationResult) -> Table:
 def _figures(result: EvaluationResult) -> Table:
     before, after, trained = result.before, result.after, result.trained
     bits = "/".join(map(str, result.allocation.group_bits))
-    quantized = [("PTQ" if trained else f"{bits} mix", after, result.agreement)]
+    quantized = [("PTQ" if trained else f"{bits} mix", after, result.agreement, result.kl)]
     if trained:
-        quantized.append(("QAT", trained.accuracy, trained.agreement))
+        quantized.append(("QAT", trained.accuracy, trained.agreement, trained.kl))
     corner = f"{bits} mix" if trained else ""
-    table = plain_table(corner, "FP32", *(name for name, _, _ in quantized), "Change", left=(corner,))
+    table = plain_table(corner, "FP32", *(name for name, *_ in quantized), "Change", left=(corner,))
     for name in FIGURES:
-        values = [getattr(each, name) for each in (before, *(accuracy for _, accuracy, _ in quantized))]
+        values = [getattr(each, name) for each in (before, *(accuracy for _, accuracy, *_ in quantized))]
         change = f"{100 * (values[-1] - values[0]):+.2f} pp"
         table.add_row(name.capitalize(), *(f"{value:.4f}" for value in values), change)
-    table.add_row("Same prediction", "", *(f"{agreement:.4f}" for _, _, agreement in quantized), "")
+    table.add_row("Same prediction", "", *(f"{agreement:.4f}" for _, _, agreement, _ in quantized), "")
+    if result.kl is not None:
+        divergences = (score_text(kl) for *_, kl in quantized if kl is not None)
+        table.add_row(METRICS["kl"].loss_title, "", *divergences, "")
     return table
 
 
