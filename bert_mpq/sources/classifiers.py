@@ -1,7 +1,7 @@
 """Sequence classifiers from the hub or its cache, a local folder, or the package itself."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,8 +14,7 @@ from bert_mpq.sources.checkpoints import Weights
 from bert_mpq.sources.embedded.bases import EMBEDDED, SMALL, EmbeddedModel
 from bert_mpq.sources.embedded.files import base_available, base_folder
 from bert_mpq.sources.embedded.loading import load_embedded
-from bert_mpq.sources.families import Family
-from bert_mpq.sources.model_config import LONGEST, read_shape
+from bert_mpq.sources.model_config import LONGEST, Shape, read_shape
 from bert_mpq.sources.model_files import (
     CONFIG,
     MAIN,
@@ -28,32 +27,20 @@ from bert_mpq.sources.model_files import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelSource:
-    """A classifier, decided and measured by its config.json before anything heavy is loaded.
+class ModelSource(Shape):
+    """A classifier, decided and measured by its config.json (``Shape``) before anything heavy is loaded.
 
     Args:
         name: as the user and the artifacts call it (hub id, path or ``embedded``).
         kind: where it comes from.
-        layers: encoder layers.
-        hidden: features per token.
-        layer_weights: Linear weights per encoder layer, as BERT has them.
         max_length: tokens per review by default.
-        positions: tokens per review at most.
-        family: how models of its type are run.
-        outputs: what its two outputs mean.
         parameters: of the whole model; None where that is not known before it is loaded.
         note: one sentence when this is not what was asked for; else empty.
     """
 
     name: str
     kind: Literal["hub", "folder", "embedded"]
-    layers: int
-    hidden: int
-    layer_weights: int
     max_length: int
-    positions: int = LONGEST
-    family: Family = field(default_factory=Family)
-    outputs: Outputs = field(default_factory=Outputs)
     parameters: int | None = None
     note: str = ""
 
@@ -209,7 +196,7 @@ def _embedded(model: EmbeddedModel, note: str = "") -> ModelSource:
         kind="embedded",
         layers=model.layers,
         hidden=model.hidden,
-        layer_weights=model.layer_weights,
+        inner=model.inner,
         max_length=model.max_length,
         outputs=Outputs(names=("negative", "positive"), known=True),
         parameters=model.parameters,
@@ -231,14 +218,9 @@ def _source(
     shape = read_shape(name, config)
     found = weights()
     return ModelSource(
+        **vars(shape),
         name=name,
         kind=kind,
-        layers=shape.layers,
-        hidden=shape.hidden,
-        layer_weights=4 * shape.hidden**2 + 2 * shape.hidden * shape.inner,
         max_length=min(LONGEST, shape.positions),
-        positions=shape.positions,
-        family=shape.family,
-        outputs=shape.outputs,
         parameters=found.parameters if found else None,
     )

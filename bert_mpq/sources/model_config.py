@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,14 @@ class Shape:
     layers: int
     hidden: int
     inner: int
-    positions: int
-    family: Family
-    outputs: Outputs
+    positions: int = LONGEST
+    family: Family = field(default_factory=Family)
+    outputs: Outputs = field(default_factory=Outputs)
+
+    @property
+    def layer_weights(self) -> int:
+        """Linear weights of an encoder layer, as BERT has them."""
+        return 4 * self.hidden**2 + 2 * self.hidden * self.inner
 
 
 def read_shape(name: str, path: Path) -> Shape:

@@ -177,7 +177,7 @@ def random_bert_base(tokenizer: object) -> Classifier:
     torch.manual_seed(0)
     model = transformers.BertForSequenceClassification(transformers.BertConfig(num_labels=2)).eval()
     source = ModelSource(
-        name="random BERT-base", kind="folder", layers=12, hidden=768, layer_weights=7_077_888, max_length=512
+        name="random BERT-base", kind="folder", layers=12, hidden=768, inner=3072, max_length=512
     )
     return Classifier(source=source, model=model, tokenizer=tokenizer, encoder_fingerprint="")
 

@@ -17,7 +17,7 @@ MODEL = ModelSource(
     kind="embedded",
     layers=6,
     hidden=384,
-    layer_weights=OUTLINE.linear_weights // 6,
+    inner=1536,
     max_length=256,
     parameters=PARAMETERS,
 )

@@ -31,7 +31,7 @@ def test_a_folder_is_measured_before_it_is_loaded(model_folder):
         kind="folder",
         layers=2,
         hidden=16,
-        layer_weights=4 * 16 * 16 + 2 * 16 * 32,
+        inner=32,
         max_length=64,
         positions=64,
         parameters=494_194,
@@ -145,9 +145,7 @@ def test_a_model_that_was_named_never_falls_back(model):
 
 
 def test_the_default_model_has_the_original_tools_names():
-    source = ModelSource(
-        name=DEFAULT_MODEL, kind="hub", layers=12, hidden=768, layer_weights=1, max_length=512
-    )
+    source = ModelSource(name=DEFAULT_MODEL, kind="hub", layers=12, hidden=768, inner=3072, max_length=512)
     assert (source.title, source.word) == ("BERT-base-uncased", "BERT")
 
 

