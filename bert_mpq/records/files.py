@@ -37,7 +37,7 @@ def prepare_folder(output: Path | str, name: str) -> Path:
     folder = user_path(output) / name
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(folder.glob(".*.part"))
+    remove_abandoned(filter(Path.is_file, folder.glob(".*.part")))
     return folder
 
 

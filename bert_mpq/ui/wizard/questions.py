@@ -133,7 +133,7 @@ def metrics_step(sources: Sources) -> Step:
     return Step(name="Similarity metrics", field="metrics", options=options, last=last)
 
 
-CLUSTERINGS = (
+STRATEGIES = (
     ("K-means (recommended)", "kmeans", "Groups of similar scores"),
     ("Percentile", "percentile", "Groups of equal size: top, middle, bottom"),
     ("Hierarchical", "hierarchical", "Merges the closest scores (Ward)"),
@@ -146,7 +146,7 @@ def _clusterings(config: RunConfig) -> list[Option]:
     several = config.sensitivities is None or is_width_file(config.sensitivities)
     unfit = "the file is for a budget" if config.sensitivities and several else ""
     reasons = {"budget": "" if several else "needs a widths_ file: see Full pipeline"}
-    return rows_of(*((title, value, text, reasons.get(value, unfit)) for title, value, text in CLUSTERINGS))
+    return rows_of(*((title, value, text, reasons.get(value, unfit)) for title, value, text in STRATEGIES))
 
 
 def _with_clustering(config: RunConfig, clustering: Any) -> RunConfig:
