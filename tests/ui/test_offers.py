@@ -104,7 +104,7 @@ def test_8_bit_embeddings_are_offered_where_tables_are_most_of_the_model(bits, t
 def test_8_bit_embeddings_are_evaluated_with_the_same_bits(monkeypatch):
     result = read_evaluation(min(RUNS.glob("eval_*.json"))).result
     planned, done = [], Finished(plan=None, quantization=None)
-    monkeypatch.setattr(again, "plan_quantization", lambda *given: planned.append(given))
+    monkeypatch.setattr("bert_mpq.runs.make_plan.plan_quantization", lambda *given: planned.append(given))
     monkeypatch.setattr(again.views, "plan_panel", lambda *_: "")
     execution = Namespace(output=Console(file=io.StringIO()), run=lambda plan: done)
     finished = Finished(plan=Namespace(sources="sources"), quantization=Namespace(result=result))

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bert_mpq.runs.make_plan import plan_quantization
 from bert_mpq.runs.plan import EvaluationPlan, Plan
 from bert_mpq.ui.execution import Execution
 from bert_mpq.ui.views import panels as views
@@ -39,6 +38,8 @@ def evaluated_again(finished: Finished, execution: Execution, **changes: Any) ->
     Raises:
         MpqError: what the pipeline raises.
     """
+    from bert_mpq.runs.make_plan import plan_quantization
+
     config = finished.quantization.result.config.replace(**changes)
     plan = plan_quantization(config, finished.plan.sources)
     execution.output.print(views.plan_panel(plan, execution.output))
