@@ -38,9 +38,7 @@ def export_model(
     session: Session | None = None,
     activations: Activations = "fp32",
 ) -> Export:
-    """Write the model of an evaluation as a folder, load it again in a fresh process, and compare.
-
-    The folder appears whole, after the comparison, or not at all.
+    """Write an evaluated model as a folder: whole, reloaded in a fresh process and compared, or not at all.
 
     Args:
         evaluation: the run record (.json) of the evaluation, or the report (.txt) beside it.

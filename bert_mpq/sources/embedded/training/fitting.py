@@ -31,14 +31,13 @@ def fit(
 ) -> float:
     """Train the parameters of ``module`` that require gradients; return the seconds that it took.
 
-    It goes on from ``checkpoint`` if that is there. Every epoch draws from its own seed, so an interrupted
-    run goes on as if it had not been; its seconds count as well.
+    Every epoch draws from its own seed, so an interrupted run goes on as if it had not been, its seconds too.
 
     Args:
         module: returns the mean loss of a batch on the device, to be minimized.
-        checkpoint: file with the state after the last whole epoch.
+        checkpoint: file with the state after the last whole epoch, to go on from if it is there.
     """
-    _set_dropout(module, stage.dropout)
+    _start_training(module, stage.dropout)
     steps = math.ceil(len(tokens) / stage.batch)
     optimization = _optimization(module, stage, steps)
     identity = {"stage": str(stage), "reviews": tokens.digest, "seed": str(seed)}
@@ -50,7 +49,6 @@ def fit(
         return epochs, float(state.facts["seconds"])
 
     done, seconds = file.restore(load) or (0, 0.0)
-    module.train()
     for epoch in range(done, stage.epochs):
         started = reporter.clock()
         name = f"{title}, epoch {epoch + 1} of {stage.epochs}"
@@ -70,10 +68,11 @@ def _batches(tokens: TokenizedReviews, stage: StageRecipe, rng: np.random.Genera
     yield from map(windows.batch, shuffled_batches(windows.lengths, stage.batch, rng))
 
 
-def _set_dropout(module: nn.Module, probability: float) -> None:
+def _start_training(module: nn.Module, dropout: float) -> None:
+    module.train()
     for part in module.modules():
         if isinstance(part, nn.Dropout):
-            part.p = probability
+            part.p = dropout
 
 
 def _step(module: nn.Module, batch: Batch, optimization: Optimization, machine: Machine) -> None:
