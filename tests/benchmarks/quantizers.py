@@ -117,6 +117,11 @@ def row(
     )
 
 
+def group_size_of(text: str) -> int | None:
+    """Return the group size that a word means; None = the whole channel."""
+    return None if text == "channel" else int(text)
+
+
 def setups(
     quantizers: Sequence[str],
     widths: Sequence[int],
@@ -129,7 +134,7 @@ def setups(
         bits = (width,) * layers
         for word in quantizers:
             quantizer, _, size = word.partition(":")
-            group_size = None if size == "channel" else int(size or 64)
+            group_size = group_size_of(size or "64")
             for tables in embeddings:
                 setup = Setup(bits=bits, quantizer=quantizer, group_size=group_size, embeddings=tables)
                 found.setdefault((width, quantizers_for(quantizer, bits, group_size), tables), setup)

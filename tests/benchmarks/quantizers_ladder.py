@@ -36,7 +36,7 @@ from bert_mpq.sources.classifiers import Classifier, find_classifier, load_class
 from bert_mpq.sources.reviews import find_reviews, load_reviews
 from bert_mpq.sources.sampling import sample
 from tests.benchmarks.provenance import provenance
-from tests.benchmarks.quantizers import HEADINGS, Setup, row, synchronize
+from tests.benchmarks.quantizers import HEADINGS, Setup, group_size_of, row, synchronize
 from tests.helpers.quantized import quantized_at
 
 
@@ -126,7 +126,7 @@ def arguments_of() -> argparse.Namespace:
     parser.add_argument("--learned-batch", type=int, default=RoundingRecipe.batch_size, help="reviews a step")
     parser.add_argument("--max-length", type=int, default=256)
     parser.add_argument("--bits", default="4,3,2", help="uniform widths")
-    parser.add_argument("--group-size", type=int, default=64)
+    parser.add_argument("--group-size", type=group_size_of, default=64, help="or channel")
     parser.add_argument("--steps", help="comma-separated numbers of rows, from 0; default all")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
@@ -153,7 +153,7 @@ def main() -> None:
         f"{classifier.source.name}, {len(test):,} {options.split} reviews, max length {options.max_length},"
         f" quantized on {options.gptq_reviews:,} calibration reviews (learned rounding:"
         f" {options.learned_reviews:,}, {options.learned_steps} steps of {options.learned_batch}),"
-        f" groups of {options.group_size},"
+        f" group size {options.group_size or 'channel'},"
         f" {report['device']}, torch {torch.__version__}; FP32 accuracy {before.accuracy.accuracy:.4f}.\n"
     )
     print("| " + " | ".join(HEADINGS) + " |\n" + "|---" * len(HEADINGS) + "|", flush=True)
