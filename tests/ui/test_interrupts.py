@@ -16,8 +16,8 @@ WORDS = (
 )
 # Modules in the order in which a run imports them: it is interrupted right after each.
 MOMENTS = (
-    *("bert_mpq.compute.distributed", "rich.console", "questionary", "bert_mpq.ui.execution"),
-    *("bert_mpq.runs.make_plan", "numpy", "torch._C", "torch", "transformers"),
+    *("bert_mpq.compute.distributed", "rich.console", "bert_mpq.ui.progress", "bert_mpq.ui.execution"),
+    *("numpy", "bert_mpq.runs.make_plan", "torch._C", "torch", "transformers"),
 )
 
 
