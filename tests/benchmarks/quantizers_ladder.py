@@ -145,7 +145,7 @@ def main() -> None:
     before = evaluate(classifier.model, work, reporter, "Evaluate FP32")
     report = {
         **provenance(machine, classifier.revision),
-        "settings": {name: str(value) for name, value in vars(options).items()},
+        "settings": {name: str(value) for name, value in vars(options).items() if name != "json"},
         "accuracy": before.accuracy.accuracy,
         "rows": [],
     }

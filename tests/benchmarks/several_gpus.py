@@ -103,7 +103,8 @@ class Run:
         command: seconds of the whole command.
         stages: seconds by stage; those of both phases are added up.
         scores: by metric, a value for each layer.
-        error: the end of what it said where it failed.
+        arguments: without those that name the model, the data and the output folder.
+        error: begin and end of what it said where it failed.
     """
 
     model: str
@@ -130,7 +131,7 @@ def measured(model: Model, sources: list[str], way: Way, options: argparse.Names
     reviews = str(options.reviews or model.reviews or "all")
     start, environment = way.start(options.device)
     precision = model.precision if options.device == "cuda" else "fp32"
-    arguments = ["run", *sources, "--device", options.device, "--precision", precision]
+    arguments = ["--device", options.device, "--precision", precision]
     arguments += ["--calibration-size", reviews, "--eval-size", reviews]
     arguments += ["--max-length", str(options.max_length or model.max_length), "--metrics", options.metrics]
     arguments += ["--quantizer", options.quantizer, "--yes", "--quiet"]
@@ -138,14 +139,15 @@ def measured(model: Model, sources: list[str], way: Way, options: argparse.Names
         started = time.perf_counter()
         try:
             done = subprocess.run(
-                [*start, *arguments, "--output", output],
+                [*start, "run", *sources, *arguments, "--output", output],
                 capture_output=True,
                 text=True,
                 cwd=ROOT,
                 env=environment,
                 timeout=options.limit,
             )
-            error = "" if done.returncode == 0 else (done.stderr or done.stdout)[-2000:]
+            said = done.stderr or done.stdout  # ours first, then what torchrun makes of it
+            error = "" if done.returncode == 0 else f"{said[:2000]} ... {said[-2000:]}"
         except subprocess.TimeoutExpired:
             error = f"not done in {options.limit:.0f} s"
         seconds = time.perf_counter() - started
