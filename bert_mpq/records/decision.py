@@ -97,8 +97,14 @@ def _by_evidence(result: AnalysisResult, allowed: Sequence[Scores]) -> tuple[Sco
     for entry in sound:
         if entry.metric == DAMAGE:
             return entry, "it is the measured damage"
-    known = {entry.metric: damage_correlation(result, entry.metric) for entry in sound}
-    best = max(sound, key=lambda entry: -2.0 if (value := known[entry.metric]) is None else value)
-    if known[best.metric] is None:
+
+    def likeness(entry: Scores) -> float:
+        value = damage_correlation(result, entry.metric)
+        return -2.0 if value is None else value
+
+    best = max(sound, key=likeness)
+    if likeness(best) < -1.0:
         return best, "no score can be held against the measured damage"
+    if likeness(max(allowed, key=likeness)) > likeness(best):
+        return best, "of those with enough reviews it orders the layers most like the measured damage,"
     return best, "it orders the layers as the measured damage does,"

@@ -4,10 +4,13 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
 from bert_mpq.compute.reporting import WorkClock
+
+AT_ONCE = 0.05  # seconds between two handlers that waited for the same call
 
 
 def _nothing() -> None:
@@ -26,15 +29,26 @@ def suspension_left_out(
         yield
         return
 
+    continued = float("-inf")
+
+    def go_on(number: int, frame: FrameType | None) -> None:
+        nonlocal continued
+        continued = time.monotonic()
+
     def stop(number: int, frame: FrameType | None) -> None:
+        # Handlers wait for a long call to return, and run in the order of their numbers. Where the rest of
+        # the job stopped at once and was continued meanwhile, nobody would continue a process that stops now.
+        if time.monotonic() - continued < AT_ONCE:
+            return
         step_aside()
         left = clock()
         os.kill(os.getpid(), signal.SIGSTOP)  # returns when the process is continued
         clock.leave_out(clock() - left)
         return_()
 
-    before = signal.signal(signal.SIGTSTP, stop)
+    before = signal.signal(signal.SIGTSTP, stop), signal.signal(signal.SIGCONT, go_on)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTSTP, before)
+        for number, handler in zip((signal.SIGTSTP, signal.SIGCONT), before, strict=True):
+            signal.signal(number, handler)

@@ -69,6 +69,14 @@ def test_a_score_with_too_few_reviews_does_not_decide_unless_all_have(result):
     assert decide(result(broken, scores("pwcca", "saturated", usable=False))).metric == "cka"
 
 
+def test_one_that_was_passed_over_though_it_is_more_like_the_damage_is_spoken_of(result):
+    decision = decide(result(scores("pwcca", status="few_samples"), scores("cka"), pwcca=0.54, cka=0.49))
+    assert decision.sentence == (
+        "CKA decides: of those with enough reviews it orders the layers most like the measured damage,"
+        " +0.49; PWCCA +0.54."
+    )
+
+
 def test_one_chosen_alone_decides_and_its_correlation_is_said(result):
     decision = decide(result(scores("svcca"), svcca=-0.15))
     assert decision.sentence == (
