@@ -1,6 +1,7 @@
 """Phase 1: score every encoder layer."""
 
 import copy
+import functools
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from bert_mpq.sensitivity.predicted import PredictedDamage, predict
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.scoring import score
 from bert_mpq.sensitivity.stability import Stability
+from bert_mpq.sensitivity.twins import SharedTwins, Twins
 from bert_mpq.sensitivity.widths import predicted_tables, width_tables
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.embeddings import EmbeddingPrecision
@@ -76,11 +78,12 @@ def _run(job: Job[AnalysisPlan]) -> Analysis:
     config, clock = job.plan.config, job.clock
     work = job.prepare("calibration")
     calibration = job.calibration(config.widths, probes=True)
-    measurement = _measured(job, work, calibration) if config.measured_widths else None
+    twins = _twins(job, work, calibration)
+    measurement = _measured(job, work, twins) if config.measured_widths else None
     if measurement is not None:
         clock.split(measurement.stages)
     used = work if measurement is None else replace(work, tokens=work.tokens.head(measurement.used))
-    predicted = _predicted(job, used, calibration) if config.predicts else None
+    predicted = _predicted(job, used, twins) if config.predicts else None
     if predicted is not None:
         clock.split(predicted.stages)
     first = None if measurement is None else measurement.of_width(0)
@@ -109,22 +112,28 @@ def _run(job: Job[AnalysisPlan]) -> Analysis:
     return Analysis(result=result, files=files, width_scores=widths)
 
 
-def _measured(job: Job[AnalysisPlan], work: Prepared, calibration: Prepared | None) -> Measurement:
+def _twins(job: Job[AnalysisPlan], work: Prepared, calibration: Prepared | None) -> SharedTwins:
+    config, model = job.plan.config, work.classifier.model
+    make = functools.partial(Twins.of, model, Probe.of(config), calibration, job.reporter)
+    return SharedTwins(make, passes=bool(config.measured_widths) + config.predicts)
+
+
+def _measured(job: Job[AnalysisPlan], work: Prepared, twins: SharedTwins) -> Measurement:
     config = job.plan.config
     return measure(
         work.classifier,
         work,
         Probe.of(config, bits=config.measured_widths),
         job.reporter,
-        calibration=calibration,
         checkpoints=job.checkpoints,
         stability=Stability(config=config) if config.until_stable else None,
+        twins=twins,
     )
 
 
-def _predicted(job: Job[AnalysisPlan], work: Prepared, calibration: Prepared | None) -> PredictedDamage:
-    probe = Probe.of(job.plan.config)
-    return predict(work.classifier.model, work, probe, job.reporter, calibration, job.checkpoints)
+def _predicted(job: Job[AnalysisPlan], work: Prepared, twins: SharedTwins) -> PredictedDamage:
+    model, probe = work.classifier.model, Probe.of(job.plan.config)
+    return predict(model, work, probe, job.reporter, checkpoints=job.checkpoints, twins=twins)
 
 
 def _of_linears(

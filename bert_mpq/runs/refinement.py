@@ -21,7 +21,8 @@ from bert_mpq.records.evaluation import BitAllocation
 from bert_mpq.records.refinement import MeasuredPlan, Refinement
 from bert_mpq.runs.job import Job
 from bert_mpq.runs.plan import REFINE_REVIEWS, QuantizationPlan
-from bert_mpq.sensitivity.probe import Probe, quantized_twins
+from bert_mpq.sensitivity.probe import Probe
+from bert_mpq.sensitivity.twins import quantized_twins
 from bert_mpq.settings.config import RunConfig
 
 TITLE = "Refine the plan"

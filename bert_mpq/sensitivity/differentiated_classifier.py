@@ -15,9 +15,8 @@ Linear takes such a c of zeros, and the backward pass leaves dm in its gradient:
 and activations are freed as it goes. ``torch.nn.DataParallel`` may replicate the module.
 """
 
-import copy
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -25,9 +24,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from bert_mpq.compute.encoder import LayerStandIn, encoder_layers, linears
-from bert_mpq.compute.reporting import Reporter, Silent
-from bert_mpq.compute.workload import Workload
-from bert_mpq.sensitivity.probe import Probe, quantized_twins
+from bert_mpq.sensitivity.twins import Twins
 
 CHUNK_VALUES = 1 << 22  # products of weight size that are held at a time: 16 MB
 
@@ -123,29 +120,16 @@ class DifferentiatedClassifier(nn.Module):
     """A copy of a classifier of two labels that tells how every weight error would move the margins.
 
     Args:
-        model: the FP32 classifier.
-        probe: widths and quantizer.
-        calibration: reviews for GPTQ, which sees every layer's FP32 inputs; None = ``rtn-mse`` instead.
-        reporter: shows the progress of quantizing; default none.
-
-    Raises:
-        MpqError: E-MODEL when a weight holds NaN or infinity.
+        twins: of the classifier's whole layers; the copy shares their FP32 weights.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        probe: Probe,
-        calibration: Workload | None = None,
-        reporter: Reporter | None = None,
-    ) -> None:
+    def __init__(self, twins: Twins) -> None:
         super().__init__()
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
-        self.widths = len(probe.bits)
+        self.model = twins.bare_model()
+        self.widths = len(twins.probe.bits)
         self._current = _Pass()
-        twins = quantized_twins(self.model, probe, calibration, reporter or Silent())
         self.units: tuple[str, ...] = ()
-        for index, (layer, made) in enumerate(zip(encoder_layers(self.model), twins, strict=True)):
+        for index, (layer, made) in enumerate(zip(encoder_layers(self.model), twins.layers, strict=True)):
             errors = _weight_errors(layer, [dict(linears(twin)) for twin in made])
             for name, module in linears(layer):
                 stand_in = _Perturbable(module, errors[name], len(self.units), self._current)
@@ -185,9 +169,10 @@ class DifferentiatedClassifier(nn.Module):
 
 
 @torch.no_grad()
-def _weight_errors(layer: nn.Module, twins: list[dict[str, nn.Linear]]) -> Mapping[str, Tensor]:
+def _weight_errors(layer: nn.Module, twins: Sequence[Mapping[str, nn.Linear]]) -> Mapping[str, Tensor]:
     """Return the (twins, out, in) errors of every Linear of a layer, by name."""
+    # Another pass can have moved the layer to a GPU, and only those twins that it ran.
     return {
-        name: torch.stack([twin[name].weight - module.weight for twin in twins])
+        name: torch.stack([twin[name].weight.to(module.weight) - module.weight for twin in twins])
         for name, module in linears(layer)
     }

@@ -1,6 +1,7 @@
 """From a classifier to what one pass over the calibration reviews tells of its layers."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
@@ -19,9 +20,10 @@ from bert_mpq.sensitivity.accumulation import BLOCKS, Accumulation
 from bert_mpq.sensitivity.block_sums import BlockSums
 from bert_mpq.sensitivity.live_scores import LiveScores
 from bert_mpq.sensitivity.one_pass import PASS_TITLE, Pass
-from bert_mpq.sensitivity.probe import Probe, made_with_twins
+from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.probed_classifier import ProbedClassifier
 from bert_mpq.sensitivity.stability import Stability
+from bert_mpq.sensitivity.twins import Twins, made_with_twins
 from bert_mpq.sources.classifiers import Classifier
 
 
@@ -87,6 +89,7 @@ def measure(
     checkpoints: Checkpoints | None = None,
     stability: Stability | None = None,
     blocks: int = BLOCKS,
+    twins: Callable[[], Twins] | None = None,
 ) -> Measurement:
     """Run the probed model once over the sample; activations are added up and never stored.
 
@@ -99,12 +102,16 @@ def measure(
         checkpoints: where to go on from, and to write to; default none.
         stability: stop as soon as more reviews would not change the allocation; default use them all.
         blocks: of reviews, for intervals; each takes memory (see ``Accumulation``).
+        twins: returns those of all units, at the widths of ``probe`` and perhaps more, where another pass
+            has them, too; default make them.
 
     Raises:
         MpqError: E-MODEL when a weight or the FP32 output holds NaN or infinity; E-MEMORY, E-DISTRIBUTED.
     """
-    make = functools.partial(ProbedClassifier, classifier.model, probe, calibration, reporter)
-    probed, module, quantizing = made_with_twins(make, work.machine, reporter)
+    ready = twins or functools.partial(Twins.of, classifier.model, probe, calibration, reporter)
+    probed, module, quantizing = made_with_twins(
+        lambda: ProbedClassifier(ready().at(probe.bits)), work.machine, reporter
+    )
     tokens, hidden = work.stacked_tokens(probed.computed), classifier.source.hidden
     work = replace(work, asked=max(1, tokens // probed.computed))
     looks = stability.looks(len(work.tokens), hidden) if stability else [len(work.tokens)]

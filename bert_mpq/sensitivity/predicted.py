@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,8 @@ from bert_mpq.records.context import Stage
 from bert_mpq.sensitivity.accumulation import BLOCKS
 from bert_mpq.sensitivity.differentiated_classifier import DifferentiatedClassifier
 from bert_mpq.sensitivity.estimates import Estimate, divergence_estimate
-from bert_mpq.sensitivity.probe import Probe, made_with_twins
+from bert_mpq.sensitivity.probe import Probe
+from bert_mpq.sensitivity.twins import Twins, made_with_twins
 from bert_mpq.settings.choices import Granularity
 from bert_mpq.settings.errors import ModelError
 
@@ -103,6 +105,7 @@ def predict(
     reporter: Reporter,
     calibration: Workload | None = None,
     checkpoints: Checkpoints | None = None,
+    twins: Callable[[], Twins] | None = None,
 ) -> PredictedDamage:
     """Predict what each Linear at each width does to the logits: about four forward passes.
 
@@ -114,6 +117,8 @@ def predict(
         probe: widths and quantizer; the rest of it does not matter.
         calibration: reviews for GPTQ, which quantizes the probes; without them ``rtn-mse`` does.
         checkpoints: where to go on from, and to write to; default none.
+        twins: returns those of whole layers, at the widths of ``probe`` and perhaps more, where another pass
+            has them, too; default make them.
 
     Raises:
         MpqError: E-MODEL when the model has other than two labels, or a weight or the FP32 output holds NaN
@@ -121,8 +126,10 @@ def predict(
     """
     _check_labels(model)
     whole = dataclasses.replace(probe, granularity="layer")
-    make = functools.partial(DifferentiatedClassifier, model, whole, calibration, reporter)
-    own, module, quantizing = made_with_twins(make, work.machine, reporter)
+    ready = twins or functools.partial(Twins.of, model, whole, calibration, reporter)
+    own, module, quantizing = made_with_twins(
+        lambda: DifferentiatedClassifier(ready().at(probe.bits)), work.machine, reporter
+    )
     work = dataclasses.replace(work, asked=work.gradient_tokens)
     answers = answer_each_review(
         functools.partial(_forward, module, work.machine),

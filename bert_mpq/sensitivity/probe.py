@@ -1,30 +1,20 @@
-"""How encoder layers are perturbed, and their quantized twins."""
+"""How encoder layers are perturbed."""
 
-import contextlib
 import copy
 import dataclasses
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from torch import nn
 
-from bert_mpq.compute import distributed
-from bert_mpq.compute.devices import Machine
 from bert_mpq.compute.encoder import encoder_layers, linears
-from bert_mpq.compute.reporting import Reporter
-from bert_mpq.compute.workload import Workload
-from bert_mpq.quantization.calibration import LayerReviews
 from bert_mpq.quantization.hessian import Hessian
 from bert_mpq.quantization.layer import quantize_layer
-from bert_mpq.records.context import Stage
 from bert_mpq.settings.choices import Granularity, Pooling, Scope
 from bert_mpq.settings.config import RunConfig
-from bert_mpq.settings.quantizers import QuantizerName, for_probes, needs_calibration
-
-TWINS_TITLE = "Quantize the twins"
-Made = TypeVar("Made", bound=nn.Module)
+from bert_mpq.settings.quantizers import QuantizerName, for_probes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,33 +81,3 @@ class Probe:
                 quantize_layer(unit, widths, self.quantizer, self.group_size, seen)
                 twins.append(twin)
         return twins
-
-
-def quantized_twins(
-    model: nn.Module, probe: Probe, calibration: Workload | None, reporter: Reporter
-) -> list[list[nn.Module]]:
-    """Return every encoder layer's quantized copies; ``model`` itself stays FP32."""
-    layers, units, twins = list(encoder_layers(model)), probe.units(model), []
-    with contextlib.ExitStack() as stack:
-        source = None
-        if calibration is not None and needs_calibration(probe.quantizer, probe.bits):
-            source = stack.enter_context(LayerReviews(model, calibration))
-        for index in reporter.track(range(len(layers)), TWINS_TITLE, len(layers)):
-            hessians = source.hessians(index) if source and units[index] else None
-            twins.append(probe.twins(layers[index], units[index], hessians))
-    return twins
-
-
-def made_with_twins(
-    make: Callable[[], Made], machine: Machine, reporter: Reporter
-) -> tuple[Made, nn.Module, Stage]:
-    """Make a module of quantized twins and put it where it runs; every process gets that of process 0.
-
-    Returns:
-        the module; what runs it on all GPUs of the machine; the stage that this was.
-    """
-    started = reporter.clock()
-    made = make()
-    placed = machine.place(made)
-    distributed.use_weights_of_first(made)
-    return made, placed, Stage(name=TWINS_TITLE, seconds=reporter.clock() - started)

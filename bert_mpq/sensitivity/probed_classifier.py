@@ -16,7 +16,6 @@ Nothing is kept between calls, so ``torch.nn.DataParallel`` may replicate the mo
 over a twin would not survive that.
 """
 
-import copy
 import itertools
 from typing import Any
 
@@ -24,10 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from bert_mpq.compute.encoder import encoder_layers, layer_path, linears
-from bert_mpq.compute.reporting import Reporter, Silent
-from bert_mpq.compute.workload import Workload
-from bert_mpq.sensitivity.probe import Probe, quantized_twins
 from bert_mpq.sensitivity.probed_layer import ProbedLayer
+from bert_mpq.sensitivity.twins import Twins
 
 
 class _EncoderOfOneBatch(nn.Module):
@@ -62,31 +59,25 @@ class ProbedClassifier(nn.Module):
     """A copy of a classifier whose encoder layers are all probed.
 
     Args:
-        calibration: reviews for GPTQ, which sees every layer's FP32 inputs; None = ``rtn-mse`` instead.
+        twins: of the classifier's layers; the copy shares their weights.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        probe: Probe,
-        calibration: Workload | None = None,
-        reporter: Reporter | None = None,
-    ) -> None:
+    def __init__(self, twins: Twins) -> None:
         super().__init__()
-        self.model = copy.deepcopy(model).eval()
-        self.probe = probe
+        self.model = twins.bare_model()
+        self.probe = probe = twins.probe
         layers = list(encoder_layers(self.model))
-        twins = quantized_twins(self.model, probe, calibration, reporter or Silent())
-        before = itertools.accumulate(map(len, twins), initial=0)
+        counts = [len(made) for made in twins.layers]
+        before = itertools.accumulate(counts, initial=0)
         compared = range(len(layers)) if probe.scope != "propagated" else [len(layers) - 1]
         probed = [
             ProbedLayer(layer, made, earlier, probe.scope, probe.pooling if index in compared else None)
-            for index, (layer, made, earlier) in enumerate(zip(layers, twins, before, strict=False))
+            for index, (layer, made, earlier) in enumerate(zip(layers, twins.layers, before, strict=False))
         ]
         # A plain list would be registered nowhere; the encoder iterates over its ModuleList.
         self.model.set_submodule(layer_path(self.model), nn.ModuleList(probed))
-        self.probes = sum(map(len, twins))  # perturbed models that one pass compares with the FP32 one
-        self.twins = max(map(len, twins))  # of a layer; most of them where not all units are probed
+        self.probes = sum(counts)  # perturbed models that one pass compares with the FP32 one
+        self.twins = max(counts)  # of a layer; most of them where not all units are probed
         # Of a bare model that is no transformers classifier the head reads no mask.
         prefix = getattr(self.model, "base_model_prefix", "")
         self._repeats = self.streams if prefix else 1

@@ -12,6 +12,7 @@ from bert_mpq.compute.evaluate import Logits
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.probed_classifier import ProbedClassifier
+from bert_mpq.sensitivity.twins import Twins
 from tests.helpers.agreement import assert_machines_agree
 from tests.helpers.replicas import COUNT, ReplicaMachine, at_once, replicas_of
 
@@ -42,7 +43,7 @@ def test_replicas_of_an_evaluated_classifier_equal_one_copy(tiny_model, batch):
 @pytest.mark.parametrize("bits", [(4,), (8, 2)])
 def test_replicas_of_a_probed_classifier_equal_one_copy(tiny_model, batch, scope, bits):
     probe = Probe(scope=scope, pooling="mean", bits=bits, quantizer="rtn", group_size=None)
-    module = ProbedClassifier(tiny_model, probe)
+    module = ProbedClassifier(Twins.of(tiny_model, probe))
     chunks = chunks_of(batch)
     with torch.inference_mode():
         expected = [module(*chunk) for chunk in chunks]

@@ -7,6 +7,7 @@ import torch
 from bert_mpq.compute.encoder import encoder_layers
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.probed_classifier import ProbedClassifier
+from bert_mpq.sensitivity.twins import Twins
 from tests.helpers.quantized import quantize_whole
 
 
@@ -64,7 +65,7 @@ def assert_close(got, wanted):
 
 def check_propagated(model, ids, mask, pooling="mean"):
     with torch.inference_mode():
-        reference, perturbed, logits = ProbedClassifier(model, probe(pooling=pooling))(ids, mask)
+        reference, perturbed, logits = ProbedClassifier(Twins.of(model, probe(pooling=pooling)))(ids, mask)
         plain, plain_logits = layer_outputs(model, ids, mask, pooling)
         assert_close(reference[:, 0], plain[-1])
         assert_close(logits[:, 0], plain_logits)

@@ -21,6 +21,7 @@ from bert_mpq.quantization.calibration import LayerReviews, input_products
 from bert_mpq.quantization.hessian import Hessian
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.probed_classifier import ProbedClassifier
+from bert_mpq.sensitivity.twins import Twins
 from tests.helpers.quantized import quantize_whole, quantized_at
 from tests.helpers.workloads import on_cpu
 
@@ -188,7 +189,7 @@ def test_probes_are_quantized_on_fp32_inputs(calibration, granularity):
         group_size=32,
         granularity=granularity,
     )
-    probed = encoder_layers(ProbedClassifier(model, probe, calibration).model)
+    probed = encoder_layers(ProbedClassifier(Twins.of(model, probe, calibration)).model)
     for index, original in enumerate(encoder_layers(model)):
         matrices = hooked_hessians(model, calibration.tokens, index)
         hessians = {name: Hessian(matrix=matrix) for name, matrix in matrices.items()}

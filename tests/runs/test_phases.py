@@ -6,6 +6,7 @@ import pytest
 
 from bert_mpq import MpqError, RunConfig, analyse, quantize_and_evaluate, run
 from bert_mpq.compute.reporting import Silent
+from bert_mpq.quantization.calibration import LayerReviews
 from bert_mpq.records.decision import decide
 from bert_mpq.runs.session import Session
 from bert_mpq.settings.errors import ERROR_CODES
@@ -76,6 +77,27 @@ def test_predicted_alone_runs_no_quantized_layer(config):
     assert result.kl == ()
     assert all(0 < layer.interval[0] < layer.value < layer.interval[1] for layer in result.scores[0].layers)
     assert decide(result).sentence.endswith("No damage was measured: the choice is unverified.")
+
+
+def test_both_passes_use_twins_of_one_walk_and_give_what_each_gives_alone(config, monkeypatch):
+    walks = []
+
+    class Counted(LayerReviews):
+        def __enter__(self):
+            walks.append(len(self.work.tokens))
+            return super().__enter__()
+
+    monkeypatch.setattr("bert_mpq.sensitivity.twins.LayerReviews", Counted)
+    config = config.replace(quantizer="gptq", gptq_reviews=12, probe_bits=(4, 2))
+    both = analyse(config.replace(metrics=("cka", "predicted")))
+    assert walks == [12]
+    measured = analyse(config.replace(metrics=("cka",), probe_bits=(4,)))
+    predicted = analyse(config.replace(metrics=("predicted",)))
+    assert walks == [12, 12, 12]
+    assert both.result.scores == (*measured.result.scores, *predicted.result.scores)
+    assert both.result.kl == measured.result.kl
+    assert both.width_scores.tables == predicted.width_scores.tables
+    assert both.width_scores.linears == predicted.width_scores.linears
 
 
 def test_a_budget_measures_one_width_and_predicts_all(config):

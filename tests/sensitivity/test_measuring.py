@@ -11,6 +11,7 @@ from bert_mpq.sensitivity.measure import measure
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.probed_classifier import ProbedClassifier
 from bert_mpq.sensitivity.scoring import score
+from bert_mpq.sensitivity.twins import Twins
 from bert_mpq.settings.errors import MpqError
 from tests.helpers.workloads import on_cpu
 
@@ -31,7 +32,7 @@ def measurement(classifier, tokens):
 @pytest.fixture(scope="module")
 def stored(classifier, tokens):
     """Reference (n, 6, 384), perturbed (n, 6, 384) and logits of the same reviews, all kept."""
-    module = ProbedClassifier(classifier.model, PROBE)
+    module = ProbedClassifier(Twins.of(classifier.model, PROBE))
     order, parts = [], []
     with torch.inference_mode():
         for indices in tokens.plan(4096 // module.computed):
@@ -118,7 +119,7 @@ def test_without_pooling_every_real_token_is_a_row_of_its_reviews_block(tiny_mod
     by_block = [int(tokens.lengths[block::10].sum()) for block in range(10)]
     assert [block[0].samples for block in result.sums.blocks] == by_block
     stacks, masks = [], []
-    module = ProbedClassifier(tiny_model, probe)
+    module = ProbedClassifier(Twins.of(tiny_model, probe))
     with torch.inference_mode():
         for indices in tokens.plan(1000):
             batch = tokens.batch(indices)

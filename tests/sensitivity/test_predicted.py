@@ -21,6 +21,7 @@ from bert_mpq.sensitivity.measure import measure
 from bert_mpq.sensitivity.predicted import margin_divergence, predict
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.scoring import spearman
+from bert_mpq.sensitivity.twins import Twins
 from bert_mpq.settings.errors import MpqError
 from tests.helpers.families import VOCABULARY, classifier_of
 from tests.helpers.replicas import ReplicaMachine
@@ -89,7 +90,7 @@ def places(model):
 def test_it_is_exact_where_the_margin_is_linear_in_the_weight():
     torch.manual_seed(0)
     model = LinearClassifier(3).double()
-    module = DifferentiatedClassifier(model, PROBE)
+    module = DifferentiatedClassifier(Twins.of(model, PROBE))
     ids, mask = padded_batch()
     found = changes_of(module, ids, mask)
     assert module.units == ("layer_0.0", "layer_1.0", "layer_2.0")
@@ -104,7 +105,7 @@ def test_it_is_exact_where_the_margin_is_linear_in_the_weight():
 
 def test_it_is_the_limit_of_small_errors(tiny_model):
     model = copy.deepcopy(tiny_model).double()
-    module = DifferentiatedClassifier(model, PROBE)
+    module = DifferentiatedClassifier(Twins.of(model, PROBE))
     ids, mask = padded_batch()
     found, step = changes_of(module, ids, mask)[:, :, 1], 1e-4
     stand_ins = [m for m in module.modules() if hasattr(m, "errors")]
@@ -170,7 +171,7 @@ def test_it_ranks_the_damage_in_every_family(name, tokens):
 
 
 def test_no_weight_requires_a_gradient_and_nothing_is_kept(tiny_model, tokens):
-    module = DifferentiatedClassifier(tiny_model, PROBE)
+    module = DifferentiatedClassifier(Twins.of(tiny_model, PROBE))
     batch = tokens.batch(np.arange(4))
     with torch.no_grad():
         answer = module(batch.input_ids, batch.attention_mask)
@@ -181,7 +182,7 @@ def test_no_weight_requires_a_gradient_and_nothing_is_kept(tiny_model, tokens):
 
 
 def test_a_forward_pass_that_fails_leaves_nothing(tiny_model):
-    module = DifferentiatedClassifier(tiny_model, PROBE)
+    module = DifferentiatedClassifier(Twins.of(tiny_model, PROBE))
     with pytest.raises(IndexError), torch.no_grad():
         module(torch.full((1, 3), 10**6), torch.ones(1, 3, dtype=torch.int64))
     assert not vars(module._current)

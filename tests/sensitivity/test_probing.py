@@ -14,6 +14,7 @@ from bert_mpq.compute.encoder import encoder_layers, linears
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.sensitivity.probed_classifier import ProbedClassifier
 from bert_mpq.sensitivity.probed_layer import ProbedLayer
+from bert_mpq.sensitivity.twins import Twins
 from tests.helpers.naive_probe import (
     assert_close,
     check_propagated,
@@ -103,7 +104,7 @@ def test_an_encoder_whose_layers_return_tuples_can_be_probed():
 def test_isolated_probe_quantizes_each_layer_on_the_fp32_input(model, batch):
     ids, mask = batch
     with torch.inference_mode():
-        reference, perturbed, logits = ProbedClassifier(model, probe("isolated"))(ids, mask)
+        reference, perturbed, logits = ProbedClassifier(Twins.of(model, probe("isolated")))(ids, mask)
         plain, plain_logits = layer_outputs(model, ids, mask)
         assert_close(logits[:, 0], plain_logits)
         assert logits.shape[1] == 1
@@ -116,7 +117,7 @@ def test_isolated_probe_quantizes_each_layer_on_the_fp32_input(model, batch):
 def test_cumulative_probe_compares_every_layer_of_the_quantized_model(model, batch):
     ids, mask = batch
     with torch.inference_mode():
-        reference, perturbed, logits = ProbedClassifier(model, probe("cumulative"))(ids, mask)
+        reference, perturbed, logits = ProbedClassifier(Twins.of(model, probe("cumulative")))(ids, mask)
         plain, plain_logits = layer_outputs(model, ids, mask)
         outputs, naive_logits = layer_outputs(quantized(model, range(6)), ids, mask)
     for index in range(6):
@@ -135,9 +136,11 @@ def test_several_widths_in_one_pass_equal_one_pass_for_each(small):
     ids, mask = random_batch()
     for scope in ("propagated", "isolated", "cumulative"):
         with torch.inference_mode():
-            reference, perturbed, logits = ProbedClassifier(small, probe(scope, bits=(2, 8, 4)))(ids, mask)
+            reference, perturbed, logits = ProbedClassifier(Twins.of(small, probe(scope, bits=(2, 8, 4))))(
+                ids, mask
+            )
             for twin, bits in enumerate((2, 8, 4)):
-                one = ProbedClassifier(small, probe(scope, bits=(bits,)))(ids, mask)
+                one = ProbedClassifier(Twins.of(small, probe(scope, bits=(bits,))))(ids, mask)
                 assert_close(reference, one[0])
                 assert_close(perturbed[:, twin::3], one[1])
                 own = [0] if scope == "isolated" else [0, *range(1 + twin, logits.shape[1], 3)]
@@ -147,7 +150,7 @@ def test_several_widths_in_one_pass_equal_one_pass_for_each(small):
 def test_each_linear_module_is_quantized_by_itself(small):
     ids, mask = random_batch()
     with torch.inference_mode():
-        module = ProbedClassifier(small, probe(bits=(4, 2), granularity="linear"))
+        module = ProbedClassifier(Twins.of(small, probe(bits=(4, 2), granularity="linear")))
         reference, perturbed, logits = module(ids, mask)
         plain, plain_logits = layer_outputs(small, ids, mask)
         assert_close(reference[:, 0], plain[-1])
@@ -173,8 +176,8 @@ def test_some_of_the_units_give_what_they_give_among_all(small, scope):
     every = probe(scope, granularity="linear")
     some = dataclasses.replace(every, chosen=frozenset(chosen))
     with torch.inference_mode():
-        reference, perturbed, logits = ProbedClassifier(small, some)(ids, mask)
-        references, columns, all_logits = ProbedClassifier(small, every)(ids, mask)
+        reference, perturbed, logits = ProbedClassifier(Twins.of(small, some))(ids, mask)
+        references, columns, all_logits = ProbedClassifier(Twins.of(small, every))(ids, mask)
     assert_close(perturbed, columns[:, chosen])
     layers = [0, 0, 2] if scope == "isolated" else [0]
     assert_close(reference, references[:, layers])
@@ -186,8 +189,8 @@ def test_some_of_the_units_give_what_they_give_among_all(small, scope):
 def test_without_pooling_the_mean_over_the_tokens_is_the_pooled_row(small, scope):
     ids, mask = random_batch()
     with torch.inference_mode():
-        pooled = ProbedClassifier(small, probe(scope, bits=(8, 2)))(ids, mask)
-        tokens = ProbedClassifier(small, probe(scope, "none", bits=(8, 2)))(ids, mask)
+        pooled = ProbedClassifier(Twins.of(small, probe(scope, bits=(8, 2))))(ids, mask)
+        tokens = ProbedClassifier(Twins.of(small, probe(scope, "none", bits=(8, 2))))(ids, mask)
     weights = mask[:, None, :, None] / mask.sum(1)[:, None, None, None]
     for rows, vectors in zip(pooled[:2], tokens[:2], strict=True):
         assert_close((vectors * weights).sum(2), rows)
@@ -195,7 +198,7 @@ def test_without_pooling_the_mean_over_the_tokens_is_the_pooled_row(small, scope
 
 
 def test_twins_share_every_weight_that_is_not_quantized(small):
-    module = ProbedClassifier(small, probe(bits=(4, 2), granularity="linear"))
+    module = ProbedClassifier(Twins.of(small, probe(bits=(4, 2), granularity="linear")))
     for layer in (each for each in module.modules() if isinstance(each, ProbedLayer)):
         own = dict(layer.layer.named_parameters())
         for twin in layer.twins:
@@ -208,7 +211,7 @@ def test_twins_share_every_weight_that_is_not_quantized(small):
 def test_replicas_on_parts_of_a_batch_give_the_same_as_one_copy(model, batch):
     """What DataParallel does: shallow replicas, scattered inputs, gathered outputs."""
     ids, mask = batch
-    module = ProbedClassifier(model, probe())
+    module = ProbedClassifier(Twins.of(model, probe()))
     replicas = [copy.copy(module), copy.deepcopy(module)]
     with torch.inference_mode():
         whole = module(ids, mask)
@@ -220,7 +223,7 @@ def test_replicas_on_parts_of_a_batch_give_the_same_as_one_copy(model, batch):
 def test_probing_leaves_the_model_as_it_was(classifier, batch):
     before = {name: value.clone() for name, value in classifier.model.state_dict().items()}
     with torch.inference_mode():
-        ProbedClassifier(classifier.model, probe())(*batch)
+        ProbedClassifier(Twins.of(classifier.model, probe()))(*batch)
     after = classifier.model.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -229,7 +232,7 @@ def test_probing_leaves_the_model_as_it_was(classifier, batch):
 @pytest.mark.cuda
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
 def test_data_parallel_equals_one_gpu(classifier, batch):
-    module = ProbedClassifier(classifier.model, probe()).cuda()
+    module = ProbedClassifier(Twins.of(classifier.model, probe())).cuda()
     ids, mask = (tensor.cuda() for tensor in batch)
     with torch.inference_mode():
         for one, two in zip(module(ids, mask), nn.DataParallel(module)(ids, mask), strict=True):
