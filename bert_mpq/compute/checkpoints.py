@@ -103,6 +103,10 @@ class Checkpoint:
         pause = max(self._every, (self.written - started) / self.writing_share)
         self._due = self.written + (pause if self._every else 0.0)
 
+    def stage_over(self) -> None:
+        """Let go of what ``identity`` holds, the stage's module: the next stage needs the memory."""
+        del self._identity
+
     def remove(self) -> None:
         """Remove the file, and what a killed write left of a newer one."""
         for path in (self.path, self.path.with_name(self.path.name + ".part")):

@@ -62,6 +62,7 @@ def answer_each_review(
     for done in resumable.run(forward, title, [own[~np.isin(own, answers.order)]]):
         answers.add(done)
     resumable.keep()
+    resumable.end()
     rows = answers.of_all_processes(reviews)
     return Answers(rows=rows, batches=resumable.batches.of_all_processes(), seconds=resumable.seconds)
 

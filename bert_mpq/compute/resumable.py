@@ -85,6 +85,11 @@ class ResumablePass:
         if self._checkpoint is not None and self._checkpoint.written is not None:
             self._write(self._checkpoint)
 
+    def end(self) -> None:
+        """End the pass: its checkpoint stays until the run ends, the module that was run does not."""
+        if self._checkpoint is not None:
+            self._checkpoint.stage_over()
+
     def _write(self, checkpoint: Checkpoint) -> None:
         facts = {"batches": dataclasses.asdict(self.batches), "seconds": self.seconds}
         checkpoint.write(State(tensors=self._so_far(), facts=facts))

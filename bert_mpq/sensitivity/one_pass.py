@@ -80,6 +80,7 @@ class Pass:
         self.sums.flush()
         if distributed.size() > 1:
             self.sums.all_reduce()
+        self._resumable.end()
         return self._resumable.batches.of_all_processes()
 
     def _run_to(self, look: int, own: Indices, forward: Forward) -> None:

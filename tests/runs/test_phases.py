@@ -1,14 +1,19 @@
 """The Python API, end to end on real reviews."""
 
+import gc
 import json
+import weakref
 
 import pytest
 
 from bert_mpq import MpqError, RunConfig, analyse, quantize_and_evaluate, run
+from bert_mpq.compute.evaluate import Logits
 from bert_mpq.compute.reporting import Silent
 from bert_mpq.quantization.calibration import LayerReviews
 from bert_mpq.records.decision import decide
 from bert_mpq.runs.session import Session
+from bert_mpq.sensitivity.differentiated_classifier import DifferentiatedClassifier
+from bert_mpq.sensitivity.probed_classifier import ProbedClassifier
 from bert_mpq.settings.errors import ERROR_CODES
 
 SMALL = {
@@ -98,6 +103,22 @@ def test_both_passes_use_twins_of_one_walk_and_give_what_each_gives_alone(config
     assert both.result.kl == measured.result.kl
     assert both.width_scores.tables == predicted.width_scores.tables
     assert both.width_scores.linears == predicted.width_scores.linears
+
+
+def test_no_pass_holds_the_modules_of_the_one_before_it(config, monkeypatch):
+    made, alive = [], []
+    for module in (ProbedClassifier, DifferentiatedClassifier, Logits):
+
+        def noted(self, *args, whole=module.__init__):
+            gc.collect()
+            alive.append([type(each).__name__ for ref in made if (each := ref()) is not None])
+            made.append(weakref.ref(self))
+            whole(self, *args)
+
+        monkeypatch.setattr(module, "__init__", noted)
+    run(config.replace(metrics=("cka", "predicted")))
+    assert len(alive) == 4  # the two passes of Phase 1, then two evaluations
+    assert not any(alive)
 
 
 def test_a_budget_measures_one_width_and_predicts_all(config):
