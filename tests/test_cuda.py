@@ -73,7 +73,7 @@ def test_layers_are_scored_on_the_gpu_as_on_the_host():
     kl = torch.rand(900, 3, dtype=torch.float64, generator=generator)
     found = []
     for machine in (pick_machine("cpu"), pick_machine("cuda")):
-        sums = Accumulation(48, 3, 900, machine=machine)
+        sums = Accumulation(48, 3, 900, place=machine.device)
         for part in sums.parts():
             sums.add(part, *(rows[part].to(machine.device) for rows in (x, y, kl)))
         assert sums.so_far().device.type == machine.device.type

@@ -16,6 +16,7 @@ from bert_mpq.similarity.sums import PairedRows, Sums, paired
 
 # A jackknife needs blocks: more of them cost memory (BLOCKS x the moments), fewer widen the intervals.
 BLOCKS = 10
+HOST = torch.device("cpu")
 CHUNK_VALUES = 1 << 25  # float64 values of all probes that are added at a time
 
 
@@ -32,26 +33,30 @@ class Accumulation:
         probes: perturbed models that are compared with the FP32 one in the same pass.
         reviews: reviews in the sample.
         blocks: into how many blocks they are dealt out.
-        machine: whose device keeps the blocks where they leave most of its memory free; default the host.
+        place: where the blocks are kept.
     """
 
     def __init__(
-        self, dim: int, probes: int, reviews: int, blocks: int = BLOCKS, machine: Machine | None = None
+        self, dim: int, probes: int, reviews: int, blocks: int = BLOCKS, place: torch.device = HOST
     ) -> None:
         self.dim, self.probes = dim, probes
         self.kl: npt.NDArray[np.float64] | None = None  # (blocks, K) sums over reviews, in nats
         self.done = np.zeros(reviews, bool)  # (reviews,) whether a review is in the sums
-        self._machine = machine
+        self._place = place
         self._blocks: list[Sums | None] = [None] * blocks
-        self._shifts: Tensor | None = None  # (probes, 2, dim), those of all blocks, on the host
+        self._shifts: Tensor | None = None  # (probes, 2, dim), those of all blocks
         self._open: tuple[int, Sums] | None = None
         self._open_kl: Tensor | None = None
+
+    @classmethod
+    def on(cls, machine: Machine, dim: int, probes: int, reviews: int, blocks: int) -> "Accumulation":
+        """Return an empty one that keeps its blocks on the machine's device, where they take little of it."""
         size = blocks * probes * Moments(dim).nbytes
-        self._place = torch.device("cpu") if machine is None else machine.place_for(size)
+        return cls(dim, probes, reviews, blocks, machine.place_for(size))
 
     def empty(self) -> "Accumulation":
         """Return one without any review for the same sample and probes."""
-        return Accumulation(self.dim, self.probes, len(self.done), len(self._blocks), self._machine)
+        return Accumulation(self.dim, self.probes, len(self.done), len(self._blocks), self._place)
 
     @property
     def blocks(self) -> tuple[tuple[Moments, ...], ...]:
@@ -118,8 +123,11 @@ class Accumulation:
         self.kl[block] += self._open_kl.cpu().numpy()
         self._open = self._open_kl = None
 
-    def all_reduce(self) -> None:
+    def all_reduce(self, device: torch.device = HOST) -> None:
         """Add up the sums of all processes, on every one of them; they must share the shifts.
+
+        Args:
+            device: where: between GPUs it takes a fraction of the time that it takes between their hosts.
 
         Raises:
             ValueError: the shifts differ.
@@ -129,8 +137,6 @@ class Accumulation:
         known = [shifts for shifts in distributed.gather(self.shifts) if shifts is not None]
         if not all(shifts.equal(known[0]) for shifts in known):
             raise ValueError("cannot add sums with different shifts: give every process the same")
-        # Between GPUs it takes a fraction of the time that it takes between their hosts.
-        device = self._place if self._machine is None else self._machine.device
         for block, sums in enumerate(self._blocks if known else ()):
             total = (Sums.zeros(known[0]) if sums is None else sums).to(device)
             for tensor in total.added:
@@ -207,7 +213,8 @@ class Accumulation:
             own = {key.removeprefix(f"{part}."): t for key, t in state.items() if key.startswith(f"{part}.")}
             return Sums.from_state(own, self.probes, self.dim) if own else None
 
-        self._blocks = [restored(str(block)) for block in range(len(self._blocks))]
+        blocks = (restored(str(block)) for block in range(len(self._blocks)))
+        self._blocks = [None if sums is None else sums.to(self._place) for sums in blocks]
         under_way = restored("under_way")
         self._open = None if under_way is None else (int(state["under_way"]), under_way)
         self._open_kl = None if under_way is None else state["under_way.kl"].clone()

@@ -35,6 +35,14 @@ class BlockSums:
         kept = (moments.sums for block in self.blocks for moments in block)
         return next((sums.matrices.device for sums in kept if sums is not None), torch.device("cpu"))
 
+    def on_host(self) -> "BlockSums":
+        """Return a copy of those that are elsewhere."""
+
+        def moved(moments: Moments) -> Moments:
+            return moments if moments.sums is None else Moments.of(moments.sums.to("cpu"))[0]
+
+        return replace(self, blocks=tuple(tuple(map(moved, block)) for block in self.blocks))
+
     def total(self, probe: int) -> Moments:
         """Return the moments of ``probe`` over all reviews done."""
         whole = Moments(self.blocks[0][probe].dim)

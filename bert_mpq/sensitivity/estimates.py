@@ -13,6 +13,7 @@ import threadpoolctl
 import torch
 
 from bert_mpq.compute import distributed
+from bert_mpq.compute.forward import attempted
 from bert_mpq.compute.hardware import cores
 from bert_mpq.compute.reporting import Reporter
 from bert_mpq.records.sensitivity import LayerScore, Scores
@@ -29,7 +30,7 @@ from bert_mpq.similarity.score import Similarity
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
-STREAMS = 8  # decompositions at a time on a GPU
+STREAMS = 8  # tasks at a time on a GPU
 SIMILARITIES: dict[Metric, Callable[[Covariances], Similarity]] = {
     "pwcca": pwcca,
     "svcca": svcca,
@@ -68,7 +69,15 @@ def estimate(
     Raises:
         MpqError: E-MODEL when the FP32 model gave NaN or infinity.
     """
-    return distributed.on_first(lambda: _estimates(sums, metrics, reporter, replicates, rows))
+
+    def estimates() -> tuple[Estimate, ...]:
+        found = attempted(lambda: _estimates(sums, metrics, reporter, replicates, rows))
+        if found is not None:
+            return found[0]
+        reporter.note("Out of memory: scoring on the host.")
+        return _estimates(sums.on_host(), metrics, reporter, replicates, rows)
+
+    return distributed.on_first(estimates)
 
 
 def _estimates(
@@ -88,6 +97,7 @@ def _estimates(
         probe, replicate = task
         rest = totals[probe].without(filled[replicate - 1][probe]) if replicate else None
         covariances = whole[probe] if rest is None else rest.covariances()
+        _finish(device)
         covariances = covariances.sharing(references.setdefault(replicate, covariances))
         return [SIMILARITIES[metric](covariances) for metric in wanted]
 
@@ -163,8 +173,11 @@ def _estimate(metric: Metric, answers: Sequence[Similarity], probes: int, rows: 
 def _in_parallel(
     work: Callable[[Task], Answer], tasks: Iterable[Task], device: torch.device
 ) -> Iterator[Answer]:
-    """Yield what ``work`` gives for each task: on all cores with one thread of linear algebra each, or, where
-    the sums are on a GPU, in several streams: one decomposition leaves most of it idle."""
+    """Yield what ``work`` gives for each task, in order.
+
+    On the host all cores work, with one thread of linear algebra each; on a GPU several streams, so that what
+    is between two decompositions does not wait for a third.
+    """
     threads = torch.get_num_threads()
     count = STREAMS if device.type == "cuda" else _cores(threads)
 
@@ -174,16 +187,24 @@ def _in_parallel(
 
     def done(task: Task) -> Answer:
         answer = work(task)
-        if device.type == "cuda":  # whoever reads it has another stream
-            torch.cuda.current_stream(device).synchronize()
+        _finish(device)
         return answer
 
+    _finish(device)
+    if device.type == "cuda":  # several threads at once may not load the library that decomposes
+        torch.linalg.cholesky_ex(torch.eye(1, dtype=torch.float64, device=device))
     torch.set_num_threads(1)
     try:
         with threadpoolctl.threadpool_limits(1), ThreadPoolExecutor(count, initializer=begin) as pool:
             yield from pool.map(done, tasks)
     finally:
         torch.set_num_threads(threads)
+
+
+def _finish(device: torch.device) -> None:
+    """Wait for what this thread has asked of a GPU: other threads have other streams, which would not."""
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).synchronize()
 
 
 def _cores(threads: int) -> int:

@@ -112,19 +112,36 @@ def measure(
     probed, module, quantizing = made_with_twins(
         lambda: ProbedClassifier(ready().at(probe.bits)), work.machine, reporter
     )
-    tokens, hidden = work.stacked_tokens(probed.computed), classifier.source.hidden
+    tokens = work.stacked_tokens(probed.computed)
     work = replace(work, asked=max(1, tokens // probed.computed))
-    looks = stability.looks(len(work.tokens), hidden) if stability else [len(work.tokens)]
-    sums = Accumulation(hidden, probed.probes, len(work.tokens), blocks, work.machine)
-    identity = functools.partial(_identity, probed, probe, work, looks)
-    checkpoint = checkpoints.open(PASS_TITLE, identity) if checkpoints else None
-    watch = LiveScores(reporter, _unit_names(classifier.model, probe), probe.bits)
-    one_pass = Pass(sums, work, reporter, looks, watch, checkpoint)
+    one_pass = _one_pass(classifier, work, probed, reporter, checkpoints, stability, blocks)
     forward = functools.partial(_forward, module, work.machine, probe.pooling == "none")
     confidence = functools.partial(stability.confidence, reporter=reporter) if stability else None
     used = one_pass.run(forward, confidence)
     budget = tokens if used.budget == work.batch_tokens else used.budget * probed.computed
     return _measurement(one_pass, probed, BatchUse(largest=used.largest, budget=budget), quantizing)
+
+
+def _one_pass(
+    classifier: Classifier,
+    work: Workload,
+    probed: ProbedClassifier,
+    reporter: Reporter,
+    checkpoints: Checkpoints | None,
+    stability: Stability | None,
+    blocks: int,
+) -> Pass:
+    probe, hidden, reviews = probed.probe, classifier.source.hidden, len(work.tokens)
+    looks = stability.looks(reviews, hidden) if stability else [reviews]
+    identity = functools.partial(_identity, probed, probe, work, looks)
+    return Pass(
+        Accumulation.on(work.machine, hidden, probed.probes, reviews, blocks),
+        work,
+        reporter,
+        looks,
+        LiveScores(reporter, _unit_names(classifier.model, probe), probe.bits),
+        checkpoints.open(PASS_TITLE, identity) if checkpoints else None,
+    )
 
 
 def _unit_names(model: nn.Module, probe: Probe) -> list[str]:

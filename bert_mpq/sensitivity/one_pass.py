@@ -46,6 +46,7 @@ class Pass:
         self.confidence: float | None = None  # that of the last look
         self._resumable = ResumablePass(work, reporter, checkpoint, lambda: self.sums.state_dict())
         self._reporter, self._looks, self._watch = reporter, tuple(looks), watch
+        self._device = work.machine.device
         parts = (sums.parts(np.arange(start, stop)) for start, stop in pairwise((0, *looks)))
         self._own = [self._resumable.share(part) for part in parts]
         self._empty = sums.empty
@@ -79,7 +80,7 @@ class Pass:
         self._align()
         self.sums.flush()
         if distributed.size() > 1:
-            self.sums.all_reduce()
+            self.sums.all_reduce(self._device)
         self._resumable.end()
         return self._resumable.batches.of_all_processes()
 
@@ -104,7 +105,7 @@ class Pass:
         if distributed.size() > 1:  # a copy: this process goes on with its own
             together = self._empty()
             together.load_state_dict(self.sums.state_dict())
-            together.all_reduce()
+            together.all_reduce(self._device)
         found = confidence(together.so_far())
         return distributed.on_first(lambda: found)  # rounding must not let one process stop alone
 

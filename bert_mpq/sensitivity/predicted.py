@@ -131,15 +131,9 @@ def predict(
         lambda: DifferentiatedClassifier(ready().at(probe.bits)), work.machine, reporter
     )
     work = dataclasses.replace(work, asked=work.gradient_tokens)
-    answers = answer_each_review(
-        functools.partial(_forward, module, work.machine),
-        1 + len(own.units) * own.widths,
-        work,
-        reporter,
-        PREDICTION_TITLE,
-        functools.partial(pass_identity, own, work),
-        checkpoints,
-    )
+    forward = functools.partial(_forward, module, work.machine)
+    identity, columns = functools.partial(pass_identity, own, work), 1 + len(own.units) * own.widths
+    answers = answer_each_review(forward, columns, work, reporter, PREDICTION_TITLE, identity, checkpoints)
     return _damage(own.units, probe.bits, answers, quantizing)
 
 

@@ -6,6 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bert_mpq.compute import distributed
+from bert_mpq.compute.devices import Machine
 from bert_mpq.sensitivity import accumulation
 from bert_mpq.sensitivity.accumulation import Accumulation
 from bert_mpq.similarity import cka
@@ -181,3 +183,19 @@ def test_tokens_of_whole_reviews_can_be_rows():
     sums.flush()
     assert sums.blocks[1][0].samples == 11
     assert sums.done.sum() == 2
+
+
+def test_sums_with_different_shifts_are_not_added_up(monkeypatch):
+    sums = filled()
+    monkeypatch.setattr(distributed, "gather", lambda shifts: [shifts, shifts + 1])
+    with pytest.raises(ValueError, match="different shifts"):
+        sums.all_reduce()
+
+
+@pytest.mark.parametrize(("free", "kept"), [(8, "cuda"), (7.99, "cpu")])
+def test_the_gpu_keeps_the_blocks_where_they_take_an_eighth_of_what_is_free(monkeypatch, free, kept):
+    size = BLOCKS * PROBES * Moments(DIM).nbytes
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free * size, 0))
+    machine = Machine(device=torch.device("cuda"), num_gpus=1)
+    assert machine.place_for(size).type == kept
+    assert Machine(device=torch.device("cpu"), num_gpus=0).place_for(1).type == "cpu"

@@ -177,3 +177,19 @@ def test_too_few_reviews_leave_scores_without_intervals():
     assert scores.usable
     assert scores.layers[0].interval is None
     assert scores.layers[0].explanation == "13 reviews are few for 2 x 6 directions: reads too similar"
+
+
+def test_where_the_device_has_no_memory_the_host_scores(measurement, monkeypatch):
+    calls, real = [], estimates._estimates
+
+    def first_out_of_memory(sums, *rest):
+        calls.append(sums)
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return real(sums, *rest)
+
+    expected = estimate(measurement.sums, ("cka",), Silent())
+    monkeypatch.setattr(estimates, "_estimates", first_out_of_memory)
+    (found,) = estimate(measurement.sums, ("cka",), Silent())
+    assert len(calls) == 2
+    assert found.scores.values == expected[0].scores.values

@@ -23,13 +23,19 @@ def load_embedded(embedded: EmbeddedModel, adapter: Path | None = None) -> tuple
         MpqError: as ``base_folder``; E-MODEL when the adapter is broken.
     """
     import torch
+    from transformers.utils import logging
 
     from bert_mpq.sources.embedded.lora import adapted
 
     architecture, config, state, tokenizer = _parts(embedded)
     merged = adapted(state, adapter or embedded.adapter)
-    # Unlike ``architecture(config)``, this draws no random weights first: that takes half of the time.
-    model = architecture.from_pretrained(None, config=config, state_dict=merged, dtype=torch.float32)
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:  # unlike ``architecture(config)``, this draws no random weights first: that takes half of the time
+        model = architecture.from_pretrained(None, config=config, state_dict=merged, dtype=torch.float32)
+    finally:
+        if shown:
+            logging.enable_progress_bar()
     return model.eval(), tokenizer
 
 

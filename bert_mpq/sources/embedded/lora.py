@@ -74,6 +74,8 @@ def _check(state: dict[str, Tensor], merged: dict[str, Tensor]) -> None:
     for name, tensor in merged.items():
         if name not in state:
             raise ValueError(f"{name} is no weight of the model")
+        if tensor.is_meta:
+            raise ValueError(f"{name} is missing")
         if tensor is state[name]:
             continue
         if tensor.shape != state[name].shape or not torch.isfinite(tensor).all():

@@ -1,3 +1,4 @@
+import shutil
 import sys
 
 import numpy as np
@@ -13,7 +14,7 @@ from bert_mpq.sources.classifiers import find_classifier
 from bert_mpq.sources.embedded.bases import SMALL, WEIGHTS
 from bert_mpq.sources.embedded.files import base_folder
 from bert_mpq.sources.embedded.loading import load_embedded
-from bert_mpq.sources.embedded.lora import merge_lora
+from bert_mpq.sources.embedded.lora import ADAPTER_WEIGHTS_FILE, merge_lora
 
 
 def test_an_adapted_weight_is_w_plus_scale_times_b_a():
@@ -49,6 +50,19 @@ def test_an_adapter_of_another_model_is_refused():
     }
     with pytest.raises(KeyError, match=r"other\.weight"):
         merge_lora({"q.weight": torch.ones(2, 2)}, adapter, scale=1.0)
+
+
+def test_an_adapter_without_its_head_is_refused_in_one_sentence(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(SMALL.adapter, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / ADAPTER_WEIGHTS_FILE
+    tensors = load_file(path)
+    path.unlink()
+    save_file({name: tensor for name, tensor in tensors.items() if "classifier.weight" not in name}, path)
+    with pytest.raises(MpqError, match=r"classifier\.weight is missing") as caught:
+        load_embedded(SMALL, tmp_path)
+    assert caught.value.code == "E-MODEL"
 
 
 def test_the_adapter_changes_every_linear_of_the_encoder(classifier):
