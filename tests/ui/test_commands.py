@@ -165,7 +165,8 @@ def test_a_full_run_says_which_metric_decides_and_why(tmp_path, quick):
     flags = [*quick, "--calibration-size", "120", "--eval-size", "16"]
     done = call("run", *flags, "--metrics", "pwcca,cka", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    said = re.search(r"^CKA decides: it orders the layers as the measured\s+damage does", done.stdout, re.M)
+    why = r"^CKA decides: of those with enough reviews it orders the layers most like the\s+measured damage"
+    said = re.search(why, done.stdout, re.M)
     assert said, done.stdout
     (record,) = tmp_path.glob("Evaluation/*.json")
     assert json.loads(record.read_text())["sensitivities"]["metric"] == "cka"

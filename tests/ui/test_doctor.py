@@ -71,7 +71,7 @@ def test_completion_without_its_library_names_the_extra(tmp_path, monkeypatch):
 def test_compare_prints_tables_or_json(tmp_path):
     shutil.copytree(RUNS, tmp_path / "out" / "Evaluation")
     done = call("compare", "--output", "out", cwd=tmp_path)
-    assert "16/8/4     0.8680" in done.stdout
+    assert "16/8/4     0.8690" in done.stdout
     groups = json.loads(call("compare", "--output", "out", "--json", cwd=tmp_path).stdout)["groups"]
     assert groups[0]["runs"][0]["group_bits"] == [16, 8, 4]
 

@@ -65,7 +65,7 @@ def test_who_says_no_is_back_at_the_menu(terminal, tmp_path, reversed_model, wri
 def measured_before(tmp_path):
     """A folder whose last run measured the default model."""
     (tmp_path / "Evaluation").mkdir()
-    record = json.loads(next(RUNS.glob("eval_*124611.json")).read_text())
+    record = json.loads(next(RUNS.glob("eval_*114230.json")).read_text())
     record["setting"]["model_name"] = "textattack/bert-base-uncased-imdb"
     record["config"]["model"] = "default"
     (tmp_path / "Evaluation" / "eval_before.json").write_text(json.dumps(record))

@@ -116,7 +116,9 @@ def test_another_machine_gives_no_estimate(tmp_path, record):
 def test_an_fp32_evaluation_that_was_remembered_counts_again(tmp_path, record):
     content = record("eval_*", "Evaluation")
     path = next(tmp_path.glob("Evaluation/*.json"))
-    whole = sum(stage["seconds"] for stage in content["stages"])
+    seconds = {stage["name"]: stage["seconds"] for stage in content["stages"]}
+    # As long as the other evaluation: on that machine other work slowed one of them down.
+    whole = sum(seconds.values()) - seconds["Evaluate FP32"] + seconds["Evaluate quantized"]
     content["stages"] = [stage for stage in content["stages"] if stage["name"] != "Evaluate FP32"]
     path.write_text(json.dumps(content))
     config = RunConfig(model="embedded", device="cpu", max_length=128)
