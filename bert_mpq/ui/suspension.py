@@ -4,13 +4,12 @@ import contextlib
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
 from bert_mpq.compute.reporting import WorkClock
 
-AT_ONCE = 0.05  # seconds between two handlers that waited for the same call
+MOST = 1 << 16  # signals to look back on
 
 
 def _nothing() -> None:
@@ -29,26 +28,34 @@ def suspension_left_out(
         yield
         return
 
-    continued = float("-inf")
-
-    def go_on(number: int, frame: FrameType | None) -> None:
-        nonlocal continued
-        continued = time.monotonic()
+    arrivals, arrived = os.pipe()
+    for end in (arrivals, arrived):
+        os.set_blocking(end, False)
 
     def stop(number: int, frame: FrameType | None) -> None:
-        # Handlers wait for a long call to return, and run in the order of their numbers. Where the rest of
-        # the job stopped at once and was continued meanwhile, nobody would continue a process that stops now.
-        if time.monotonic() - continued < AT_ONCE:
-            return
+        # The shell may have the terminal already: without it, changing that would stop the process here.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
         step_aside()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTTOU})
+        # This runs when a long call has returned. Where the rest of the job stopped at once and was continued
+        # meanwhile, nobody would continue a process that stops now.
+        with contextlib.suppress(BlockingIOError):
+            order = os.read(arrivals, MOST)
+            if order.rfind(signal.SIGCONT) > order.rfind(signal.SIGTSTP):
+                return_()
+                return
         left = clock()
         os.kill(os.getpid(), signal.SIGSTOP)  # returns when the process is continued
         clock.leave_out(clock() - left)
         return_()
 
-    before = signal.signal(signal.SIGTSTP, stop), signal.signal(signal.SIGCONT, go_on)
+    wakeup = signal.set_wakeup_fd(arrived, warn_on_full_buffer=False)
+    before = signal.signal(signal.SIGTSTP, stop), signal.signal(signal.SIGCONT, lambda *_: None)
     try:
         yield
     finally:
         for number, handler in zip((signal.SIGTSTP, signal.SIGCONT), before, strict=True):
             signal.signal(number, handler)
+        signal.set_wakeup_fd(wakeup)
+        for end in (arrivals, arrived):
+            os.close(end)
