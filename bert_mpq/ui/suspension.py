@@ -16,6 +16,13 @@ def _nothing() -> None:
     """Have no display that is in the way."""
 
 
+def _without_terminal(step_aside: Callable[[], None]) -> None:
+    """Step aside though the shell may have the terminal already: to change it would stop the process here."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+    step_aside()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTTOU})
+
+
 @contextlib.contextmanager
 def suspension_left_out(
     clock: WorkClock, step_aside: Callable[[], None] = _nothing, return_: Callable[[], None] = _nothing
@@ -33,10 +40,7 @@ def suspension_left_out(
         os.set_blocking(end, False)
 
     def stop(number: int, frame: FrameType | None) -> None:
-        # The shell may have the terminal already: without it, changing that would stop the process here.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
-        step_aside()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTTOU})
+        _without_terminal(step_aside)
         # This runs when a long call has returned. Where the rest of the job stopped at once and was continued
         # meanwhile, nobody would continue a process that stops now.
         with contextlib.suppress(BlockingIOError):
