@@ -25,6 +25,7 @@ from bert_mpq.similarity.cca import pwcca, svcca
 from bert_mpq.similarity.cka import debiased_cka
 from bert_mpq.similarity.covariances import Covariances
 from bert_mpq.similarity.jackknife import Jackknife
+from bert_mpq.similarity.linalg import finish
 from bert_mpq.similarity.moments import Moments
 from bert_mpq.similarity.score import Similarity
 
@@ -97,7 +98,7 @@ def _estimates(
         probe, replicate = task
         rest = totals[probe].without(filled[replicate - 1][probe]) if replicate else None
         covariances = whole[probe] if rest is None else rest.covariances()
-        _finish(device)
+        finish(device)
         covariances = covariances.sharing(references.setdefault(replicate, covariances))
         return [SIMILARITIES[metric](covariances) for metric in wanted]
 
@@ -187,10 +188,10 @@ def _in_parallel(
 
     def done(task: Task) -> Answer:
         answer = work(task)
-        _finish(device)
+        finish(device)
         return answer
 
-    _finish(device)
+    finish(device)
     if device.type == "cuda":  # several threads at once may not load the library that decomposes
         torch.linalg.cholesky_ex(torch.eye(1, dtype=torch.float64, device=device))
     torch.set_num_threads(1)
@@ -199,12 +200,6 @@ def _in_parallel(
             yield from pool.map(done, tasks)
     finally:
         torch.set_num_threads(threads)
-
-
-def _finish(device: torch.device) -> None:
-    """Wait for what this thread has asked of a GPU: other threads have other streams, which would not."""
-    if device.type == "cuda":
-        torch.cuda.current_stream(device).synchronize()
 
 
 def _cores(threads: int) -> int:

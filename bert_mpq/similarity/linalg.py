@@ -15,7 +15,7 @@ Host = npt.NDArray[np.float64]
 
 
 def eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Return eigenvalues, ascending, and eigenvectors of a symmetric matrix."""
+    """Return (d,) eigenvalues, ascending, and (d, d) eigenvectors as columns of a symmetric matrix."""
     if matrix.is_cuda:
         with contextlib.suppress(RuntimeError):  # it does not converge, or has no memory
             values, vectors = torch.linalg.eigh(matrix)
@@ -56,6 +56,12 @@ def svd(matrix: Tensor) -> tuple[Tensor, Tensor]:
     except np.linalg.LinAlgError:
         u, s, _ = scipy.linalg.svd(here, full_matrices=True, lapack_driver="gesvd")
     return torch.from_numpy(u).to(matrix.device), torch.from_numpy(s).to(matrix.device)
+
+
+def finish(device: torch.device) -> None:
+    """Wait for what this thread has asked of a GPU: other threads have other streams, which would not."""
+    if device.type == "cuda":
+        torch.cuda.current_stream(device).synchronize()
 
 
 def cholesky(matrix: Tensor) -> Tensor | None:

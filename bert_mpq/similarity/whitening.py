@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bert_mpq.similarity.linalg import cholesky, eigh, reciprocal_condition, solve_lower
+from bert_mpq.similarity.linalg import cholesky, eigh, finish, reciprocal_condition, solve_lower
 
 Made = TypeVar("Made")
 SAFE = 1e-8  # reciprocal condition above which no direction can fall below the thresholds of a rank
@@ -140,8 +140,7 @@ class Side:
         with self._lock:  # another thread that needs the same waits instead of making it twice
             if key not in self._made:
                 self._made[key] = make()
-                if self.covariance.is_cuda:  # other threads have other streams
-                    torch.cuda.current_stream(self.covariance.device).synchronize()
+                finish(self.covariance.device)
             return cast(Made, self._made[key])
 
 

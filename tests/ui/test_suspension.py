@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the order of the signals is Linux's")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
 
 # ``sum`` looks at no signal until it returns, as a long matrix product.
 WORK = """
