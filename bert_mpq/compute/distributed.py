@@ -81,9 +81,10 @@ def collective() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise MpqError(
             "E-DISTRIBUTED",
-            "Another process of this run has ended or cannot be reached.",
+            f"Another process of this run has ended or cannot be reached ({reason}).",
             "Look for its error above or in the log of its host, then start the same command again.",
         ) from error
 

@@ -53,9 +53,12 @@ BARE_PART = 4_096  # reviews for the bare pass in FP32 at full size
 class Report:
     """The JSON file, whole after every measurement."""
 
-    def __init__(self, path: Path | None, limit: float, commit: str, precisions: list[str]) -> None:
+    def __init__(
+        self, path: Path | None, limit: float, commit: str, precisions: list[str], scopes: list[str]
+    ) -> None:
         self.path = path
         self.precisions = precisions
+        self.scopes = scopes
         self.end = time.perf_counter() + limit
         self.content: dict[str, Any] = {
             "version": __version__,
@@ -101,7 +104,7 @@ def throughput(
     for precision in report.precisions:
         machine = pick_machine("cuda", precision)
         bare_seconds = 0.0  # per review
-        for work in works(classifier, machine, 64, ("isolated", "propagated")):
+        for work in works(classifier, machine, 64, report.scopes):
             if work.slow and precision != "fp32":
                 continue
             size = sizes.get(work.what if precision == "fp32" else "", len(tokens))
@@ -228,12 +231,14 @@ def main() -> None:
     )
     parser.add_argument("--models", default="embedded,bert-base", help="comma-separated")
     parser.add_argument("--precisions", default=",".join(PRECISIONS), help="comma-separated")
+    parser.add_argument("--scopes", default="isolated,propagated", help="of Phase 1, comma-separated")
     parser.add_argument("--reviews", type=int, default=25_000, help="of BERT-base")
     parser.add_argument("--limit", type=float, default=420.0, help="seconds")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--commit", default=commit(), help="for a copy without its history")
     arguments = parser.parse_args()
-    report = Report(arguments.json, arguments.limit, arguments.commit, arguments.precisions.split(","))
+    precisions, scopes = arguments.precisions.split(","), arguments.scopes.split(",")
+    report = Report(arguments.json, arguments.limit, arguments.commit, precisions, scopes)
     embedded = load_classifier(find_classifier("embedded"))
     calibration = load_reviews(find_reviews("imdb"), "calibration")
     for precision in report.precisions:

@@ -191,7 +191,7 @@ def test_a_process_that_dies_ends_the_others_with_a_message_and_no_artifact(conf
     assert codes == [1, -signal.SIGKILL, 1]
     told = [text for text in errors if "error[" in text]
     assert len(told) == 1
-    assert "error[E-DISTRIBUTED]: Another process of this run has ended or cannot be reached." in told[0]
+    assert "error[E-DISTRIBUTED]: Another process of this run has ended or cannot be reached (" in told[0]
     assert "Traceback" not in "".join(errors)
     assert not [*tmp_path.rglob("*.json"), *tmp_path.rglob("*.txt")]
 
