@@ -51,7 +51,7 @@ class WidthValidation:
 
 @dataclass(frozen=True, kw_only=True)
 class SizedPlan:
-    """The best plan by one score within a size, quantized and evaluated as a whole.
+    """The best plan by one score within a size, made of layers quantized one by one and evaluated as a whole.
 
     Args:
         size: bits per encoder weight that the plan may take, scales included.

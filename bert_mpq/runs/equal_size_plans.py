@@ -1,4 +1,4 @@
-"""Plans of equal size, each the best by one score, quantized as a whole and compared on other reviews.
+"""Plans of equal size, each the best by one score, evaluated as a whole and compared on other reviews.
 
 A score may rank the units well and still give bad plans: what counts in the end is the damage that is left.
 """
@@ -13,15 +13,13 @@ from bert_mpq.allocation.knapsack import optimum
 from bert_mpq.allocation.losses import Losses, losses_of, options_of
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.evaluate import Evaluation
-from bert_mpq.compute.workload import Workload
-from bert_mpq.quantization.model import quantized_copy
-from bert_mpq.quantization.scheme import Scheme
 from bert_mpq.records.context import Sample
 from bert_mpq.records.outline import Outline
-from bert_mpq.records.sizes import SizeReport, unit_bits
+from bert_mpq.records.sizes import size_report, unit_bits
 from bert_mpq.records.validation import SizedPlan, WidthValidation
 from bert_mpq.runs.job import Job
 from bert_mpq.runs.plan import ValidationPlan
+from bert_mpq.sensitivity.plan_models import PlanModels
 from bert_mpq.settings.config import RunConfig
 
 LOSSLESS = 8  # from here on there is nothing to compare
@@ -37,28 +35,30 @@ class Compared:
 
 
 def compare_plans(
-    job: Job[ValidationPlan], widths: Sequence[WidthValidation], calibration: Workload | None
+    job: Job[ValidationPlan], widths: Sequence[WidthValidation], models: PlanModels
 ) -> Compared:
     """Return the best plan by every score at the sizes of the uniform plans, and between the two smallest.
 
     Raises:
-        MpqError: what quantizing and evaluating raise.
+        MpqError: what drawing reviews and evaluating raise.
     """
     config = job.plan.config
     work = job.draw("evaluation", job.plan.reviews["evaluation"])
     before = job.baseline(work)
-    outline, scheme = outline_of(work.classifier.model), Scheme.of(config)
+    outline = outline_of(work.classifier.model)
+
+    def named(bits: tuple[int, ...]) -> dict[str, int]:
+        return outline.bits_by_name(bits, config.granularity, tie=False)
 
     @functools.cache
-    def evaluated(bits: tuple[int, ...]) -> tuple[Evaluation, SizeReport]:
-        by_name = outline.bits_by_name(bits, config.granularity, tie=False)
-        quantized = quantized_copy(work.classifier.model, by_name, scheme, calibration)
+    def evaluated(bits: tuple[int, ...]) -> Evaluation:
         title = f"Evaluate {' '.join(map(str, bits[:12]))}{' ...' if len(bits) > 12 else ''}"
-        return job.evaluate(quantized.model, work, title), quantized.sizes
+        return job.evaluate(models.of(named(bits)), work, title)
 
     plans = []
     for size, score, bits in candidate_plans(config, outline, widths):
-        after, sizes = evaluated(bits)
+        after = evaluated(bits)
+        sizes = size_report(outline, named(bits), config.quantizer, config.group_size)
         plans.append(
             SizedPlan(
                 size=size,

@@ -30,7 +30,7 @@ from bert_mpq.settings.config import BUDGET_WIDTHS, RunConfig
 from bert_mpq.settings.errors import MpqError, UsageError
 from bert_mpq.settings.metrics import check_required
 from bert_mpq.settings.paths import user_path
-from bert_mpq.settings.quantizers import FEW_BITS, QuantizerName
+from bert_mpq.settings.quantizers import FEW_BITS, QuantizerName, for_probes
 from bert_mpq.sources.reviews import size_of
 from bert_mpq.sources.sampling import check_size
 
@@ -111,6 +111,7 @@ def plan_validation(config: RunConfig) -> ValidationPlan:
     """Check a comparison of the scores with the damage; raises as ``make_plan``."""
     sources = find_sources(config, "run")
     config = _settled(ValidationPlan, config, sources)
+    config = config.replace(quantizer=for_probes(config.quantizer))
     reviews: dict[Split, int] = {"calibration": _calibration(config, sources)}
     reviews["evaluation"] = _asked(sources, "evaluation", config.eval_size)
     return ValidationPlan(config=config, sources=sources, reviews=reviews)

@@ -1,74 +1,29 @@
 """Plans of one size, measured as a whole on calibration reviews: what Phase 2 chooses its bits by."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
 
 from bert_mpq.allocation.budget import Budget
 from bert_mpq.allocation.refinement import Search
 from bert_mpq.compute.checkpoints import State, pass_identity
 from bert_mpq.compute.divergence import kl_of_logits
-from bert_mpq.compute.encoder import encoder_layers, linear_names, linears
 from bert_mpq.compute.evaluate import evaluate
-from bert_mpq.compute.reporting import Reporter, Silent
-from bert_mpq.compute.workload import Workload
+from bert_mpq.compute.reporting import Silent
 from bert_mpq.quantization.embeddings import round_tables
 from bert_mpq.records.evaluation import BitAllocation
 from bert_mpq.records.refinement import MeasuredPlan, Refinement
 from bert_mpq.runs.job import Job
 from bert_mpq.runs.plan import REFINE_REVIEWS, QuantizationPlan
+from bert_mpq.sensitivity.plan_models import PlanModels
 from bert_mpq.sensitivity.probe import Probe
-from bert_mpq.sensitivity.twins import quantized_twins
-from bert_mpq.settings.config import RunConfig
+from bert_mpq.sensitivity.twins import Twins
 
 TITLE = "Refine the plan"
 Divergences = npt.NDArray[np.float64]  # (reviews,) KL in nats
-
-
-class PlanModels:
-    """Models of any plan, made of the weights of the probes' twins: each is quantized once at every width.
-
-    Args:
-        model: the FP32 classifier, whose other weights the models share.
-        widths: those that plans may have.
-        calibration: reviews for GPTQ.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        config: RunConfig,
-        widths: Sequence[int],
-        calibration: Workload | None,
-        reporter: Reporter,
-    ) -> None:
-        self._model = model
-        probed = tuple(width for width in widths if width < 32)
-        probe = Probe.of(config, bits=probed, granularity="layer")
-        twins = quantized_twins(model, probe, calibration, reporter)
-        self._weights = {
-            (name, width): linear.weight
-            for names, copies in zip(linear_names(model), twins, strict=True)
-            for width, twin in zip(probed, copies, strict=True)
-            for name, (_, linear) in zip(names, linears(twin), strict=True)
-        }
-        self._own = {
-            name: linear.weight
-            for names, layer in zip(linear_names(model), encoder_layers(model), strict=True)
-            for name, (_, linear) in zip(names, linears(layer), strict=True)
-        }
-
-    def of(self, bits: Mapping[str, int]) -> nn.Module:
-        """Return the model of a plan; it copies no weight."""
-        shared: dict[int, Tensor] = {id(each): each for each in self._model.parameters()}
-        for name, width in bits.items():
-            if width < 32:
-                shared[id(self._own[name])] = self._weights[name, width]
-        return copy.deepcopy(self._model, shared)
 
 
 class Measurements:
@@ -109,18 +64,15 @@ def refine(job: Job[QuantizationPlan], budget: Budget) -> tuple[BitAllocation, R
     config, model, reporter = job.plan.config, job.classifier().model, job.reporter
     size = min(REFINE_REVIEWS, job.available("calibration"))
     work = job.draw("calibration", size, "Tokenize for the refinement")
-    widths = sorted({option.bits for each in budget.options for option in each})
-    calibration = job.calibration(widths)
-    narrower = copy.deepcopy(model)
-    round_tables(narrower, budget.embeddings)
-    models = PlanModels(narrower, config, widths, calibration, reporter)
+    twins = _twins(job, budget)
+    models = PlanModels(twins)
     logits = torch.from_numpy(evaluate(model, work, Silent(), "").logits)
     names = [linear.name for linear in budget.outline.linears]
     plans = Measurements(len(names), len(work.tokens))
 
     def identity() -> dict[str, str]:
         scheme = f"{config.quantizer}, {config.group_size}, {config.gptq_reviews}"
-        return {**pass_identity(narrower, work), "quantizer": scheme}
+        return {**pass_identity(twins.model, work), "quantizer": scheme}
 
     checkpoint = job.checkpoints.open(TITLE, identity) if job.checkpoints else None
     if checkpoint is not None and checkpoint.restore(plans.load):
@@ -138,6 +90,14 @@ def refine(job: Job[QuantizationPlan], budget: Budget) -> tuple[BitAllocation, R
         if checkpoint is not None and checkpoint.due:
             checkpoint.write(plans.state)
     return _outcome(search, plans.known, len(work.tokens))
+
+
+def _twins(job: Job[QuantizationPlan], budget: Budget) -> Twins:
+    """Return the twins of all layers at every width that a plan may have, beside the plan's embeddings."""
+    widths = tuple(sorted({option.bits for each in budget.options for option in each} - {32}))
+    narrower = copy.deepcopy(job.classifier().model)
+    round_tables(narrower, budget.embeddings)
+    return Twins.of(narrower, Probe.of(job.plan.config, bits=widths), job.calibration(widths), job.reporter)
 
 
 def _outcome(

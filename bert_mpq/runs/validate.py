@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
+from bert_mpq.allocation.losses import FLOAT16
 from bert_mpq.compute.encoder import outline_of
 from bert_mpq.compute.reporting import Reporter
-from bert_mpq.compute.workload import Workload
 from bert_mpq.records.files import SENSITIVITIES, prepare_folder
 from bert_mpq.records.outline import Outline
 from bert_mpq.records.validation import Predictor, ValidationResult, WidthValidation, write_validation
@@ -22,9 +22,11 @@ from bert_mpq.runs.plan import ValidationPlan
 from bert_mpq.runs.prepared import Prepared
 from bert_mpq.runs.session import Session
 from bert_mpq.sensitivity.measure import Measurement, measure
+from bert_mpq.sensitivity.plan_models import PlanModels
 from bert_mpq.sensitivity.predicted import PredictedDamage, predict
 from bert_mpq.sensitivity.probe import Probe
 from bert_mpq.sensitivity.scoring import spearman
+from bert_mpq.sensitivity.twins import TWINS_TITLE, Twins
 from bert_mpq.sensitivity.widths import metric_values, output_errors
 from bert_mpq.settings.config import RunConfig
 
@@ -57,13 +59,14 @@ def run(plan: ValidationPlan, reporter: Reporter, session: Session) -> Validatio
     config, clock = plan.config, job.clock
     work = job.prepare("calibration")
     check_few(job)
-    calibration = job.calibration(config.widths)
-    outline = outline_of(work.classifier.model)
-    predicted = predict(work.classifier.model, work, Probe.of(config), reporter, calibration)
-    passes = _Passes(work=work, calibration=calibration, predicted=predicted)
+    model, outline = work.classifier.model, outline_of(work.classifier.model)
+    twins = Twins.of(model, _probe_of_plans(config), job.calibration(config.widths), reporter)
+    clock.lap(TWINS_TITLE)
+    predicted = predict(model, work, Probe.of(config), reporter, twins=lambda: twins)
+    passes = _Passes(work=work, twins=twins, predicted=predicted)
     widths = tuple(passes.width(config, bits, outline, reporter) for bits in config.widths)
     clock.lap("Score units")
-    compared = compare_plans(job, widths, calibration)
+    compared = compare_plans(job, widths, PlanModels(twins))
     clock.lap("Compare plans")
     result = ValidationResult(
         config=config,
@@ -81,12 +84,17 @@ def run(plan: ValidationPlan, reporter: Reporter, session: Session) -> Validatio
     return Validation(result=result, file=file)
 
 
+def _probe_of_plans(config: RunConfig) -> Probe:
+    """Return the probe of whole layers at every width that a plan may have: float16 is one of them."""
+    return Probe.of(config, bits=tuple(dict.fromkeys((*config.widths, FLOAT16))))
+
+
 @dataclass(kw_only=True)
 class _Passes:
     """The passes over the reviews, and what every one needs."""
 
     work: Prepared
-    calibration: Workload | None
+    twins: Twins
     predicted: PredictedDamage
     largest_batch: int = 0  # reviews
     most_tokens: int = 0  # per forward pass
@@ -125,8 +133,8 @@ class _Passes:
             self.work,
             probe,
             reporter,
-            calibration=self.calibration,
             blocks=1,
+            twins=lambda: self.twins,
         )
         self.largest_batch = max(self.largest_batch, measurement.batches.largest)
         self.most_tokens = max(self.most_tokens, measurement.batches.budget)

@@ -102,7 +102,7 @@ def measure(
         checkpoints: where to go on from, and to write to; default none.
         stability: stop as soon as more reviews would not change the allocation; default use them all.
         blocks: of reviews, for intervals; each takes memory (see ``Accumulation``).
-        twins: returns those of all units, at the widths of ``probe`` and perhaps more, where another pass
+        twins: returns those of whole layers, at the widths of ``probe`` and perhaps more, where another pass
             has them, too; default make them.
 
     Raises:
@@ -110,7 +110,7 @@ def measure(
     """
     ready = twins or functools.partial(Twins.of, classifier.model, probe, calibration, reporter)
     probed, module, quantizing = made_with_twins(
-        lambda: ProbedClassifier(ready().at(probe.bits)), work.machine, reporter
+        lambda: ProbedClassifier(ready().for_probe(probe)), work.machine, reporter
     )
     tokens = work.stacked_tokens(probed.computed)
     work = replace(work, asked=max(1, tokens // probed.computed))

@@ -125,10 +125,10 @@ def predict(
             or infinity; E-MEMORY, E-DISTRIBUTED.
     """
     _check_labels(model)
-    whole = dataclasses.replace(probe, granularity="layer")
+    whole = dataclasses.replace(probe, granularity="layer", chosen=None)
     ready = twins or functools.partial(Twins.of, model, whole, calibration, reporter)
     own, module, quantizing = made_with_twins(
-        lambda: DifferentiatedClassifier(ready().at(probe.bits)), work.machine, reporter
+        lambda: DifferentiatedClassifier(ready().for_probe(whole)), work.machine, reporter
     )
     work = dataclasses.replace(work, asked=work.gradient_tokens)
     forward = functools.partial(_forward, module, work.machine)

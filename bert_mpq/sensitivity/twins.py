@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -73,18 +72,42 @@ class Twins:
         made = quantized_twins(own, probe, calibration, reporter or Silent())
         return cls(model=own, probe=probe, layers=made)
 
-    def at(self, bits: tuple[int, ...]) -> "Twins":
-        """Return those at some of the widths; raises ValueError when one is not among them."""
-        step, places = len(self.probe.bits), [self.probe.bits.index(width) for width in bits]
+    def for_probe(self, probe: Probe) -> "Twins":
+        """Return the twins that another probe asks for; no weight is quantized again.
+
+        Args:
+            probe: at some of the widths; of a part of the layers or of their Linears, where these are whole.
+
+        Raises:
+            ValueError: a width is not among these, they are not whole layers, or another quantizer made them.
+        """
+        if probe == self.probe:
+            return self
+        if self.probe.granularity != "layer" or self.probe.chosen is not None:
+            raise ValueError("only twins of all layers hold those of another probe")
+        if (probe.quantizer, probe.group_size) != (self.probe.quantizer, self.probe.group_size):
+            raise ValueError("the twins were made by another quantizer")
+        places = [self.probe.bits.index(width) for width in probe.bits]
         layers = [
-            [made[unit + place] for unit in range(0, len(made), step) for place in places]
-            for made in self.layers
+            [_with_one_linear(layer, name, made[place]) for name in names for place in places]
+            for layer, names, made in zip(
+                encoder_layers(self.model), probe.units(self.model), self.layers, strict=True
+            )
         ]
-        return Twins(model=self.model, probe=dataclasses.replace(self.probe, bits=bits), layers=layers)
+        return Twins(model=self.model, probe=probe, layers=layers)
 
     def bare_model(self) -> nn.Module:
         """Return another copy of the model with the same weights, whose modules a pass may replace."""
         return copy.deepcopy(self.model, {id(weight): weight for weight in self.model.parameters()})
+
+
+def _with_one_linear(layer: nn.Module, name: str, twin: nn.Module) -> nn.Module:
+    """Return ``layer`` with one Linear of its twin; the whole twin for the name ""."""
+    if not name:
+        return twin
+    shared = {id(weight): weight for weight in layer.parameters()}
+    shared[id(layer.get_submodule(name).weight)] = twin.get_parameter(f"{name}.weight")
+    return copy.deepcopy(layer, shared)
 
 
 class SharedTwins:

@@ -31,9 +31,10 @@ from bert_mpq.quantization.model import quantized_copy
 from bert_mpq.quantization.scheme import Scheme
 from bert_mpq.records.width_scores import WidthScores
 from bert_mpq.runs.plan import REFINE_REVIEWS
-from bert_mpq.runs.refinement import PlanModels
+from bert_mpq.sensitivity.plan_models import PlanModels
 from bert_mpq.sensitivity.predicted import PredictedDamage, predict
 from bert_mpq.sensitivity.probe import Probe
+from bert_mpq.sensitivity.twins import Twins
 from bert_mpq.sensitivity.widths import predicted_tables
 from bert_mpq.settings.quantizers import needs_calibration
 from bert_mpq.sources.classifiers import Classifier, find_classifier, load_classifier
@@ -126,8 +127,8 @@ class Benchmark:
         self.seconds = {"predict": time.perf_counter() - started}
         self.scores = self._scores(damage)
         started = time.perf_counter()
-        widths = (*WIDTHS, 16)
-        self.models = PlanModels(self.model, self.config, widths, self.gptq, self.reporter)
+        probe = Probe.of(self.config, bits=(*WIDTHS, 16))
+        self.models = PlanModels(Twins.of(self.model, probe, self.gptq, self.reporter))
         self.seconds["twins"] = time.perf_counter() - started
         self.before = {"calibration": self._logits(self.refining), "held-out": self._logits(self.held_out)}
         self.kl: dict[tuple[int, ...], float] = {}

@@ -8,15 +8,16 @@ import torch
 
 from bert_mpq import MpqError, RunConfig, quantize_and_evaluate, run
 from bert_mpq.compute.encoder import linears, outline_of
-from bert_mpq.compute.reporting import Silent
 from bert_mpq.export.layout import read_weights
 from bert_mpq.records.reading import read_evaluation
 from bert_mpq.records.width_scores import MetricTable, WidthScores, write_width_scores
 from bert_mpq.runs import refinement
 from bert_mpq.runs.export import export_model
 from bert_mpq.runs.make_plan import plan_quantization
-from bert_mpq.runs.refinement import PlanModels
 from bert_mpq.runs.session import Session
+from bert_mpq.sensitivity.plan_models import PlanModels
+from bert_mpq.sensitivity.probe import Probe
+from bert_mpq.sensitivity.twins import Twins
 from bert_mpq.ui.main import main
 from tests.helpers.quantized import quantized_at
 
@@ -117,7 +118,8 @@ def test_trained_weights_keep_their_widths(config, session):
 
 
 def test_the_models_of_plans_are_those_that_quantizing_gives(tiny_model):
-    models = PlanModels(tiny_model, RunConfig(quantizer="rtn"), (2, 4, 16, 32), None, Silent())
+    twins = Twins.of(tiny_model, Probe.of(RunConfig(quantizer="rtn"), bits=(2, 4, 16)))
+    models = PlanModels(twins)
     widths = (2, 4, 16, 32, 2, 2, 4, 4, 16, 2, 32, 4)
     bits = outline_of(tiny_model).bits_by_name(widths, "linear", tie=False)
     mixed = models.of(bits)
@@ -127,7 +129,7 @@ def test_the_models_of_plans_are_those_that_quantizing_gives(tiny_model):
             alone = quantized_at(tiny_model, (width, width), "rtn", 64).model
             assert torch.equal(linear.weight, alone.bert.encoder.layer[layer].get_submodule(name).weight)
     embeddings = mixed.bert.embeddings.word_embeddings.weight
-    assert embeddings.data_ptr() == tiny_model.bert.embeddings.word_embeddings.weight.data_ptr()
+    assert embeddings.data_ptr() == twins.model.bert.embeddings.word_embeddings.weight.data_ptr()
 
 
 def test_measured_plans_are_in_the_record_and_the_best_is_taken(config, session):

@@ -49,18 +49,24 @@ def validation(config):
     return validate.run(plan_validation(config), Silent(), Session())
 
 
-def test_the_kl_is_that_of_quantizing_one_linear_at_a_time(config, validation, tiny_model, tokenizer_files):
+def log_p_of(tokenizer_files, split, size):
+    """What gives a model's (size, 2) log probabilities of the reviews that a run draws."""
     from transformers import AutoTokenizer
 
-    reviews = sample(load_reviews(find_reviews("imdb"), "calibration"), 40, "stratified", 42)
+    reviews = sample(load_reviews(find_reviews("imdb"), split), size, "stratified", 42)
     tokens = tokenize(reviews, AutoTokenizer.from_pretrained(tokenizer_files[0].parent), 12, Silent())
-    batch = tokens.batch(np.arange(40))
+    batch = tokens.batch(np.arange(size))
 
     def log_p(model):
         with torch.inference_mode():
             logits = model(input_ids=batch.input_ids, attention_mask=batch.attention_mask).logits
         return torch.log_softmax(logits.double(), -1)
 
+    return log_p
+
+
+def test_the_kl_is_that_of_quantizing_one_linear_at_a_time(validation, tiny_model, tokenizer_files):
+    log_p = log_p_of(tokenizer_files, "calibration", 40)
     reference = log_p(tiny_model)
     for width in validation.result.widths:
         for unit in (0, 7, 11):
@@ -88,6 +94,31 @@ def test_every_predictor_is_there_at_every_width_and_saved(validation):
     assert saved["widths"][0]["kl"] == list(result.widths[0].kl)
     assert saved["command"].startswith("bert-mpq validate --model")
     assert saved["mean_spearman"][0]["value"] == result.mean_spearman("predicted", "") > 0.95
+
+
+def test_plans_are_evaluated_as_whole_models(validation, tiny_model, tokenizer_files):
+    log_p = log_p_of(tokenizer_files, "evaluation", 16)
+    reference = log_p(tiny_model)
+    names = [name for layer in encoder_layers(tiny_model) for name, _ in linears(layer)]
+    for plan in validation.result.plans:
+        changed = copy.deepcopy(tiny_model)
+        for unit, (name, bits) in enumerate(zip(names, plan.bits, strict=True)):
+            linear = encoder_layers(changed)[unit // 6].get_submodule(name)
+            if bits < 16:
+                quantize_whole(linear, bits, "rtn", 64)
+            else:
+                linear.half().float()
+        expected = float((reference.exp() * (reference - log_p(changed))).sum(-1).mean())
+        assert plan.kl == pytest.approx(expected, rel=2e-2, abs=1e-9)
+    assert any(16 in plan.bits for plan in validation.result.plans)
+
+
+def test_learned_rounding_has_no_place_among_probes(config, tmp_path):
+    config = config.replace(quantizer="learned", probe_bits=(2, 4), metrics=("cka",), output=str(tmp_path))
+    found = validate.run(plan_validation(config), Silent(), Session())
+    assert json.loads(found.file.read_text())["config"]["quantizer"] == "auto"
+    kl = {plan.kl for plan in found.result.plans if plan.score == "uniform"}
+    assert all(0 < value < 1 for value in kl)
 
 
 def test_plans_are_compared_only_within_the_same_size(validation):

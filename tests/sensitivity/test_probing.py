@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import itertools
 from types import SimpleNamespace
 
 import pytest
@@ -24,6 +25,7 @@ from tests.helpers.naive_probe import (
     random_batch,
 )
 from tests.helpers.quantized import quantize_whole
+from tests.helpers.workloads import on_cpu
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
 BERT = BertConfig(vocab_size=500, num_labels=2, **TINY)
@@ -237,3 +239,28 @@ def test_data_parallel_equals_one_gpu(classifier, batch):
     with torch.inference_mode():
         for one, two in zip(module(ids, mask), nn.DataParallel(module)(ids, mask), strict=True):
             torch.testing.assert_close(one, two, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("granularity", ["layer", "linear"])
+def test_twins_of_another_probe_are_those_that_quantizing_gives(small, classifier, reviews, granularity):
+    tokens = tokenize(reviews.take(list(range(20))), classifier.tokenizer, 12, Silent())
+    tokens = dataclasses.replace(tokens, ids=tokens.ids % 500)  # of the small vocabulary
+    model, calibration = copy.deepcopy(small).float(), on_cpu(tokens, 1000)
+    whole = dataclasses.replace(probe(), bits=(8, 4, 2), quantizer="gptq")
+    chosen = frozenset({1, 3, 4, 17} if granularity == "linear" else {0, 2})
+    asked = dataclasses.replace(whole, bits=(2, 8), granularity=granularity, chosen=chosen, scope="isolated")
+    twins = Twins.of(model, whole, calibration)
+    found = twins.for_probe(asked)
+    expected = Twins.of(model, asked, calibration)
+    assert found.probe == asked
+    assert [len(made) for made in found.layers] == [len(made) for made in expected.layers]
+    for made, direct in zip(found.layers, expected.layers, strict=True):
+        for twin, other in zip(made, direct, strict=True):
+            assert all(a.equal(b) for a, b in zip(twin.parameters(), other.parameters(), strict=True))
+    parts = [twins.model, *itertools.chain(*twins.layers)]
+    known = {id(weight) for part in parts for weight in part.parameters()}
+    assert all(id(weight) in known for made in found.layers for twin in made for weight in twin.parameters())
+    with pytest.raises(ValueError, match="twins of all layers"):
+        found.for_probe(whole)
+    with pytest.raises(ValueError, match="another quantizer"):
+        twins.for_probe(dataclasses.replace(asked, quantizer="rtn"))
