@@ -48,7 +48,7 @@ def add_flag(parser: argparse.ArgumentParser, name: str, defaults: RunConfig) ->
             _dashed(name), action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=flag.help
         )
         return
-    default = _text(name, getattr(defaults, name))
+    default = "" if "(default:" in flag.help else _text(name, getattr(defaults, name))
     parser.add_argument(
         _dashed(name),
         metavar=flag.words,

@@ -29,7 +29,7 @@ class SourceSettings:
 
     model: str = common(
         "default",
-        "classifier: hub id, folder, or the embedded one",
+        "classifier: hub id, folder, or the embedded one (default: that of the hub, else embedded)",
         shown="ID|PATH|embedded",
         remembered=True,
     )

@@ -109,5 +109,9 @@ def test_8_bit_embeddings_are_evaluated_with_the_same_bits(monkeypatch):
     execution = Namespace(output=Console(file=io.StringIO()), run=lambda plan: done)
     finished = Finished(plan=Namespace(sources="sources"), quantization=Namespace(result=result))
     monkeypatch.setattr(again, "evaluation_of", lambda plan, ran: ran)
-    assert EMBEDDINGS.act(finished, execution) is done
+    with pressing("down enter"):
+        assert EMBEDDINGS.act(finished, execution) is None  # Back
+    assert planned == []
+    with pressing("enter"):
+        assert EMBEDDINGS.act(finished, execution) is done
     assert planned == [(result.config.replace(embeddings="int8"), "sources")]

@@ -6,10 +6,10 @@ Adding one: write ``act(finished, execution)`` in a module of this folder, and p
 and the command that repeats them with ``views.print_repeat``. An ``MpqError`` it raises is shown as a panel.
 """
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bert_mpq.records.numbers import duration
 from bert_mpq.settings.errors import MpqError
 from bert_mpq.ui.execution import Execution
 from bert_mpq.ui.wizard import export_offer, rounding_offer, training_offer, try_offer
@@ -43,6 +43,16 @@ def _tables_are_large(finished: Finished) -> bool:
     return result.trained is None and result.sizes.wide_embeddings
 
 
+def _with_8_bit_embeddings(finished: Finished, execution: Execution) -> Finished | None:
+    """Say how long it takes, and go on as ``evaluated_again``."""
+    stages = finished.quantization.result.stages
+    seconds = sum(stage.seconds for stage in stages if stage.name in ("Quantize", "Evaluate quantized"))
+    rows = rows_of(("Start", True, f"About {duration(seconds)}; new report"))
+    if isinstance(choose("Keep the embeddings as 8-bit codes?", rows, True), Back):
+        return None
+    return evaluated_again(finished, execution, embeddings="int8")
+
+
 OFFERS: tuple[Offer, ...] = (
     Offer(
         title="Learned rounding",
@@ -60,7 +70,7 @@ OFFERS: tuple[Offer, ...] = (
         title="8-bit embeddings",
         description="Evaluates again: a quarter of their size, no loss to speak of",
         applies=_tables_are_large,
-        act=functools.partial(evaluated_again, embeddings="int8"),
+        act=_with_8_bit_embeddings,
     ),
     Offer(
         title="Export the quantized model",
