@@ -48,6 +48,7 @@ def add_flag(parser: argparse.ArgumentParser, name: str, defaults: RunConfig) ->
             _dashed(name), action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=flag.help
         )
         return
+    # Where the value is no word that a user knows, the help says what it means.
     default = "" if "(default:" in flag.help else _text(name, getattr(defaults, name))
     parser.add_argument(
         _dashed(name),
