@@ -301,7 +301,8 @@ def test_what_is_typed_during_a_run_answers_nothing_after_it(terminal, tmp_path,
 
 def test_the_embedded_classifier_takes_the_place_of_the_default_once_and_for_all(terminal):
     screen = terminal("--max-length", "16").choose("Phase 1").wait("using the embedded classifier.")
-    screen.wait("Step 1 of 3").press("esc").wait("What would you like to do? (arrows").choose("Phase 1")
+    screen.wait("model embedded").wait("Step 1 of 3").press("esc")
+    screen.wait("What would you like to do? (arrows").choose("Phase 1")
     screen.wait("Step 1 of 3  Calibration set size (arrows")
     assert screen.text.count("cannot be reached") == 1
 

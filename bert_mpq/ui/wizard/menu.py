@@ -144,6 +144,7 @@ class Wizard:
             from bert_mpq.runs.find_sources import named
 
             self._config = named(self._config, sources.model.name)  # said once
+            self._output.print(setting_line(self._config, self._output))
         plan = self._ask(phase, sources)
         if plan is None:
             return
