@@ -8,9 +8,12 @@ import pytest
 import torch
 
 from bert_mpq.compute.batches import tokenize
+from bert_mpq.compute.cuda_graphs import launched_as_one
 from bert_mpq.compute.devices import pick_machine
 from bert_mpq.compute.evaluate import evaluate
 from bert_mpq.compute.reporting import Silent
+from bert_mpq.quantization import gptq
+from bert_mpq.quantization.hessian import Hessian
 from bert_mpq.quantization.training.loop import Training
 from bert_mpq.quantization.training.recipe import Recipe
 from bert_mpq.sensitivity.accumulation import Accumulation
@@ -191,3 +194,25 @@ def test_a_quantized_model_is_trained_on_the_gpu(own, tokens, precision):
         assert weight.codes.device.type == "cpu"
         held = trained.quantized.model.get_parameter(f"{name}.weight")
         assert held.cpu().equal(weight.dequantize())
+
+
+def test_a_captured_loop_computes_what_its_operations_do_one_by_one():
+    generator, shapes = torch.Generator("cuda").manual_seed(0), ((64, 80), (64, 80), (64, 64))
+    given = [[0.1 + torch.rand(s, generator=generator, device="cuda") for s in shapes] for _ in range(3)]
+    one_by_one = [gptq._walk_block(*inputs, bits=3) for inputs in given]
+    captured = [launched_as_one(gptq._walk_block, *inputs, bits=3) for inputs in given]
+    # Compared after all calls: none may overwrite what another returned.
+    for expected, found in zip(one_by_one, captured, strict=True):
+        assert all(map(torch.equal, expected, found))
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_gptq_on_the_gpu_is_as_exact_as_on_the_cpu(bits):
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(900, 192, generator=generator) @ torch.randn(192, 192, generator=generator)
+    weight, matrix = torch.randn(96, 192, generator=generator), (inputs.T @ inputs).double()
+    here = gptq.quantize(weight, bits, 64, Hessian(matrix=matrix))
+    there = gptq.quantize(weight.cuda(), bits, 64, Hessian(matrix=matrix.cuda())).cpu()
+    assert (here.codes == there.codes).float().mean() > 0.99
+    errors = [Hessian(matrix=matrix).error(found.dequantize() - weight) for found in (here, there)]
+    assert errors[1].sum() == pytest.approx(errors[0].sum().item(), rel=1e-3)

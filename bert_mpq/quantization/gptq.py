@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from bert_mpq.compute.cuda_graphs import launched_as_one
 from bert_mpq.quantization import rtn
 from bert_mpq.quantization.hessian import Hessian
 from bert_mpq.quantization.refit import refit
@@ -41,23 +42,30 @@ def _walk(weight: Tensor, scale: Tensor, bits: int, hessian: Hessian) -> Tensor:
         bits: 2 to 8.
     """
     order, upper = hessian.factor
-    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     # Transposed, so that a column of the weight lies together in memory.
     rest = weight.T[order].contiguous()
     steps = scale.T[order].contiguous()
     codes = torch.empty_like(rest)
     for start in range(0, len(rest), BLOCK):
         end = min(start + BLOCK, len(rest))
-        block, factor = rest[start:end], upper[start:end, start:end]
-        errors = torch.empty_like(block)
-        diagonal = factor.diagonal().tolist()
-        for column in range(end - start):
-            step = steps[start + column]
-            code = torch.round(block[column] / step).clamp_(low, high)
-            error = (block[column] - code * step) / diagonal[column]
-            block[column + 1 :].addr_(factor[column, column + 1 :], error, alpha=-1.0)
-            codes[start + column], errors[column] = code, error
+        found, errors = launched_as_one(
+            _walk_block, rest[start:end], steps[start:end], upper[start:end, start:end], bits=bits
+        )
+        codes[start:end] = found
         rest[end:].addmm_(upper[start:end, end:].T, errors, alpha=-1.0)
     restored = torch.empty_like(codes)
     restored[order] = codes
     return restored.T.contiguous()
+
+
+def _walk_block(rest: Tensor, steps: Tensor, factor: Tensor, *, bits: int) -> tuple[Tensor, Tensor]:
+    """Return the (columns, out) codes of a block of columns, and their errors over the factor's diagonal."""
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    rest, diagonal = rest.clone(), factor.diagonal()
+    codes, errors = torch.empty_like(rest), torch.empty_like(rest)
+    for column in range(len(rest)):
+        code = torch.round(rest[column] / steps[column]).clamp_(low, high)
+        error = (rest[column] - code * steps[column]) / diagonal[column]
+        rest[column + 1 :].addr_(factor[column, column + 1 :], error, alpha=-1.0)
+        codes[column], errors[column] = code, error
+    return codes, errors

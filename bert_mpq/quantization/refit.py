@@ -7,6 +7,7 @@ float16 number nearest to its optimum, a code to the nearest whole number: neith
 import torch
 from torch import Tensor
 
+from bert_mpq.compute.cuda_graphs import launched_as_one
 from bert_mpq.quantization.hessian import Hessian
 from bert_mpq.quantization.weight import QuantizedWeight, best_rows
 
@@ -29,21 +30,21 @@ def refit(start: QuantizedWeight, weight: Tensor, hessian: Hessian) -> Quantized
         if sweep % 2:
             codes = _moved_codes(codes, steps, slope, matrix, start.bits)
         else:
-            scale = _moved_scales(codes, scale, slope, matrix)
+            (scale,) = launched_as_one(_moved_scales, codes, scale, slope, matrix)
     moved = QuantizedWeight(codes=codes.to(torch.int16), scale=scale.half(), bits=start.bits)
     return best_rows([start, moved], weight, hessian)
 
 
-def _moved_scales(codes: Tensor, scale: Tensor, slope: Tensor, matrix: Tensor) -> Tensor:
+def _moved_scales(codes: Tensor, scale: Tensor, slope: Tensor, matrix: Tensor) -> tuple[Tensor]:
     """Return (out, groups) scales, each at its optimum given those before it; all rows at once.
 
     Args:
         codes: (out, in).
         scale: (out, groups).
-        slope: (out, in) (w - codes * scale) H; changed in place.
+        slope: (out, in) (w - codes * scale) H.
         matrix: (in, in) H.
     """
-    scale, size = scale.clone(), codes.shape[1] // scale.shape[1]
+    scale, slope, size = scale.clone(), slope.clone(), codes.shape[1] // scale.shape[1]
     for group in range(scale.shape[1]):
         columns = slice(group * size, (group + 1) * size)
         own = codes[:, columns]
@@ -53,7 +54,7 @@ def _moved_scales(codes: Tensor, scale: Tensor, slope: Tensor, matrix: Tensor) -
         nearest = torch.where(nearest.isfinite() & (nearest != 0), nearest, scale[:, group])
         slope -= (nearest - scale[:, group])[:, None] * push
         scale[:, group] = nearest
-    return scale
+    return (scale,)
 
 
 def _moved_codes(codes: Tensor, steps: Tensor, slope: Tensor, matrix: Tensor, bits: int) -> Tensor:
@@ -66,22 +67,30 @@ def _moved_codes(codes: Tensor, steps: Tensor, slope: Tensor, matrix: Tensor, bi
         matrix: (in, in) H.
         bits: 2 to 8.
     """
-    half = 2 ** (bits - 1)
-    diagonal = matrix.diagonal().tolist()
     # Transposed, so that a column of the weight lies together in memory.
     rest, wide = slope.T.contiguous(), steps.T.contiguous()
     whole = codes.T.contiguous()
     for start in range(0, len(rest), BLOCK):
-        end = min(start + BLOCK, len(rest))
-        block, moves = rest[start:end].clone(), torch.zeros_like(rest[start:end])
-        for column in range(end - start):
-            place = start + column
-            if diagonal[place] <= 0:
-                continue
-            wish = whole[place] + block[column] / (diagonal[place] * wide[place])
-            code = torch.round(wish).clamp_(-half, half - 1)
-            moves[column] = (code - whole[place]) * wide[place]
-            block.addr_(matrix[place, start:end], moves[column], alpha=-1.0)
-            whole[place] = code
-        rest.addmm_(matrix[:, start:end], moves, alpha=-1.0)
+        block = slice(start, min(start + BLOCK, len(rest)))
+        whole[block], moves = launched_as_one(
+            _move_block, whole[block], wide[block], rest[block], matrix[block, block], bits=bits
+        )
+        rest.addmm_(matrix[:, block], moves, alpha=-1.0)
     return whole.T.contiguous()
+
+
+def _move_block(
+    codes: Tensor, steps: Tensor, slope: Tensor, matrix: Tensor, *, bits: int
+) -> tuple[Tensor, Tensor]:
+    """Return the (columns, out) codes of a block of columns, and how far their values moved."""
+    half = 2 ** (bits - 1)
+    codes, slope, diagonal = codes.clone(), slope.clone(), matrix.diagonal()
+    moves = torch.empty_like(slope)
+    for column in range(len(codes)):
+        # A column that no input ever reached has a zero there: the codes stay.
+        wish = codes[column] + slope[column] / (diagonal[column] * steps[column])
+        code = torch.where(diagonal[column] > 0, torch.round(wish).clamp_(-half, half - 1), codes[column])
+        moves[column] = (code - codes[column]) * steps[column]
+        slope.addr_(matrix[column], moves[column], alpha=-1.0)
+        codes[column] = code
+    return codes, moves
