@@ -59,14 +59,19 @@ class Layerwise:
                 f"Quantize: going on from a checkpoint, {done} of {len(self._layers)} layers are done."
             )
         left = range(done, len(self._layers))
-        work = sum(1 + self._recipe.steps * bool(self._learned(index)) for index in left)
-        with contextlib.closing(self._steps(left, checkpoint)) as steps:  # Ctrl-C leaves the models whole
+        # Beside layers that look at reviews plain rounding takes no time: counted, it would spoil the ETA.
+        counted = frozenset(filter(self._calibrated, left)) or frozenset(left)
+        work = len(counted) + self._recipe.steps * sum(bool(self._learned(index)) for index in left)
+        # Closed, so that Ctrl-C leaves the models whole.
+        with contextlib.closing(self._steps(left, counted, checkpoint)) as steps:
             for _ in reporter.track(steps, "Quantize", work):
                 pass
         return self._weights
 
-    def _steps(self, left: range, checkpoint: Checkpoint | None) -> Generator[None, None, None]:
-        """Quantize the layers that are left; yield after every layer, and every step of learned rounding."""
+    def _steps(
+        self, left: range, counted: frozenset[int], checkpoint: Checkpoint | None
+    ) -> Generator[None, None, None]:
+        """Quantize the layers left; yield after every counted one, and every step of learned rounding."""
         with contextlib.ExitStack() as stack:
             source = rounding = None
             if self._calibration is not None:
@@ -81,16 +86,20 @@ class Layerwise:
                 if checkpoint is not None and checkpoint.due:
                     facts = {"layers": index + 1, "bits": {n: w.bits for n, w in self._weights.items()}}
                     checkpoint.write(State(tensors=as_tensors(self._weights), facts=facts))
-                yield None
+                if index in counted:
+                    yield None
 
     def _quantize(self, index: int, source: LayerReviews | None) -> None:
         layer, names, scheme = self._layers[index], self._names[index], self._scheme
         widths = {name: self._bits[full] for name, full in names.items()}
-        hessians = None
-        if source is not None and needs_calibration(scheme.quantizer, widths.values()):
-            hessians = source.hessians(index)
+        hessians = source.hessians(index) if source is not None and self._calibrated(index) else None
         found = quantize_layer(layer, widths, scheme.quantizer, scheme.group_size, hessians)
         self._weights |= {full: found[name] for name, full in names.items() if name in found}
+
+    def _calibrated(self, index: int) -> bool:
+        """Return whether an algorithm of the layer looks at calibration reviews."""
+        widths = [self._bits[full] for full in self._names[index].values()]
+        return needs_calibration(self._scheme.quantizer, widths)
 
     def _learned(self, index: int) -> dict[str, str]:
         """Return the Linears of a layer whose rounding is learned: names in the layer, and in the model."""

@@ -183,10 +183,12 @@ def test_an_interrupted_run_goes_on_with_the_layer_it_was_in(small, calibration,
 
     whole = quantized_copy(small, bits, scheme, calibration)
     with pytest.raises(KeyboardInterrupt):
-        run(Stopping(41 + 1 + 10))  # in the third layer; the first two are in the checkpoint
+        run(
+            Stopping(41 + 10)
+        )  # in the third layer; the first two, one of them uncounted, are in the checkpoint
     resumed = Stopping(0)
     found = run(resumed)
-    assert resumed.left == -(41 + 1 + 1)  # the layers from the third on
+    assert resumed.left == -41  # of the layers from the third on, the only one that looks at reviews
     assert list(found.weights) == list(whole.weights)
     for name, weight in whole.weights.items():
         assert found.weights[name].codes.equal(weight.codes)
@@ -194,6 +196,26 @@ def test_an_interrupted_run_goes_on_with_the_layer_it_was_in(small, calibration,
     for name, mine in found.model.named_parameters():
         assert mine.equal(whole.model.get_parameter(name)), name
     assert list((tmp_path / "Evaluation").iterdir()) == []
+
+
+class Counting(Silent):
+    """Counts what the bar of "Quantize" is told."""
+
+    def track(self, items, title, total, weight=None):
+        self.total, self.seen = total, 0
+        for item in items:
+            self.seen += 1
+            yield item
+
+
+@pytest.mark.parametrize(
+    ("bits", "quantizer", "counted"),
+    [((8, 4, 16, 3, 32), "auto", 2), ((8, 16, 8, 8, 32), "auto", 5), ((2, 8, 3, 16, 32), "learned", 2 * 41)],
+)
+def test_the_bar_counts_the_layers_that_take_time(small, calibration, quick, bits, quantizer, counted):
+    bar, scheme = Counting(), Scheme(quantizer=quantizer, group_size=16)
+    quantized_copy(small, outline_of(small).bits_by_name(bits), scheme, calibration, bar)
+    assert (bar.total, bar.seen) == (counted, counted)
 
 
 def test_a_learned_start_can_be_trained_on(start):
