@@ -14,7 +14,9 @@ def launched_as_one(loop: Loop, *inputs: Tensor, **constants: int) -> tuple[Tens
     """Return ``loop(*inputs, **constants)``.
 
     On a CUDA device the first call with some shapes and constants captures the loop; from then on a call
-    takes the time of the arithmetic, not that of launching every operation.
+    takes the time of the arithmetic, not that of launching every operation. Captured loops keep their memory
+    until the process ends. They are for one thread, outside autocast and inference mode, and for matrix
+    products in the precision of the first call: quantizers work in FP32, whatever that of the passes is.
 
     Args:
         loop: a module-level function without branches on values; it leaves its inputs as they are.
@@ -27,7 +29,7 @@ def launched_as_one(loop: Loop, *inputs: Tensor, **constants: int) -> tuple[Tens
     return tuple(each.clone() for each in captured(*inputs))  # the next call overwrites what it returns
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=64)
 def _captured(
     loop: Loop,
     shapes: tuple[tuple[tuple[int, ...], torch.dtype], ...],

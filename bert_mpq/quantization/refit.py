@@ -87,7 +87,7 @@ def _move_block(
     codes, slope, diagonal = codes.clone(), slope.clone(), matrix.diagonal()
     moves = torch.empty_like(slope)
     for column in range(len(codes)):
-        # A column that no input ever reached has a zero there: the codes stay.
+        # It is zero only where no input was ever other than zero: the codes stay.
         wish = codes[column] + slope[column] / (diagonal[column] * steps[column])
         code = torch.where(diagonal[column] > 0, torch.round(wish).clamp_(-half, half - 1), codes[column])
         moves[column] = (code - codes[column]) * steps[column]

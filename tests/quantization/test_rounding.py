@@ -161,7 +161,10 @@ class Stopping(Silent):
     """Ctrl-C after so many steps."""
 
     def __init__(self, steps):
-        self.left = steps
+        self.left, self.notes = steps, []
+
+    def note(self, text):
+        self.notes.append(text)
 
     def track(self, items, title, total, weight=None):
         for item in items:
@@ -183,12 +186,11 @@ def test_an_interrupted_run_goes_on_with_the_layer_it_was_in(small, calibration,
 
     whole = quantized_copy(small, bits, scheme, calibration)
     with pytest.raises(KeyboardInterrupt):
-        run(
-            Stopping(41 + 10)
-        )  # in the third layer; the first two, one of them uncounted, are in the checkpoint
+        run(Stopping(41 + 10))  # in the third layer: the second is not counted
     resumed = Stopping(0)
     found = run(resumed)
-    assert resumed.left == -41  # of the layers from the third on, the only one that looks at reviews
+    assert any("2 of 5 layers are done" in text for text in resumed.notes)
+    assert resumed.left == -41  # the third layer; those after it are not counted
     assert list(found.weights) == list(whole.weights)
     for name, weight in whole.weights.items():
         assert found.weights[name].codes.equal(weight.codes)
