@@ -26,7 +26,7 @@ def test_a_valid_file_is_accepted(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(st.randoms(use_true_random=False))
 def test_a_broken_file_is_refused_in_one_sentence(name, tmp_path_factory, generator):
     target = TARGETS[name]

@@ -185,7 +185,7 @@ def explore(tmp_path_factory, pool, examples):
 
 
 def test_any_form_is_read_or_refused_with_a_sentence(tmp_path_factory, pool):
-    explore(tmp_path_factory, pool, 150)
+    explore(tmp_path_factory, pool, 300)
 
 
 @pytest.mark.soak
