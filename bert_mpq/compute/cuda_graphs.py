@@ -18,9 +18,15 @@ def launched_as_one(loop: Loop, *inputs: Tensor, **constants: int) -> tuple[Tens
     until the process ends. They are for one thread, outside autocast and inference mode, and for matrix
     products in the precision of the first call: quantizers work in FP32, whatever that of the passes is.
 
+    The capture is ``torch.cuda.make_graphed_callables``.
+
     Args:
         loop: a module-level function without branches on values; it leaves its inputs as they are.
-        inputs: on one device, without gradients.
+        inputs: tensors of any shape, on one device, without gradients.
+        constants: what else the loop is called with; other constants are another capture.
+
+    Raises:
+        torch.OutOfMemoryError: the GPU has no room for the inputs and what the loop computes.
     """
     if inputs[0].device.type != "cuda":
         return loop(*inputs, **constants)

@@ -59,7 +59,14 @@ def _walk(weight: Tensor, scale: Tensor, bits: int, hessian: Hessian) -> Tensor:
 
 
 def _walk_block(rest: Tensor, steps: Tensor, factor: Tensor, *, bits: int) -> tuple[Tensor, Tensor]:
-    """Return the (columns, out) codes of a block of columns, and their errors over the factor's diagonal."""
+    """Return the (columns, out) codes of a block of columns, and their errors over the factor's diagonal.
+
+    Args:
+        rest: (columns, out) what is left of the weight.
+        steps: (columns, out) scale of every weight.
+        factor: (columns, columns) of the upper Cholesky factor.
+        bits: 2 to 8.
+    """
     low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     rest, diagonal = rest.clone(), factor.diagonal()
     codes, errors = torch.empty_like(rest), torch.empty_like(rest)

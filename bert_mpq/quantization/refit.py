@@ -82,7 +82,15 @@ def _moved_codes(codes: Tensor, steps: Tensor, slope: Tensor, matrix: Tensor, bi
 def _move_block(
     codes: Tensor, steps: Tensor, slope: Tensor, matrix: Tensor, *, bits: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the (columns, out) codes of a block of columns, and how far their values moved."""
+    """Return the (columns, out) codes of a block of columns, and how far their values moved.
+
+    Args:
+        codes: (columns, out).
+        steps: (columns, out) scale of every code.
+        slope: (columns, out) (w - codes * scale) H.
+        matrix: (columns, columns) of H.
+        bits: 2 to 8.
+    """
     half = 2 ** (bits - 1)
     codes, slope, diagonal = codes.clone(), slope.clone(), matrix.diagonal()
     moves = torch.empty_like(slope)
