@@ -9,13 +9,19 @@ from rich.console import Console
 from bert_mpq.settings.config import RunConfig
 from bert_mpq.settings.embeddings import EmbeddingChoice
 from bert_mpq.settings.quantizers import QuantizerName
+from bert_mpq.ui.wizard import settings
 from bert_mpq.ui.wizard.settings import change_settings
 from tests.helpers.keyboard import pressing
 
 
 @pytest.fixture
 def change(monkeypatch):
-    """Answer the prompts of the settings; return the configuration, and what went to stderr."""
+    """Answer the prompts of the settings; return the configuration, and what went to stderr.
+
+    There is no GPU and no embedded base classifier, whatever the machine has: they add rows.
+    """
+    monkeypatch.setattr("bert_mpq.ui.wizard.settings.accelerator", lambda: "cpu")
+    monkeypatch.setattr("bert_mpq.sources.embedded.files.installed", lambda base: False)
 
     def run(*prompts, config=None):
         errors = Console(file=io.StringIO(), width=200)
@@ -48,8 +54,21 @@ def test_a_hub_id_that_cannot_be_reached_is_not_accepted(change):
     assert "error[E-NETWORK]" in said
 
 
-def test_a_device_that_is_not_there_cannot_be_chosen(change, monkeypatch):
-    monkeypatch.setattr("bert_mpq.ui.wizard.settings.accelerator", lambda: "cpu")
+@pytest.mark.parametrize(
+    ("device", "installed", "said"),
+    [("cpu", False, None), ("cpu", True, "on a CPU"), ("cuda", False, "quick on this GPU")],
+)
+def test_twelve_layers_are_offered_where_their_files_or_a_gpu_are(monkeypatch, device, installed, said):
+    monkeypatch.setattr("bert_mpq.ui.wizard.settings.accelerator", lambda: device)
+    monkeypatch.setattr("bert_mpq.sources.embedded.files.installed", lambda base: installed)
+    found = [
+        option.description for option in settings._models(RunConfig()) if option.value == "embedded-base"
+    ]
+    assert len(found) == (said is not None)
+    assert all(said in text for text in found)
+
+
+def test_a_device_that_is_not_there_cannot_be_chosen(change):
     # cuda and mps are passed over: after cpu comes auto again.
     assert change("down down enter", "down down enter")[0].device == "auto"
     assert change("down down enter", "down enter")[0].device == "cpu"
